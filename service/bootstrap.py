@@ -41,7 +41,7 @@ from service.processes import forkserver, preloaded
 from service.query.engine import Engine
 from service.query.integrity import Integrity
 from service.query.sources import Sources
-from service.runs import program
+from service.runs import gauges, program
 from service.runs.automatic import automatic
 from service.runs.backup import Backups
 from service.runs.condition import Condition
@@ -121,7 +121,8 @@ async def open_core(
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources = Sources(history, integrity, SystemTables(store, layout))
         condition = Condition(store, history, layout, integrity)
-        engine = Engine.configured(layout, sources.resolve, settings)
+        engine = Engine.configured(layout, sources.resolve, settings, resources.metrics)
+        gauges.add(resources.metrics, supervisor, engine, tasks, store, layout, condition)
         marks, readers = VersionMarks(store), (supervisor.reads, engine.reads, tasks.reads)
         upkeep = VersionUpkeep(history, pipelines, marks, layout, clock, integrity, readers)
         await asyncio.to_thread(condition.recover, clock.now(), accept_empty=settings.accept_empty_catalog)
@@ -145,8 +146,8 @@ def application(core: Core, users: Users) -> Litestar:
     from service.api.app import create_app
     from service.api.services import Services
 
-    secret = core.settings.jwt_secret or signing_secret.read_or_create(core.layout.secret)
-    tokens = Tokens([secret], core.clock, hours=core.settings.access_token_hours)
+    secrets = core.settings.signing_secrets or (signing_secret.read_or_create(core.layout.secret),)
+    tokens = Tokens(secrets, core.clock, hours=core.settings.access_token_hours)
     services = Services(
         settings=core.settings, clock=core.clock, registry=core.registry, layout=core.layout, store=core.store,
         pipelines=core.pipelines, history=core.history, schedules=core.schedules, trigger_inputs=core.trigger_inputs,
@@ -156,7 +157,7 @@ def application(core: Core, users: Users) -> Litestar:
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
-        audit=core.audit,
+        audit=core.audit, metrics=core.tasks.resources.metrics,
     )  # fmt: skip
     return create_app(services)
 

@@ -21,9 +21,11 @@ from service.api.idempotency import Idempotency
 from service.api.login import Authenticator
 from service.api.middleware import RequestMiddleware
 from service.api.query_paths import ApiDocument
+from service.api.readiness import Readiness
 from service.api.routes import (
     admin,
     auth,
+    browser_sessions,
     docs,
     files,
     guide,
@@ -31,6 +33,7 @@ from service.api.routes import (
     held_versions,
     lineage,
     lookups,
+    metrics,
     pipelines,
     planning,
     probing,
@@ -74,11 +77,12 @@ _API: Sequence[ControllerRouterHandler] = [
     *saved_queries.HANDLERS,
     *files.HANDLERS,
     *auth.HANDLERS,
+    *browser_sessions.HANDLERS,
     *users.HANDLERS,
     *admin.HANDLERS,
     *audit_log.HANDLERS,
 ]
-_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *docs.HANDLERS, *guide.HANDLERS]
+_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *metrics.HANDLERS, *docs.HANDLERS, *guide.HANDLERS]
 
 
 class _Routes(Router):
@@ -97,6 +101,7 @@ class _Bound:
     schemas: SchemaCache
     pages: VersionCache
     answers: AnswerCache
+    readiness: Readiness
     documents: list[ApiDocument] = field(default_factory=list)
 
 
@@ -111,6 +116,7 @@ class Api(Litestar):
                 "authenticator": Provide(self._authenticator, sync_to_thread=False),
                 "schemas": Provide(self._schemas, sync_to_thread=False),
                 "pages": Provide(self._pages, sync_to_thread=False),
+                "readiness": Provide(self._readiness, sync_to_thread=False),
                 "answers": Provide(self._answers, sync_to_thread=False),
                 "openapi": Provide(self._openapi, sync_to_thread=False),
             },
@@ -133,7 +139,7 @@ class Api(Litestar):
         """Let the handlers work with ``services`` from now on, with empty caches."""
         authenticator, schemas = Authenticator(services), SchemaCache(services)
         pages, answers = VersionCache(profiles.MOST_PAGES), AnswerCache(services.clock)
-        self._bound = _Bound(services, authenticator, schemas, pages, answers)
+        self._bound = _Bound(services, authenticator, schemas, pages, answers, Readiness(services))
         keyed = Idempotency(self._router, services, services.tokens.derived("idempotency keys"))
         self.asgi_handler = RequestMiddleware(Compression(Audit(keyed, services)), services, authenticator)
 
@@ -148,6 +154,9 @@ class Api(Litestar):
 
     def _pages(self) -> VersionCache:
         return self._bound.pages
+
+    def _readiness(self) -> Readiness:
+        return self._bound.readiness
 
     def _answers(self) -> AnswerCache:
         return self._bound.answers

@@ -18,7 +18,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog import contextvars
 
 from service.api import error_response, local_caller, middleware, request_body
-from service.api.audit_actions import LOG_IN, REFRESH, Action
+from service.api.audit_actions import LOG_IN, LOG_OUT, REFRESH, Action
 from service.api.rate_limit import RateLimiter
 from service.api.services import Services, TypedRequest
 from service.catalog.audit_log import AuditLog
@@ -72,10 +72,10 @@ class Audit:
 
     async def _record(self, action: Action, scope: Scope, start: Any) -> None:
         """Record a request that is about to be answered. Raises ``errors.Unavailable`` if it must not be without."""
-        error: Exception | None = scope.get(error_response.RAISED) if start["status"] >= 400 else None  # type: ignore[assignment]
+        error: Exception | None = scope.get(error_response.RAISED)  # type: ignore[assignment]
         code = error_response.translated(error).error_code if error is not None else None
         outcome: Outcome = "ok"
-        if start["status"] >= 400:
+        if error is not None or start["status"] >= 400:
             failed = code is None or (CODES[code].status >= 500 and code not in _NOT_NOW)
             outcome = "failed" if failed else "refused"
         location = next((value.decode() for name, value in start["headers"] if name == b"location"), None)
@@ -100,7 +100,9 @@ class Audit:
         query = _field(body, options, action.query) if action.query else None
         if (action.is_query and not self._queries) or (action.filtered and query is None):
             return None
-        actor, address = self._actor(action, scope, body, outcome), _address(scope)
+        actor, address = self._actor(action, scope, body), _address(scope)
+        if actor is None and outcome == "ok" and action in (REFRESH, LOG_OUT):
+            return None  # there was no session
         if actor is None and outcome == "refused" and self._is_too_much(action, code, address):
             return None
         details: dict[str, Any] = {}
@@ -116,14 +118,17 @@ class Audit:
             **_query(query),
         )  # fmt: skip
 
-    def _actor(self, action: Action, scope: Scope, body: Any, outcome: Outcome) -> str | None:
-        user: User | None = scope.get("user")
+    def _actor(self, action: Action, scope: Scope, body: Any) -> str | None:
+        """The account that acts: of the token, of a refresh token, or the one that was named and exists."""
         if action is LOG_IN:
             name = getattr(body, "username", None)
             return name if name is not None and self._services.users.account(name) is not None else None
-        if action is REFRESH:
-            return scope.get(_ACTOR) or getattr(scope.get(error_response.RAISED), "username", None)  # type: ignore[return-value]
-        return user.username if user is not None else None
+        user: User | None = scope.get("user")
+        if user is not None and action is not REFRESH:
+            return user.username
+        of_error: str | None = getattr(scope.get(error_response.RAISED), "username", None)
+        found: str | None = scope.get(_ACTOR)  # type: ignore[assignment]
+        return found or of_error
 
     def _object(self, action: Action, scope: Scope, body: Any, outcome: Outcome) -> str | None:
         """The name of what the action was done to. One in a body that was refused may be anything."""
@@ -148,9 +153,14 @@ class Audit:
         return False
 
 
-def acts(request: TypedRequest, user: User | None) -> None:
+def acts(request: TypedRequest, username: str | None) -> None:
     """Name the account that a request without an access token acts for."""
-    request.scope[_ACTOR] = user.username if user is not None else None  # type: ignore[literal-required]
+    request.scope[_ACTOR] = username  # type: ignore[literal-required]
+
+
+def refused(request: TypedRequest, error: errors.PenstockError) -> None:
+    """Note the refusal of a request that is not answered with an error."""
+    request.scope[error_response.RAISED] = error  # type: ignore[literal-required]
 
 
 async def admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

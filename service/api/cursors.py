@@ -91,7 +91,7 @@ def following(request: TypedRequest, services: Services, version: Version, query
     common = {k: v for k, v in msgspec.structs.asdict(query).items() if k not in left_out and v is not None}
     position = _Position(request.scope["path"], version.run_id, version.version, offset, common)
     content = msgspec.msgpack.encode(position)
-    return base64.urlsafe_b64encode(content + _mark(services, content)).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(content + _marks(services, content)[0]).rstrip(b"=").decode()
 
 
 def link(request: TypedRequest, cursor: str, query: RowsQuery, form: str) -> dict[str, str]:
@@ -101,8 +101,10 @@ def link(request: TypedRequest, cursor: str, query: RowsQuery, form: str) -> dic
     return {"link": f'<{request.scope["path"]}?{target}>; rel="next"'}
 
 
-def _mark(services: Services, content: bytes) -> bytes:
-    return hmac.digest(services.tokens.derived("cursors"), content, "sha256")[:_MARK_BYTES]
+def _marks(services: Services, content: bytes) -> list[bytes]:
+    """The signatures of a cursor that are right; the first is that of new ones."""
+    keys = services.tokens.derived("cursors")
+    return [hmac.digest(key, content, "sha256")[:_MARK_BYTES] for key in keys]
 
 
 def _read(services: Services, cursor: str) -> _Position:
@@ -111,7 +113,7 @@ def _read(services: Services, cursor: str) -> _Position:
     except (binascii.Error, ValueError):
         raise _wrong("it is not one that a page answered") from None
     content, mark = signed[:-_MARK_BYTES], signed[-_MARK_BYTES:]
-    if not hmac.compare_digest(mark, _mark(services, content)):
+    if not any(hmac.compare_digest(mark, right) for right in _marks(services, content)):
         raise _wrong("it is not one that a page answered")
     try:
         return msgspec.msgpack.decode(content, type=_Position)

@@ -14,10 +14,13 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
 from service.kit import errors
 from service.kit.codes import Code
 
+LIMIT = "penstock.limit"
+"""The key of a scope with the name of the limit that its request ran into."""
 _FAULT = "the service failed to answer this; its log has the reason under the request id"
 
 RAISED = "penstock.error"
@@ -97,12 +100,14 @@ def _from_litestar(error: HTTPException) -> errors.PenstockError:
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's one exception handler. It leaves the error in the ASGI scope (``RAISED``) for who records it."""
     request.scope[RAISED] = error  # type: ignore[literal-required]
-    return respond(error)
+    return respond(error, request.scope)
 
 
-def respond(error: Exception) -> Response[bytes]:
-    """The answer to an error; a fault of the service is logged."""
+def respond(error: Exception, scope: Scope) -> Response[bytes]:
+    """The answer to an error; a fault of the service is logged. ``limit`` of ``scope`` names a limit that it hit."""
     known = translated(error)
+    if isinstance(known, errors.Busy):
+        scope[LIMIT] = known.limit  # type: ignore[literal-required]
     status = known.entry.status
     if status == 500:
         _log.error("request.failed", exc_info=error)

@@ -62,13 +62,16 @@ class _Turn:
 
 
 class Idempotency:
-    """An ASGI application around the routes. ``secret`` keys the fingerprints of requests."""
+    """An ASGI application around the routes. The first of ``secrets`` keys the fingerprints of requests.
 
-    def __init__(self, app: ASGIApp, services: Services, secret: bytes) -> None:
+    The others recognise fingerprints from before a rotation.
+    """
+
+    def __init__(self, app: ASGIApp, services: Services, secrets: Sequence[bytes]) -> None:
         self.services = services
         self.keys = IdempotencyKeys(services.store, services.clock)
         self._app = app
-        self._secret = secret
+        self._secrets = secrets
         self._turns: dict[tuple[str, str], _Turn] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +104,8 @@ class Idempotency:
 
         Raises ``errors.Conflict`` (IDEMPOTENCY_CONFLICT).
         """
-        fingerprint = self._fingerprint(scope, body)
+        fingerprints = self._fingerprints(scope, body)
+        fingerprint = fingerprints[0]
         caller = scope["user"].username
         turn = self._turns.setdefault((caller, key), _Turn())
         turn.users += 1
@@ -115,7 +119,7 @@ class Idempotency:
             known = await asyncio.to_thread(self.keys.find, caller, key)
             if known is None:
                 return claim
-            if not hmac.compare_digest(known.fingerprint, fingerprint):
+            if not any(hmac.compare_digest(known.fingerprint, mine) for mine in fingerprints):
                 raise errors.Conflict(
                     f"the {HEADER} was used for another request; send a new key", code="IDEMPOTENCY_CONFLICT",
                     field=HEADER,
@@ -138,10 +142,10 @@ class Idempotency:
         if not turn.users:
             del self._turns[caller, key]
 
-    def _fingerprint(self, scope: HTTPScope, body: bytes) -> str:
+    def _fingerprints(self, scope: HTTPScope, body: bytes) -> list[str]:
         parts = (scope["method"].encode(), scope["path"].encode(), scope.get("query_string", b""), body)
         text = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()
+        return [hmac.new(secret, text, hashlib.sha256).hexdigest() for secret in self._secrets]
 
     async def _keep(self, claim: Claim, held: list[Message]) -> None:
         """Store the answer before it is sent. Without it the next try makes the answer from what was committed."""

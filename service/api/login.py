@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
+from litestar.types import Scope
 
 from service.api import local_caller
 from service.api.rate_limit import RateLimiter
@@ -20,7 +21,7 @@ from service.api.services import Services
 from service.catalog.sessions import Refresh, Reused
 from service.kit import errors
 from service.kit.tokens import Claims
-from service.model.user import User
+from service.model.user import Role, User
 
 PUBLIC = "public"
 _HASHES_AT_ONCE = 2
@@ -56,8 +57,8 @@ class Authenticator:
         self._services = services
         self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
         limit = services.settings.login_rate_limit_per_minute
-        self._per_name = RateLimiter(limit, services.clock)
-        self._per_address = RateLimiter(limit * _ADDRESS_FACTOR, services.clock)
+        self._per_name = RateLimiter(limit, services.clock, "log-ins")
+        self._per_address = RateLimiter(limit * _ADDRESS_FACTOR, services.clock, "log-ins")
 
     def identify(self, authorization: str | None, *, local: bool = False) -> Identity:
         """The user that an ``Authorization`` header names. Never raises, since open routes need no user.
@@ -91,8 +92,7 @@ class Authenticator:
 
         Raises ``errors.Unauthenticated`` (INVALID_CREDENTIALS, whatever was wrong), ``errors.Throttled``.
         """
-        self._per_address.take(address)
-        self._per_name.take(f"{address} {username[:256]}")
+        self._count(address, username)
         before = self._services.users.account(username)  # a change of the account meanwhile ends this login
         async with self._hashing:
             user = await asyncio.to_thread(self._services.users.log_in, username, password)
@@ -118,6 +118,29 @@ class Authenticator:
             raise errors.Unauthenticated("this account can no longer log in")
         return self._pair(fresh)
 
+    async def change_password(self, claims: Claims | None, old: str, new: str, address: str) -> None:
+        """Change the password of a login's user, which ends all logins of that user.
+
+        Attempts count as those of ``log_in``. Raises ``errors.Unauthenticated`` (INVALID_CREDENTIALS) for a wrong
+        ``old``, ``errors.Throttled``, and ``errors.Invalid`` for a bad ``new`` or a request without a login.
+        """
+        if claims is None:
+            raise errors.Invalid("only a login with a password can change it", field="authorization")
+        self._count(address, claims.username)
+        async with self._hashing:
+            try:
+                changed = await asyncio.to_thread(self._services.users.change_password, claims.username, old, new)
+            except errors.Invalid as error:
+                raise errors.Invalid(error.message.replace("password:", "new:", 1), field="new") from None
+        if changed is None:
+            _log.warning("auth.password_refused", username=claims.username, address=address)
+            raise errors.Unauthenticated("old: this is not the password", code="INVALID_CREDENTIALS", field="old")
+        _log.info("auth.password_changed", username=claims.username, address=address)
+
+    async def end(self, refresh_token: str) -> str | None:
+        """End the login of a refresh token, if there is one, and return its user."""
+        return await asyncio.to_thread(self._services.sessions.end_of, refresh_token)
+
     async def log_out(self, claims: Claims | None) -> None:
         """End the login that an access token belongs to. Raises ``errors.Invalid`` for a request without a token."""
         if claims is None:
@@ -125,6 +148,15 @@ class Authenticator:
             raise errors.Invalid(message, field="authorization")
         await asyncio.to_thread(self._services.sessions.end, claims.family, claims.id)
         _log.info("auth.logged_out", username=claims.username)
+
+    def username(self, pair: TokenPair) -> str:
+        """Whom a pair of tokens belongs to."""
+        return self._services.tokens.read(pair.access_token).username
+
+    def _count(self, address: str, username: str) -> None:
+        """Count an attempt with a password. Raises ``errors.Throttled``."""
+        self._per_address.take(address)
+        self._per_name.take(f"{address} {username[:256]}")
 
     def _pair(self, refresh: Refresh) -> TokenPair:
         tokens = self._services.tokens
@@ -141,9 +173,13 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     ``errors.Forbidden``.
     """
     role = handler.opt.get("role", "viewer")
-    if role == PUBLIC:
-        return
-    identity: Identity = connection.scope["identity"]  # type: ignore[typeddict-item]
+    if role != PUBLIC:
+        require(connection.scope, role)
+
+
+def require(scope: Scope, role: Role) -> None:
+    """Refuse a request whose user has less than ``role``. Raises as ``authorise``."""
+    identity: Identity = scope["identity"]  # type: ignore[typeddict-item]
     if identity.user is None:
         raise identity.refusal or errors.Unauthenticated(_ANONYMOUS)
     if not identity.user.may(role):

@@ -34,7 +34,7 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, services: Services, authenticator: Authenticator) -> None:
         self._app = app
-        self._clock = services.clock
+        self._clock, self._metrics = services.clock, services.metrics
         self._gatekeeper = authenticator
         self._rate_limiter = RateLimiter(services.settings.rate_limit_per_minute, services.clock)
         self._cors = Cors(services.settings.cors_origins)
@@ -77,7 +77,7 @@ class RequestMiddleware:
             if status:
                 _log.warning("request.broken_off", error=f"{type(error).__name__}: {error}")
                 raise  # the server breaks the connection, so that the client sees an incomplete answer
-            await _send(error, answer)
+            await _send(error, scope, answer)
         finally:
             hearing.close()
             self._log_request(scope, method, status, size, began)
@@ -109,13 +109,17 @@ class RequestMiddleware:
 
     def _log_request(self, scope: Scope, method: str, status: int, size: int, began: float) -> None:
         who = scope.get("user")
+        route, seconds = scope.get("path_template") or "(no route)", self._clock.monotonic() - began
+        self._metrics.count_request(method, route, status, seconds)
+        if (limit := scope.get(error_response.LIMIT)) is not None:
+            self._metrics.limits_hit.add(1, str(limit), str(status))
         _log.info(
             "request.finished",
             method=method,
-            path=scope.get("path_template") or "(no route)",
+            path=route,
             status=status,
             bytes=size,
-            duration=round(self._clock.monotonic() - began, 6),
+            duration=round(seconds, 6),
             **({"username": who.username} if who is not None else {}),
             **({"local": True} if local_caller.is_local(scope) else {}),
         )
@@ -154,9 +158,9 @@ def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
         raise errors.Invalid("the query string must be ASCII, percent-encoded, without NUL", field="query")
 
 
-async def _send(error: Exception, send: Send) -> None:
+async def _send(error: Exception, scope: Scope, send: Send) -> None:
     """Send the answer to an error that was raised outside of the routes."""
-    response = error_response.respond(error)
+    response = error_response.respond(error, scope)
     body: bytes = response.content
     headers = {**response.headers, "content-type": "application/json", "content-length": str(len(body))}
     encoded = [(k.lower().encode(), str(v).encode("latin-1")) for k, v in headers.items()]

@@ -11,12 +11,16 @@ _MOST_KEYS = 20_000
 
 
 class RateLimiter:
-    """Allows ``per_minute`` calls of ``take`` for each key, refilled steadily. Rarely used keys are forgotten."""
+    """Allows ``per_minute`` calls of ``take`` for each key, refilled steadily. Rarely used keys are forgotten.
 
-    def __init__(self, per_minute: int, clock: Clock) -> None:
+    ``what`` names what is counted, in metrics.
+    """
+
+    def __init__(self, per_minute: int, clock: Clock, what: str = "requests") -> None:
         self._most = float(per_minute)
         self._per_second = per_minute / 60
         self._clock = clock
+        self._what = what
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str) -> None:
@@ -26,7 +30,9 @@ class RateLimiter:
         left = min(self._most, left + (now - at) * self._per_second)
         if left < 1:
             raise errors.Throttled(
-                f"too many requests; at most {self._most:.0f} a minute", retry_after=(1 - left) / self._per_second
+                f"too many requests; at most {self._most:.0f} a minute",
+                retry_after=(1 - left) / self._per_second,
+                limit=self._what,
             )
         self._buckets[key] = (left - 1, now)
         self._buckets.move_to_end(key)

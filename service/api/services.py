@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from litestar import Request
@@ -37,6 +37,7 @@ from service.model.user import User
 from service.model.version import Version
 from service.runs.backup import BackupReport
 from service.runs.verification import Verification
+from service.telemetry.metrics import Metrics
 
 
 class Runs(Protocol):
@@ -233,6 +234,7 @@ class Services:
     held: Decisions
     saved: SavedQueries
     audit: AuditLog
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

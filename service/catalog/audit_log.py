@@ -64,7 +64,8 @@ class AuditLog:
         self._waiting: deque[_Waiting] = deque()
         self._wanted = 0  # how many of them somebody waits for
         self._lost = 0
-        self._broken: str | None = None
+        self.broken: str | None = None
+        """Why the last write failed; None if it did not."""
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -105,13 +106,8 @@ class AuditLog:
 
     def admit(self) -> None:
         """Raise ``errors.Unavailable`` (STORAGE_FULL) while events cannot be written."""
-        if self._broken is not None:
-            raise _unwritable(self._broken, "nothing was done")
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the last write worked."""
-        return self._broken is None
+        if self.broken is not None:
+            raise _unwritable(self.broken, "nothing was done")
 
     def start(self) -> None:
         """Tidy up after processes that were killed, and drop files that are too old. Blocks.
@@ -135,7 +131,7 @@ class AuditLog:
         if self._thread is not None:
             self._thread.join()
         if self._waiting:
-            _log.error("audit.not_written", reason=self._broken, events=len(self._waiting))
+            _log.error("audit.not_written", reason=self.broken, events=len(self._waiting))
 
     # the queue
 
@@ -151,7 +147,7 @@ class AuditLog:
                 return
             if len(self._waiting) >= MOST_WAITING * (2 if vital else 1):
                 self._lost += 1
-                _end(done, _unwritable(self._broken or "too much waits for it", "this is not recorded"))
+                _end(done, _unwritable(self.broken or "too much waits for it", "this is not recorded"))
                 return
             self._waiting.append(_Waiting(event, vital, done))
             self._wanted += done is not None
@@ -182,12 +178,12 @@ class AuditLog:
             idle = HEAD_SECONDS if self._chain.has_grown else None
             self._changed.wait_for(lambda: self._waiting or self._closing, idle)
             if self._waiting:
-                pause = DELAY_SECONDS if self._broken is None else _AGAIN_SECONDS
+                pause = DELAY_SECONDS if self.broken is None else _AGAIN_SECONDS
                 self._changed.wait_for(lambda: self._wanted or self._closing, pause)
             batch = [*self._waiting]
             self._waiting.clear()
             self._wanted = 0
-            if self._lost and self._broken is None:
+            if self._lost and self.broken is None:
                 batch.append(_Waiting(self.event("audit.lost", details={"events": self._lost}), True, None))
                 self._lost = 0
             return batch, self._closing
@@ -201,15 +197,15 @@ class AuditLog:
         try:
             if day is not None:
                 kept = self._written(day, group)
-            elif self._broken is not None:
-                raise OSError(self._broken)
+            elif self.broken is not None:
+                raise OSError(self.broken)
         except Exception as error:
             kept, failure = [one for one in group if one.event is not None], error
             self._fail(error)
         if not kept and day is not None:
-            self._broken = None
+            self.broken = None
         for one in group:
-            _end(one.done, _unwritable(str(self._broken), "this is recorded later") if failure is not None else None)
+            _end(one.done, _unwritable(str(self.broken), "this is recorded later") if failure is not None else None)
         with self._changed:
             self._waiting.extendleft(one._replace(done=None) for one in reversed(kept))
 
@@ -237,10 +233,10 @@ class AuditLog:
 
     def _fail(self, error: Exception) -> None:
         reason = "the disk is full" if _is_full(error) else getattr(error, "strerror", None) or str(error)
-        if self._broken is None:
+        if self.broken is None:
             hint = "make room, or mend the folder audit of the data directory"
             _log.error("audit.not_written", reason=reason, hint=hint)
-        self._broken = reason
+        self.broken = reason
 
 
 def _day(one: _Waiting) -> date | None:

@@ -128,17 +128,21 @@ class Users:
             return account.user
 
     def change(
-        self, username: str, *, password: str | None = None, role: Role | None = None, disabled: bool | None = None
-    ) -> User:
+        self, username: str, *, password: str | None = None, role: Role | None = None, disabled: bool | None = None,
+        since: int | None = None,
+    ) -> User:  # fmt: skip
         """Change an account and end all its tokens. Raises ``errors.Missing``, ``errors.Invalid``.
 
-        The last admin that is not disabled cannot be changed: ``errors.Conflict`` (LAST_ADMIN).
+        The last admin that is not disabled cannot be changed: ``errors.Conflict`` (LAST_ADMIN). With ``since``, the
+        ``valid_after`` that the caller saw, an account that changed meanwhile is refused: ``errors.Unauthenticated``.
         """
         if role is not None:
             _check(username, role)
         kept = passwords.hashed(password) if password is not None else None
         with self._writing:
             before = self._known(username)
+            if since is not None and before.valid_after != since:
+                raise errors.Unauthenticated("the account was changed meanwhile; log in again")
             user = msgspec.structs.replace(
                 before.user,
                 role=before.user.role if role is None else role,
@@ -163,6 +167,13 @@ class Users:
             self._store.write(work, urgent=True)  # also on a full disk nobody stays who must go
             self._accounts[username] = after
             return user
+
+    def change_password(self, username: str, old: str, new: str) -> User | None:
+        """Change the password of an account, as ``change``, or answer None if ``old`` is not its password."""
+        account = self._known(username)
+        if not passwords.matches(account.password_hash, old):
+            return None
+        return self.change(username, password=new, since=account.valid_after)
 
     def delete(self, username: str) -> None:
         """Delete an account. Raises ``errors.Missing``, ``errors.Conflict`` (LAST_ADMIN)."""

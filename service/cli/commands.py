@@ -347,6 +347,20 @@ def change_password(name: str, password_stdin: bool, **chosen: Any) -> None:
     users.change_password(name, from_stdin=password_stdin, **chosen)
 
 
+@user.command("change")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["viewer", "operator", "admin"]))
+@click.option("--disable/--enable", "disabled", default=None, help="Whether the account is closed.")
+@options.data_dir()
+@options.url
+@options.as_json
+def change_user(name: str, role: Role | None, disabled: bool | None, **chosen: Any) -> None:
+    """Change an account's role or state and end its logins."""
+    from service.cli import users
+
+    users.change(name, role, disabled, **chosen)
+
+
 @user.command("list")
 @options.data_dir()
 @options.url

@@ -12,7 +12,7 @@ import msgspec
 
 from service.catalog.users import Users
 from service.cli import output, remote, session
-from service.kit import passwords
+from service.kit import errors, passwords
 from service.kit.clock import SystemClock
 from service.kit.settings import Settings
 from service.model.user import Role, User
@@ -73,6 +73,25 @@ def change_password(name: str, *, from_stdin: bool, data_dir: str | None, url: s
     )
 
 
+def change(
+    name: str, role: Role | None, disabled: bool | None, *, data_dir: str | None, url: str | None, as_json: bool
+) -> None:
+    """Change an account's role or state. Raises ``errors.Invalid``, ``errors.Missing``, ``errors.Conflict``."""
+    changes = {key: value for key, value in (("role", role), ("disabled", disabled)) if value is not None}
+    if not changes:
+        raise errors.Invalid("name what to change: --role, --disable or --enable", field="role")
+    account: dict[str, Any]
+    with remote.service(url, data_dir) as connection:
+        if connection is not None:
+            account = connection.send("PATCH", _path(name), changes)
+        else:
+            found = session.existing(data_dir=data_dir)
+            changed = _with_users(found, lambda users: users.change(name, role=role, disabled=disabled))
+            account = msgspec.to_builtins(changed)
+    state = ", disabled" if account["disabled"] else ""
+    _print(account, f"'{name}' is {account['role']}{state}", as_json=as_json)
+
+
 def remove(name: str, *, data_dir: str | None, url: str | None, as_json: bool) -> None:
     """Remove an account. Raises ``errors.Missing``, ``errors.Conflict`` for the last admin."""
     with remote.service(url, data_dir) as connection:
@@ -87,7 +106,7 @@ def _path(name: str) -> str:
     return f"users/{quote(name, safe='')}"
 
 
-def _print(value: dict[str, str], text: str, *, as_json: bool) -> None:
+def _print(value: dict[str, Any], text: str, *, as_json: bool) -> None:
     click.echo(msgspec.json.encode(value).decode() if as_json else text)
 
 

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from service.client.answers import Pipeline, Run, Saved, SavedQuery, Schedule, Version
+    from service.client.answers import Account, Pipeline, Run, Saved, SavedQuery, Schedule, Version
     from service.client.asynchronous import AsyncPenstock
     from service.client.errors import (
         ConflictError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "synchronous": ("Penstock",),
     "asynchronous": ("AsyncPenstock",),
-    "answers": ("Pipeline", "Run", "Saved", "SavedQuery", "Schedule", "Version"),
+    "answers": ("Account", "Pipeline", "Run", "Saved", "SavedQuery", "Schedule", "Version"),
     "errors": (
         "ConflictError", "InvalidError", "NoService", "NotAllowedError", "NotFoundError", "NotLoggedInError",
         "OverloadedError", "RateLimitedError", "RunFailed", "ServiceError",
@@ -36,6 +36,7 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
+    "Account",
     "AsyncPenstock",
     "ConflictError",
     "InvalidError",

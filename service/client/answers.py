@@ -91,6 +91,15 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     schema_changes: list[JsonObject] = []
 
 
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The account of a user."""
+
+    username: str
+    role: str
+    created: datetime
+    disabled: bool = False
+
+
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """The schedule of a pipeline; ``next_fire`` is None while it is paused or not enabled."""
 

@@ -13,6 +13,7 @@ import httpx
 import polars as pl
 
 from service.client import calls, session
+from service.client.accounts import AsyncAccounts
 from service.client.answers import JsonObject, Pipeline, Run, Saved, SavedQuery, Schedule, Version
 from service.client.calls import Call, Parameters, Records
 from service.client.errors import NoService, RunFailed, ServiceError
@@ -24,7 +25,7 @@ T = TypeVar("T")
 _AGAIN_SECONDS = 0.2  # a stream that ended before its run: the service is stopping, or a proxy cut it
 
 
-class AsyncPenstock:
+class AsyncPenstock(AsyncAccounts):
     """As ``Penstock``, for asyncio."""
 
     def __init__(

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 import polars as pl
 
-from service.client.answers import JsonObject, Pipeline, Run, Saved, SavedQuery, Schedule, Version
+from service.client.answers import Account, JsonObject, Pipeline, Run, Saved, SavedQuery, Schedule, Version
 
 T = TypeVar("T")
 Query = Mapping[str, Any]
@@ -244,6 +244,27 @@ def schedule(name: str, verb: str) -> Call[Schedule]:
 
 def upload(path: str, content: bytes) -> Call[JsonObject]:
     return Call("PUT", "files/" + quote(path), _object, content=content)
+
+
+def users() -> Call[tuple[list[Account], int]]:
+    return Call("GET", "users", items(Account))
+
+
+def add_user(username: str, password: str, role: str) -> Call[Account]:
+    body = {"username": username, "password": password, "role": role}
+    return Call("POST", "users", _as(Account), body=body, headers=_key())
+
+
+def change_user(username: str, changes: JsonObject) -> Call[Account]:
+    return Call("PATCH", _at("users", username), _as(Account), body=changes)
+
+
+def delete_user(username: str) -> Call[None]:
+    return Call("DELETE", _at("users", username), _nothing)
+
+
+def change_password(old: str, new: str) -> Call[None]:
+    return Call("POST", "auth/password", _nothing, body={"old": old, "new": new})
 
 
 def token(username: str, password: str) -> Call[JsonObject]:

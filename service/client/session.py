@@ -49,6 +49,12 @@ class Session:
         """Drop the tokens."""
         self._token = self.refresh_token = None
 
+    def renew_with(self, password: str) -> None:
+        """Drop the tokens, which a new password has ended, and log in with it from now on."""
+        if self.credentials is not None:
+            self.credentials = (self.credentials[0], password)
+            self.forget()
+
     def headers(self, call: Call[Any]) -> dict[str, str]:
         """The headers of a request."""
         known = {"authorization": f"Bearer {self._token}"} if self._token is not None else {}

@@ -13,6 +13,7 @@ import httpx
 import polars as pl
 
 from service.client import calls, session
+from service.client.accounts import Accounts
 from service.client.answers import JsonObject, Pipeline, Run, Saved, SavedQuery, Schedule, Version
 from service.client.calls import Call, Parameters, Records
 from service.client.errors import NoService, RunFailed, ServiceError
@@ -24,7 +25,7 @@ LOCAL = "http://127.0.0.1:8000"
 _AGAIN_SECONDS = 0.2  # a stream that ended before its run: the service is stopping, or a proxy cut it
 
 
-class Penstock:
+class Penstock(Accounts):
     """A service at ``url``, used with a ``token``, or by ``username`` and ``password``; else with PENSTOCK_TOKEN.
 
     Requests that the service is too busy for are sent again up to ``retries`` times, after the time that it names.

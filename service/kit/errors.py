@@ -132,13 +132,15 @@ class TooLarge(PenstockError):
 
 
 class Busy(PenstockError):
-    """The same request may succeed after ``retry_after`` seconds."""
+    """The same request may succeed after ``retry_after`` seconds. ``limit`` names what it ran into."""
 
     code: ClassVar[Code] = "OVERLOADED"
+    limit: str = "other"
 
-    def __init__(self, message: str, *, retry_after: float = 1.0, **details: Any) -> None:
+    def __init__(self, message: str, *, retry_after: float = 1.0, limit: str = "other", **details: Any) -> None:
         super().__init__(message, **details)
         self.retry_after = retry_after
+        self.limit = limit
 
 
 class Throttled(Busy):

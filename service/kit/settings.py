@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from service.kit import errors, memory_budget
+from service.kit import errors, memory_budget, signing_keys
 
 PREFIX = "PENSTOCK_"
 SECRET_PREFIX = "PENSTOCK_SECRET_"  # noqa: S105 - a prefix of names, not a password
@@ -28,7 +28,7 @@ _KIND = re.compile(r"Expected `(int|float|bool)`, got `str`$")
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
 _SIZES = frozenset({"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes", "spool_limit"})
-_LISTS = frozenset({"file_roots", "allowed_private_hosts", "cors_origins", "trusted_proxies"})
+_LISTS = frozenset({"file_roots", "allowed_private_hosts", "cors_origins", "trusted_proxies", "jwt_secrets"})
 
 
 def _cores() -> int:
@@ -66,6 +66,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, _about("The port to listen on; 0 takes a free one.", ge=0, le=65535)] = 8000
     jwt_secret: Annotated[
         str | None, _about("Signs access tokens, at least 32 bytes; made and stored in the data directory if absent.")
+    ] = None
+    jwt_secrets: Annotated[
+        tuple[str, ...] | None,
+        _about("Instead of one secret, several: the first signs, all of them verify, so that secrets can be rotated."),
     ] = None
     admin_username: Annotated[str, _about("The first account's name.")] = "admin"
     admin_password: Annotated[
@@ -164,6 +168,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.max_concurrent_runs, _cores())
 
     @property
+    def signing_secrets(self) -> tuple[str, ...]:
+        """The configured secrets, the one that signs first; none if the data directory has it."""
+        return self.jwt_secrets or ((self.jwt_secret,) if self.jwt_secret else ())
+
+    @property
     def root(self) -> Path:
         return Path(self.data_dir).expanduser().absolute()
 
@@ -190,9 +199,7 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
             decoded[name] = msgspec.convert(_parsed(name, value), fields[name].type, strict=False)
         except (msgspec.ValidationError, ValueError) as error:
             problems.append(errors.Problem(PREFIX + name.upper(), _plain(name, value, str(error))))
-    secret = decoded.get("jwt_secret")
-    if isinstance(secret, str) and len(secret.encode()) < 32:
-        problems.append(errors.Problem("PENSTOCK_JWT_SECRET", "needs at least 32 bytes"))
+    problems += signing_keys.problems(decoded)
     if not str(decoded.get("openlineage_url") or "http://").startswith(("http://", "https://")):
         problems.append(errors.Problem("PENSTOCK_OPENLINEAGE_URL", "is not an http:// or https:// URL"))
     problems += [errors.Problem("PENSTOCK_TRUSTED_PROXIES", text) for text in _no_networks(decoded)]

@@ -56,9 +56,9 @@ class Tokens:
         self._jwt = jwt.PyJWT()
         self._verified: OrderedDict[bytes, Claims] = OrderedDict()  # by the hash of the token
 
-    def derived(self, purpose: str) -> bytes:
-        """A key of 32 bytes for another purpose, made from the secret that signs."""
-        return hmac.digest(self._keys[self._current], purpose.encode(), "sha256")
+    def derived(self, purpose: str) -> tuple[bytes, ...]:
+        """Keys of 32 bytes for another purpose, one of each secret; the first signs, all of them verify."""
+        return tuple(hmac.digest(key, purpose.encode(), "sha256") for key in self._keys.values())
 
     def issue(self, username: str, family: str, *, not_before: int = 0) -> str:
         """A new access token, issued now, or at ``not_before`` if that is later."""

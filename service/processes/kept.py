@@ -154,6 +154,11 @@ class KeptChildren:
             return
         await self._end(place)
 
+    @property
+    def waiting(self) -> int:
+        """How many children wait for more work."""
+        return len(self._waiting)
+
     async def close(self) -> None:
         """End all kept children."""
         self._most = 0

@@ -64,15 +64,18 @@ class Places:
     """``most`` places, of which one caller holds at most ``each`` and slow work at most ``slow``.
 
     The empty caller, which is the service itself or a command, may hold all.
-    At most ``queue`` requests of a caller wait. ``what`` names the work in errors.
+    At most ``queue`` requests of a caller wait. ``what`` names the work in errors, ``limit`` in metrics.
     """
 
-    def __init__(self, most: int, *, each: int, queue: int, what: str, slow: int | None = None) -> None:
+    def __init__(
+        self, most: int, *, each: int, queue: int, what: str, slow: int | None = None, limit: str | None = None
+    ) -> None:
         self._most = most
         self._each = each
         self._most_slow = most if slow is None else slow
         self._queue = queue
         self._what = what
+        self._limit = limit or what
         self._shares: dict[str, _Share] = {}
         self._slow = 0
         self.taken = 0
@@ -87,7 +90,8 @@ class Places:
         if self._has_room(share, slow=slow):  # nobody who could have it waits
             return self._taken(share, slow=slow)
         if len(share.waiting) >= self._queue:
-            raise errors.Unavailable(f"too many {self._what} of yours are waiting; try again shortly", retry_after=2.0)
+            message = f"too many {self._what} of yours are waiting; try again shortly"
+            raise errors.Unavailable(message, retry_after=2.0, limit=self._limit)
         waiter = _Waiter(slow=slow)
         share.waiting.append(waiter)
         try:
@@ -100,9 +104,16 @@ class Places:
                 waiter.place.result().release()
             if isinstance(error, TimeoutError):
                 raise errors.Unavailable(
-                    f"no place for {self._what} became free in time; try again later", retry_after=5.0
+                    f"no place for {self._what} became free in time; try again later",
+                    retry_after=5.0,
+                    limit=self._limit,
                 ) from None
             raise
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a place."""
+        return sum(len(share.waiting) for share in self._shares.values())
 
     @contextlib.asynccontextmanager
     async def turn(self, seconds: float) -> AsyncIterator[None]:

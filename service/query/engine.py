@@ -28,17 +28,19 @@ from service.model.query_parameters import Kind
 from service.processes import landlock
 from service.processes.pipe import Pipe
 from service.processes.places import Place, Places, share
-from service.query import extent, messages, wanted, worker_end
+from service.query import extent, messages, query_meter, wanted, worker_end
 from service.query.answer import Answer
 from service.query.messages import Resolved
 from service.query.pool import Group, Pool, PooledWorker
 from service.query.readings import Readings
 from service.query.results import Key, Results, is_repeatable, key_of, timed
+from service.query.scope import EVERYTHING, Scope
 from service.query.spool import SpoolDisk
 from service.query.stream import Finish, Streams
 from service.query.wanted import RecentTables, Resolve, Statements
 from service.sandbox.duckdb_errors import timed_out
 from service.sandbox.source import TableSource
+from service.telemetry.metrics import Metrics
 
 _MIB = 1 << 20
 _MOST_STREAMS = 64  # that clients read at the same time; each may hold some MiB here
@@ -70,9 +72,11 @@ class Engine:
         cache_bytes: int = 0,
         level: int | None = None,
         allow_unconfined: bool = False,
+        metrics: Metrics | None = None,
     ) -> None:
         self._level = landlock.abi() if level is None else level
         self._allow_unconfined = allow_unconfined
+        self.metrics = metrics or Metrics()
         self._resolve = resolve
         self._timeout = timeout_seconds
         self._stream_seconds = stream_seconds
@@ -98,20 +102,30 @@ class Engine:
         )  # fmt: skip
 
     @classmethod
-    def configured(cls, layout: Layout, resolve: Resolve, settings: Settings) -> Engine:
+    def configured(cls, layout: Layout, resolve: Resolve, settings: Settings, metrics: Metrics) -> Engine:
         """The engine as the settings have it."""
         return cls(
             layout=layout, resolve=resolve, timeout_seconds=settings.query_timeout_seconds,
             memory_bytes=settings.query_memory_limit, spill_bytes=settings.query_memory_limit,
             max_concurrent=settings.max_concurrent_queries, max_waiting=settings.max_queued_queries,
             spool_bytes=settings.spool_limit, user_share=settings.user_share, cache_bytes=settings.query_cache_bytes,
-            allow_unconfined=settings.allow_unsandboxed_sql,
+            allow_unconfined=settings.allow_unsandboxed_sql, metrics=metrics,
         )  # fmt: skip
 
     @property
     def level(self) -> int:
         """The Landlock version that confines the workers; 0: the kernel has no Landlock."""
         return self._level
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many ``queries`` wait for a worker, and how many wait to be ``downloads``."""
+        return {"queries": self._pool.waiting, "downloads": self._streams.waiting}
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """How many workers are ``busy``, and how many are ``kept``."""
+        return self._pool.workers
 
     async def sql(
         self,
@@ -124,12 +138,12 @@ class Engine:
         escape_formulas: bool = True,
         types: dict[str, Kind] | None = None,
         rehearsal: bool = False,
-        readable: frozenset[str] | None = None,
+        scope: Scope = EVERYTHING,
     ) -> Answer:
         """Answer one statement of a user. ``limit`` None: 1000 rows of JSON, all rows of a streaming format.
 
         With ``types``, parameters are texts that the worker converts. A ``rehearsal`` executes nothing
-        (``messages.Rehearsal``). ``readable`` are the pipelines that the caller may read (None: all).
+        (``messages.Rehearsal``). ``scope`` is what the caller may read.
 
         Raises ``errors.Invalid`` (INVALID_SQL, SQL_NOT_ALLOWED, QUERY_TOO_LARGE; ``field`` sql), ``errors.TimedOut``,
         ``errors.NotAcceptable``, ``errors.Unavailable``, and ``errors.Forbidden`` if workers are unconfined.
@@ -144,39 +158,24 @@ class Engine:
             raise errors.Invalid("the statement is longer than 65536 bytes", code="SQL_NOT_ALLOWED", field="sql")
         seconds = self._seconds(timeout_seconds)
         query = messages.SqlQuery(
-            statement,
-            format,
-            extent.rows(limit, format, self._max_rows),
-            self._max_bytes,
-            self._stream_seconds if FORMATS[format].streamed else seconds,
-            parameters,
-            escape_formulas,
-            types,
+            statement, format, extent.rows(limit, format, self._max_rows), self._max_bytes,
+            self._stream_seconds if FORMATS[format].streamed else seconds, parameters, escape_formulas, types,
             rehearsal,
-        )
+        )  # fmt: skip
         try:
-            need = self._statements.need(readable, statement)
+            need = self._statements.need(scope, statement)
             if need is not None:
-                query = msgspec.structs.replace(query, known=await wanted.needed(need, self._resolve, readable))
-            return await self._answer(query, Group(readable), query.known, seconds)
+                query = msgspec.structs.replace(query, known=await wanted.needed(need, self._resolve, scope))
+            return await self._answer(query, Group(scope), query.known, seconds)
         except errors.Invalid as error:  # what refuses a statement knows no request
             error.details.setdefault("field", "sql")
             raise
 
     async def data(
-        self,
-        source: TableSource,
-        *,
-        columns: list[str] | None = None,
-        filter: str | None = None,
-        sort: str | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        format: str = "json",
-        escape_formulas: bool = True,
-        about: dict[str, Any] | None = None,
-        readable: frozenset[str] | None = None,
-    ) -> Answer:
+        self, source: TableSource, *, columns: list[str] | None = None, filter: str | None = None,
+        sort: str | None = None, limit: int | None = None, offset: int = 0, format: str = "json",
+        escape_formulas: bool = True, about: dict[str, Any] | None = None, scope: Scope = EVERYTHING,
+    ) -> Answer:  # fmt: skip
         """The rows of one source. ``about`` is added to a page of JSON as it is.
 
         Raises as ``sql``, and ``errors.Invalid`` with ``field`` columns, filter or sort.
@@ -186,10 +185,10 @@ class Engine:
             raise errors.Invalid("offset: must not be negative", field="offset")
         seconds = self._stream_seconds if FORMATS[format].streamed else self._timeout
         query = messages.DataQuery(
-            wanted.pinned(source), format, extent.rows(limit, format, self._max_rows), offset, self._max_bytes, seconds,
-            columns, filter, sort, escape_formulas, about or {},
+            wanted.pinned(source, scope), format, extent.rows(limit, format, self._max_rows), offset, self._max_bytes,
+            seconds, columns, filter, sort, escape_formulas, about or {},
         )  # fmt: skip
-        return await self._answer(query, Group(readable, filter is not None), Resolved([query.source]), self._timeout)
+        return await self._answer(query, Group(scope, filter is not None), Resolved([query.source]), self._timeout)
 
     async def lookup(
         self,
@@ -202,20 +201,20 @@ class Engine:
         only: bool = False,
         format: str = "json",
         escape_formulas: bool = True,
-        readable: frozenset[str] | None = None,
+        scope: Scope = EVERYTHING,
     ) -> Answer:
         """Rows of one source by key (``messages.LookupQuery``); the answer is whole. Raises as ``data``."""
         extent.known_format(format)
         query = messages.LookupQuery(
-            wanted.pinned(source), key, kinds, values, format, self._max_bytes, self._timeout, columns, only,
+            wanted.pinned(source, scope), key, kinds, values, format, self._max_bytes, self._timeout, columns, only,
             escape_formulas,
         )  # fmt: skip
-        return await self._answer(query, Group(readable), Resolved([query.source]), self._timeout)
+        return await self._answer(query, Group(scope), Resolved([query.source]), self._timeout)
 
-    async def schema(self, source: TableSource, *, form: str = "json", readable: frozenset[str] | None = None) -> bytes:
+    async def schema(self, source: TableSource, *, form: str = "json", scope: Scope = EVERYTHING) -> bytes:
         """Columns and statistics of one source, as JSON; or its columns in another of ``SCHEMA_FORMATS``."""
-        query = messages.SchemaQuery(wanted.pinned(source), self._timeout, form)
-        answer = await self._answer(query, Group(readable), Resolved([query.source]), self._timeout)
+        query = messages.SchemaQuery(wanted.pinned(source, scope), self._timeout, form)
+        answer = await self._answer(query, Group(scope), Resolved([query.source]), self._timeout)
         return answer.content or b""
 
     def reads(self, folder: Path) -> bool:
@@ -265,9 +264,10 @@ class Engine:
             )
         return wanted
 
+    @query_meter.timed
     async def _answer(self, query: messages.Query, group: Group, known: Resolved | None, seconds: float) -> Answer:
         """The answer over ``known`` sources; None: those that a worker finds in the statement."""
-        if (key := key_of(query, group.readable)) is not None:
+        if (key := key_of(query, group.scope)) is not None:
             began = time.perf_counter()
             if (kept := self._results.get(key)) is not None:
                 content = timed(kept[1], time.perf_counter() - began)
@@ -303,7 +303,7 @@ class Engine:
                 while kind == messages.NEED:
                     need = msgspec.msgpack.decode(payload, type=messages.Need)
                     try:
-                        known = await wanted.needed(need, self._resolve, group.readable)
+                        known = await wanted.needed(need, self._resolve, group.scope)
                         reading += known.sources
                     except errors.PenstockError:
                         if not blank:
@@ -311,9 +311,9 @@ class Engine:
                             self._finish(worker, free=True)
                         raise
                     if isinstance(query, messages.SqlQuery) and not need.everything:
-                        self._statements.remember(group.readable, query.statement, need)
+                        self._statements.remember(group.scope, query.statement, need)
                         query = msgspec.structs.replace(query, known=known)
-                        key = key_of(query, group.readable)
+                        key = key_of(query, group.scope)
                     if need.only_names:
                         await worker.child.send(msgspec.msgpack.encode(known))
                     elif blank or (not need.everything and worker.holds(known.sources)):
@@ -349,7 +349,7 @@ class Engine:
         """Send the query; whether the worker has no sources yet, and gets those of late with it."""
         blank = worker.sources is None
         if blank:
-            others = self._recent.of(group.readable)
+            others = self._recent.of(group.scope)
             worker.sources = {s.table: s for s in others}
             query = msgspec.structs.replace(query, others=others)
         self._reads(worker, group, sources or [])
@@ -365,7 +365,7 @@ class Engine:
 
     def _reads(self, worker: PooledWorker, group: Group, sources: list[TableSource]) -> None:
         """Note what a worker reads for its present query."""
-        self._recent.note(group.readable, sources)
+        self._recent.note(group.scope, sources)
         self._reading[worker] = sources
         if worker.sources is not None:
             worker.sources |= {s.table: s for s in sources}

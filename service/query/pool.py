@@ -26,6 +26,7 @@ from service.processes.child import Child
 from service.processes.limits import Limits
 from service.processes.places import Place, Places
 from service.query import entry
+from service.query.scope import EVERYTHING, Scope
 from service.sandbox import source
 from service.sandbox.source import TableSource
 
@@ -38,12 +39,12 @@ Chosen = Callable[[TableSource], bool]
 
 
 class Group(NamedTuple):
-    """Queries that may share workers: of callers who may read the same pipelines (None: all of them).
+    """Queries that may share workers: of callers of the same scope.
 
     ``ordered`` are those that filter rows and keep their order, for which DuckDB is set up differently.
     """
 
-    readable: frozenset[str] | None = None
+    scope: Scope = EVERYTHING
     ordered: bool = False
 
 
@@ -153,6 +154,16 @@ class Pool:
         assert place is not None
         place.release()
         self._refill()
+
+    @property
+    def waiting(self) -> int:
+        """How many queries wait for a worker."""
+        return self._places.waiting
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """How many workers are ``busy``, and how many are ``kept``."""
+        return {"busy": len(self._busy), "kept": len(self._idle)}
 
     def let_go(self, chosen: Chosen) -> None:
         """End the workers that wait and may read a chosen source; keep none of those at work."""

@@ -1,8 +1,8 @@
 """Answers that are given again, within a budget of bytes: a version never changes, so that its answers stay right.
 
 An answer is known by the message to the worker that made it: the query, its parameters, and the sources that it reads
-with the runs that made them. Newer versions make other messages, so that nothing here goes stale. Callers who may read
-other pipelines never share an answer.
+with the runs that made them. Newer versions make other messages, so that nothing here goes stale. Callers of
+another scope never share an answer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 from service.model.formats import FORMATS
 from service.query import repeatable
 from service.query.messages import DataQuery, LookupQuery, Query, SchemaQuery, SqlQuery
+from service.query.scope import Scope
 from service.sandbox.source import TableSource
 
 _PART = 16
@@ -27,19 +28,21 @@ _OVERHEAD = 512  # bytes of an entry beside its content
 _ELAPSED = re.compile(rb'"elapsed_ms":[0-9.e+-]+\}\Z')
 _ELAPSED_BYTES = 64
 
-Key = tuple[frozenset[str] | None, bytes]
+Key = tuple[Scope, bytes]
 
 
-def key_of(query: Query, readable: frozenset[str] | None) -> Key | None:
-    """The key of an answer that may be given again to callers who may read these pipelines (None: all).
+def key_of(query: Query, scope: Scope) -> Key | None:
+    """The key of an answer that may be given again to callers of that scope.
 
     It is a whole answer over known versions. The API keeps schemas itself.
     """
+    if not all(repeatable.is_repeatable(text) for _, text in scope.row_filters):
+        return None
     if isinstance(query, SchemaQuery) or FORMATS[query.format].streamed:
         return None
     if isinstance(query, SqlQuery) and (query.rehearsal or query.known is None or query.known.snapshots):
         return None
-    return readable, hashlib.sha256(msgspec.msgpack.encode(query)).digest()
+    return scope, hashlib.sha256(msgspec.msgpack.encode(query)).digest()
 
 
 def is_repeatable(query: Query) -> bool:

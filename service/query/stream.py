@@ -37,6 +37,11 @@ class Streams:
         self._disk = disk
         self._seconds = seconds
 
+    @property
+    def waiting(self) -> int:
+        """How many queries wait for a place among the streams."""
+        return self._places.waiting
+
     async def place(self, seconds: float) -> Place:
         """A place for a stream, within ``seconds``; release it if no stream comes. Raises ``errors.Unavailable``."""
         return await self._places.take(caller.current(), seconds)

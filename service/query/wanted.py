@@ -15,6 +15,7 @@ import msgspec
 
 from service.kit import errors
 from service.query.messages import Need, Resolved
+from service.query.scope import EVERYTHING, Scope
 from service.sandbox.quoting import same
 from service.sandbox.source import TableSource
 
@@ -24,22 +25,21 @@ Resolve = Callable[[list[str] | None], Awaitable[Resolved]]
 _MOST_STATEMENTS = 4_096
 _MOST_TABLES, _MOST_FILES = 16, 64
 _SECONDS = 120.0
-_Readable = frozenset[str] | None
 
 
 class Statements:
-    """The tables that statements name, for the statements of late; apart for callers who read other pipelines."""
+    """The tables that statements name, for the statements of late; apart for callers of another scope."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[_Readable, bytes], Need] = OrderedDict()
+        self._known: OrderedDict[tuple[Scope, bytes], Need] = OrderedDict()
 
-    def need(self, readable: _Readable, statement: str) -> Need | None:
+    def need(self, scope: Scope, statement: str) -> Need | None:
         """What the statement needs, if a worker reported it."""
-        return self._known.get((readable, _digest(statement)))
+        return self._known.get((scope, _digest(statement)))
 
-    def remember(self, readable: _Readable, statement: str, need: Need) -> None:
+    def remember(self, scope: Scope, statement: str, need: Need) -> None:
         """Note what a worker reported."""
-        self._known[readable, _digest(statement)] = need
+        self._known[scope, _digest(statement)] = need
         if len(self._known) > _MOST_STATEMENTS:
             self._known.popitem(last=False)
 
@@ -48,21 +48,21 @@ class RecentTables:
     """The sources that were read in the last minutes: what a new worker should have, too."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[_Readable, str], tuple[TableSource, float]] = OrderedDict()
+        self._seen: OrderedDict[tuple[Scope, str], tuple[TableSource, float]] = OrderedDict()
 
-    def note(self, readable: _Readable, sources: Iterable[TableSource]) -> None:
+    def note(self, scope: Scope, sources: Iterable[TableSource]) -> None:
         """Note sources that a query reads."""
         for source in sources:
             if len(source.parts) <= _MOST_FILES:
-                self._seen[readable, source.table] = source, time.monotonic()
-                self._seen.move_to_end((readable, source.table))
+                self._seen[scope, source.table] = source, time.monotonic()
+                self._seen.move_to_end((scope, source.table))
         while len(self._seen) > _MOST_TABLES:
             self._seen.popitem(last=False)
 
-    def of(self, readable: _Readable) -> list[TableSource]:
-        """The recent sources of callers who may read these pipelines."""
+    def of(self, scope: Scope) -> list[TableSource]:
+        """The recent sources of callers of that scope."""
         oldest = time.monotonic() - _SECONDS
-        return [source for (who, _), (source, seen) in self._seen.items() if who == readable and seen > oldest]
+        return [source for (who, _), (source, seen) in self._seen.items() if who == scope and seen > oldest]
 
     def names(self) -> list[str]:
         """The names of the newest versions of all recent tables."""
@@ -77,7 +77,7 @@ class RecentTables:
         """Put the newest source of a table in the place of the one before, and forget other versions of it."""
         for key, (source, seen) in list(self._seen.items()):
             if source.table == newest.table:
-                self._seen[key] = newest, seen
+                self._seen[key] = key[0].filtered(newest), seen
             elif source.pipeline == newest.pipeline and source.version != newest.version:
                 del self._seen[key]
 
@@ -86,17 +86,17 @@ def _digest(statement: str) -> bytes:
     return hashlib.sha256(statement.encode(errors="surrogatepass")).digest()
 
 
-async def needed(need: Need, resolve: Resolve, readable: frozenset[str] | None) -> Resolved:
-    """The sources of what a statement needs; a caller who may read only some pipelines has no other tables.
+async def needed(need: Need, resolve: Resolve, scope: Scope) -> Resolved:
+    """The sources of what a statement needs; a caller has no tables but those of the scope.
 
     Raises ``errors.Invalid`` (SQL_NOT_ALLOWED) for a name that is not that of a table.
     """
     everything = await resolve(None) if need.everything else Resolved([])
     found = await resolve(list(need.tables)) if need.tables else Resolved([])
     missing, known = list(found.missing), found.known
-    if readable is not None:
-        hidden = {same(s.table) for s in found.sources if s.pipeline not in readable}
-        hidden |= set(found.snapshots)  # they tell of all pipelines
+    if scope != EVERYTHING:
+        hidden = {same(s.table) for s in found.sources if not scope.sees(s)}
+        hidden |= set(found.snapshots)  # they tell of all pipelines and rows
         missing, known = missing + [name for name in need.tables if same(name) in hidden], []
     if missing:
         name = missing[0]
@@ -109,7 +109,7 @@ async def needed(need: Need, resolve: Resolve, readable: frozenset[str] | None) 
             table=name,
         )
     sources = {s.table: s for s in map(named, [*everything.sources, *found.sources])}
-    mine = [s for s in sources.values() if readable is None or s.pipeline in readable]
+    mine = [scope.filtered(s) for s in sources.values() if scope.sees(s)]
     return Resolved(mine, snapshots=found.snapshots)
 
 
@@ -119,13 +119,14 @@ def named(source: TableSource) -> TableSource:
     return source if source.table == name else msgspec.structs.replace(source, table=name)
 
 
-def pinned(source: TableSource) -> TableSource:
-    """The source under the name of its version."""
-    return msgspec.structs.replace(source, table=same(f"{source.table.partition('@')[0]}@{source.version}"))
+def pinned(source: TableSource, scope: Scope) -> TableSource:
+    """The source under the name of its version, as callers of ``scope`` see it."""
+    name = same(f"{source.table.partition('@')[0]}@{source.version}")
+    return scope.filtered(msgspec.structs.replace(source, table=name))
 
 
 def is_older(source: TableSource, newest: TableSource) -> bool:
     """Whether the source is not that of its table any more, or holds the native file of an earlier version."""
-    if source.pipeline != newest.pipeline or source == newest:
+    if source.pipeline != newest.pipeline or msgspec.structs.replace(source, row_filter="") == newest:
         return False
     return source.table == newest.table or (source.native is not None and source.version < newest.version)

@@ -127,6 +127,11 @@ class ApplyPool:
             raise disk.explain(errors.from_body(answer.error), self._resources.layout.warehouse)
         return answer
 
+    @property
+    def workers(self) -> dict[str, int]:
+        """How many workers are ``busy``, and how many are ``kept``."""
+        return {"busy": len(self._busy), "kept": len(self._idle)}
+
     def reads(self, folder: Path) -> bool:
         """Whether a worker applies the version in ``folder`` just now. Workers of it that are kept end."""
 

@@ -87,6 +87,8 @@ class Core(Protocol):
 async def automatic(core: Core) -> AsyncIterator[None]:
     """Let schedules and triggers start runs, and send messages about ended ones, until the end of the context."""
     scheduler = Scheduler(core.supervisor, core.schedules, core.clock)
+    metrics = core.tasks.resources.metrics
+    metrics.gauge("penstock_schedule_lag_seconds", "How late the latest due schedule is.", lambda: scheduler.lag)
     triggers = Triggers(core.supervisor, core.trigger_inputs)
     lineage = LineageEvents(core.store, core.clock)
     forget = [IdempotencyKeys(core.store, core.clock).sweep, core.deliveries.sweep]

@@ -88,6 +88,11 @@ class RunDriver:
         await self._end(live, status, body)
 
     @property
+    def at_work(self) -> int:
+        """How many runs have a worker."""
+        return self._slots.held
+
+    @property
     def unwritten(self) -> dict[str, Run]:
         """The runs whose end the catalog does not have yet, by id."""
         return self._records.unwritten

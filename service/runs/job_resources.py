@@ -27,6 +27,7 @@ from service.query.integrity import Integrity
 from service.runs import native_changes, publication, remembered_state
 from service.steps.collector import Upstream
 from service.steps.storage import Earlier, File
+from service.telemetry.metrics import Metrics
 from service.values.version_mode import BaseVersion, Mode
 
 
@@ -47,6 +48,7 @@ class JobResources:
     spares: Spares = field(default_factory=Spares)
     kept: KeptChildren = field(default_factory=KeptChildren)
     same_since: datetime | None = None
+    metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         if self.same_since is None:

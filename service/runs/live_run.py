@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import functools
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import structlog
@@ -14,8 +15,12 @@ from service.files.event_journal import MOST_BYTES, EventJournal, EventKind
 from service.kit import clock
 from service.kit.clock import Clock
 from service.model.run import Phase, Run, Step, public
+from service.runs import run_counts
 from service.runs.event_stream import Batch, EventStream
 from service.runs.run_progress import RunProgress
+
+if TYPE_CHECKING:
+    from service.runs.job_resources import JobResources
 
 _LONGEST_LINE = 256 * 1024  # bytes of a log line
 _SHOWN = 2000  # characters of a text in a longer one
@@ -26,7 +31,10 @@ _LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception
 class LiveRun:
     """The state of one run. Only the supervisor changes it; everything in the event loop may read it."""
 
-    def __init__(self, pipeline_id: str, run: Run, log_path: Path | None, clock: Clock) -> None:
+    def __init__(
+        self, pipeline_id: str, run: Run, log_path: Path | None, clock: Clock,
+        on_ended: Callable[[Run], None] | None = None,
+    ) -> None:  # fmt: skip
         self.pipeline_id = pipeline_id
         self.run = run
         self.task: asyncio.Task[None] | None = None
@@ -44,6 +52,13 @@ class LiveRun:
         self._journal = EventJournal(log_path)
         self._stream = EventStream(self._journal)
         self._log = structlog.get_logger("penstock.run")
+        self._on_ended = on_ended
+
+    @classmethod
+    def of(cls, resources: JobResources, pipeline_id: str, run: Run) -> LiveRun:
+        """A run of the service, which is counted when it ends."""
+        counted = functools.partial(run_counts.count, resources.metrics)
+        return cls(pipeline_id, run, resources.layout.log(run.run_id), resources.clock, counted)
 
     def view(self) -> Run:
         """The run in its present state, with the time that it has taken so far and its estimated end."""
@@ -96,6 +111,8 @@ class LiveRun:
             if self.run.ended:
                 self.emit("end", public(self.run))
                 self.settled.set()
+                if self._on_ended is not None:
+                    self._on_ended(self.run)
 
     def advance(self, phase: Phase, step: str, rows: int, steps: Sequence[Step]) -> None:
         """Note how far the present attempt is, and tell listeners now and then."""

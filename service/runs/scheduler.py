@@ -63,6 +63,12 @@ class Scheduler:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    @property
+    def lag(self) -> float:
+        """Seconds since the schedule was due that waits longest for its run; 0 if none does."""
+        now = self._clock.now()
+        return max([0.0, *((now - due).total_seconds() for due in self._due.values())])
+
     def reload(self) -> None:
         """Read the schedules again; after a configuration changed. May be called in any thread."""
         if self._loop is not None and not self._loop.is_closed():

@@ -24,6 +24,11 @@ class Slots:
         """Whether ``take`` returns at once."""
         return not self._free.locked()
 
+    @property
+    def held(self) -> int:
+        """How many runs have a slot."""
+        return len(self._held)
+
     async def take(self, run_id: str) -> None:
         """Wait for a slot, unless the run has one."""
         if run_id not in self._held:

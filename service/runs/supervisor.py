@@ -67,7 +67,7 @@ class Supervisor:
         self._driver.resumes = True
         await self._resources.warm()
         for pipeline_id, run in await asyncio.to_thread(self.history.waiting):
-            live = LiveRun(pipeline_id, run, self._resources.layout.log(run.run_id), self._resources.clock)
+            live = LiveRun.of(self._resources, pipeline_id, run)
             try:
                 record = await asyncio.to_thread(self.pipelines.get, run.pipeline, run.revision)
                 if record.id != pipeline_id:
@@ -81,12 +81,7 @@ class Supervisor:
             self._driver.start(live, record)
 
     async def execute(
-        self,
-        name: str,
-        requested_by: str | None,
-        *,
-        full_refresh: bool = False,
-        alongside: Sequence[Alongside] = (),
+        self, name: str, requested_by: str | None, *, full_refresh: bool = False, alongside: Sequence[Alongside] = ()
     ) -> Run:
         """Queue a run of the newest revision; with ``full_refresh`` collectors start without their state.
 
@@ -111,6 +106,16 @@ class Supervisor:
             self._reserved.discard(record.id)
             self._announce_freed()
 
+    @property
+    def statuses(self) -> list[Status]:
+        """The statuses of the runs that have not ended."""
+        return [live.run.status for live in self._active.values() if not live.run.ended]
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """How many processes of runs are ``busy``, and how many are ``kept``."""
+        return {"busy": self._driver.at_work, "kept": self._resources.kept.waiting}
+
     def load_native(self, pipeline_id: str, version: Version) -> None:
         """Begin to load the native form of a version that was accepted after its run had ended."""
         self._recent.pop(version.run_id, None)  # from now on the catalog has the present state of the run
@@ -122,13 +127,9 @@ class Supervisor:
         return self._loads.is_loading(folder) or any(path.is_relative_to(folder) for path in paths)
 
     async def replay(
-        self,
-        name: str,
-        requested_by: str | None,
-        version: int | str | None = None,
-        *,
+        self, name: str, requested_by: str | None, version: int | str | None = None, *,
         alongside: Sequence[Alongside] = (),
-    ) -> Run:
+    ) -> Run:  # fmt: skip
         """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
 
         Raises as ``execute``; ``errors.Missing`` (NO_DATA, VERSION_NOT_FOUND) and ``errors.Invalid`` if there are no
@@ -160,7 +161,7 @@ class Supervisor:
             run_id=ids.new("run"), pipeline=name, revision=source.revision, status="queued", requested_by=requested_by,
             queued_at=now, restored_from=source.version,
         )  # fmt: skip
-        live = LiveRun(record.id, run, self._resources.layout.log(run.run_id), self._resources.clock)
+        live = LiveRun.of(self._resources, record.id, run)
         live.committing = True  # it is over soon, and cannot be cancelled
         live.reads = tuple(str(self._resources.layout.version(v.pipeline, v.version)) for v in (source, newest))
         self._active[record.id] = self._recent[run.run_id] = live
@@ -221,24 +222,19 @@ class Supervisor:
             raise errors.Conflict(f"'{record.name}' is being deleted, or a version accepted", code="PIPELINE_RUNNING")
 
     async def _queue(
-        self,
-        record: PipelineRecord,
-        requested_by: str | None,
-        replay: Replay | None = None,
-        *,
-        full_refresh: bool = False,
-        alongside: Sequence[Alongside] = (),
-    ) -> Run:
+        self, record: PipelineRecord, requested_by: str | None, replay: Replay | None = None, *,
+        full_refresh: bool = False, alongside: Sequence[Alongside] = (),
+    ) -> Run:  # fmt: skip
         self._refuse_second(record)
         if len(self._active) >= self._resources.settings.max_concurrent_runs + self._resources.settings.max_queued_runs:
-            raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5)
+            raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5, limit="runs")
         run = Run(
             run_id=ids.new("run"), pipeline=record.name, revision=record.revision, status="queued",
             requested_by=requested_by, queued_at=self._resources.clock.now(),
             max_attempts=execution(record).max_attempts,
             replay_of=replay.version if replay is not None else None, full_refresh=full_refresh,
         )  # fmt: skip
-        live = LiveRun(record.id, run, self._resources.layout.log(run.run_id), self._resources.clock)
+        live = LiveRun.of(self._resources, record.id, run)
         self._active[record.id] = self._recent[run.run_id] = live
         self._forget_oldest()
         await asyncio.shield(asyncio.create_task(self._begin(live, record, replay, alongside)))

@@ -78,7 +78,7 @@ class TaskRunner:
     def _shared(self, most: int) -> Places:
         settings = self.resources.settings
         each, queue = share(most, settings.user_share), settings.max_queued_queries
-        return Places(most, each=each, queue=queue, what="requests of this kind")
+        return Places(most, each=each, queue=queue, what="requests of this kind", limit="tasks")
 
     async def ask(
         self,
@@ -200,6 +200,16 @@ class TaskRunner:
     async def stored(self, pipeline: Pipeline) -> Mapping[str, messages.StoredParts]:
         """The stored versions that a pipeline reads. Raises ``errors.Permanent`` if one does not exist."""
         return await asyncio.to_thread(self.resources.stored, pipeline)
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for a place."""
+        return sum(places.waiting for places in (self._short, self._long, *self._sending.values()))
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """How many workers that apply versions are ``busy``, and how many are ``kept``."""
+        return self._appliers.workers
 
     async def close(self) -> None:
         """End the workers that are kept."""

@@ -8,6 +8,7 @@ names as it will find them when the statement is executed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ _OPERATORS = frozenset(
     """.split()  # noqa: SIM905 - a list of words
 )
 _LOGICAL = "LOGICAL_"
+_PASSING = "penstock passing"
 _SCAN = ["seq_scan"]
 _TYPES = {
     "bool": "BOOLEAN", "int": "BIGINT", "float": "DOUBLE", "str": "VARCHAR", "Decimal": "DECIMAL(38, 9)",
@@ -50,6 +52,17 @@ def stand_in(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> No
     for table in tables:
         name = quoted(table)
         connection.execute(f"CREATE TABLE {_DATABASE}.main.{name} AS FROM memory.main.{name} WITH NO DATA")
+
+
+@contextlib.contextmanager
+def standing_in(connection: duckdb.DuckDBPyConnection, relation: str) -> Iterator[str]:
+    """A stand-in for a relation that has no view yet, meanwhile; its name."""
+    name = f"{_DATABASE}.main.{quoted(_PASSING)}"
+    connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM {relation} WITH NO DATA")
+    try:
+        yield _PASSING
+    finally:
+        connection.execute(f"DROP TABLE {name}")
 
 
 def check(

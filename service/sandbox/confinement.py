@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 
 from service.kit import errors
-from service.sandbox import bound_plan, logical_types, parquet_union
+from service.sandbox import bound_plan, logical_types, parquet_union, row_filters
 from service.sandbox.quoting import literal, quoted
 from service.sandbox.source import TableSource, WorkerSetup
 
@@ -72,7 +72,7 @@ class Relation:
     @property
     def is_table(self) -> bool:
         """Whether it is a native table as it is."""
-        return self.order == ("rowid",) and not self.logical
+        return self.order == ("rowid",) and not self.with_stored
 
 
 def duckdb_memory(memory_bytes: int) -> int:
@@ -137,7 +137,7 @@ def confine(
     """
     wanted, more = list(sources), list(others)
     connection.execute(f"SET GLOBAL max_execution_time = {max(int(seconds * 1000), 1)}")
-    if keep_order:
+    if keep_order or any(source.row_filter for source in [*wanted, *more]):
         connection.execute("SET disabled_optimizers = 'in_clause'")
     files = [relative(p, warehouse) for s in [*wanted, *more] for p in (*([s.native] if s.native else []), *s.parts)]
     connection.execute(f"SET allowed_paths = [{', '.join(literal(f) for f in files)}]")
@@ -170,8 +170,22 @@ def _view(
     connection: duckdb.DuckDBPyConnection, source: TableSource, databases: dict[str, str], warehouse: str
 ) -> Relation:
     relation = _attach(connection, source, databases, warehouse)
+    if source.row_filter:
+        relation = _filtered(connection, relation, source)
     connection.execute(f"CREATE OR REPLACE VIEW {quoted(source.table)} AS FROM {relation.sql}")
     return relation
+
+
+def _filtered(connection: duckdb.DuckDBPyConnection, plain: Relation, source: TableSource) -> Relation:
+    """The relation with those of its rows that the reader may see."""
+    test = row_filters.test(connection, plain.sql, source.row_filter)
+    ordered = plain.with_stored
+    if not (ordered or source.united):  # the order is by pseudo-columns, which a subquery does not have
+        ordered = f"(SELECT *, {', '.join(plain.order)} FROM {plain.sql})"
+    return Relation(
+        row_filters.filtered(plain.sql, test), plain.order, plain.logical,
+        row_filters.filtered(ordered, test) if ordered else "",
+    )  # fmt: skip
 
 
 def _attach(

@@ -12,7 +12,8 @@ class TableSource(msgspec.Struct, frozen=True):
     ``native_table`` of that DuckDB file is read instead of the Parquet parts. ``united`` says that the parts are
     quarantine files: they may differ in their columns, and there may be none. ``logical`` names the columns with a type
     that DuckDB does not read from Parquet as it was written (``logical_types``). ``run`` made the version: a pipeline
-    that was deleted and created again has other files under the same names.
+    that was deleted and created again has other files under the same names. ``row_filter`` is a condition in SQL on its
+    columns: rows for which it is not true do not exist for the reader (``row_filters``).
     """
 
     table: str
@@ -25,6 +26,7 @@ class TableSource(msgspec.Struct, frozen=True):
     united: bool = False
     logical: list[str] = []
     run: str = ""
+    row_filter: str = ""
 
 
 class WorkerSetup(msgspec.Struct, frozen=True):

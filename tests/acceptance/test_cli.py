@@ -250,6 +250,10 @@ def test_accounts(terminal: Terminal) -> None:
     ]
     assert terminal.refused("user", "add", "bob", "--role", "viewer", code=4)["code"] == "USER_EXISTS"
     assert terminal.refused("user", "remove", "ann", code=4)["code"] == "LAST_ADMIN"
+    assert terminal.ok("user", "change", "bob", "--role", "operator", "--disable") == "'bob' is operator, disabled\n"
+    assert json.loads(terminal.ok("user", "change", "bob", "--enable", "--json"))["disabled"] is False
+    assert terminal.refused("user", "change", "bob", code=2)["details"]["field"] == "role"
+    assert terminal.refused("user", "change", "ann", "--role", "viewer", code=4)["code"] == "LAST_ADMIN"
     assert json.loads(terminal.ok("user", "remove", "bob", "--json")) == {"username": "bob"}
     assert "bob" not in terminal.ok("user", "list")
 

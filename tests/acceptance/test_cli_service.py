@@ -66,3 +66,6 @@ def test_the_first_admin_is_made_beside_other_accounts(tmp_path: Path) -> None:
     with serving(tmp_path / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:
         served.login()
         assert served.json("GET", "/auth/me")["role"] == "admin"
+        changed = penstock("user", "change", "vera", "--role", "operator", "--data-dir", str(tmp_path / "data"))
+        assert changed.stdout == "'vera' is operator\n"
+        assert {u["username"]: u["role"] for u in served.json("GET", "/users")["items"]}["vera"] == "operator"

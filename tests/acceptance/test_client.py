@@ -156,6 +156,20 @@ def test_a_login_is_renewed_and_ended(served: Served) -> None:
     assert no.value.code == "INVALID_CREDENTIALS"
 
 
+def test_accounts(served: Served, client: Penstock) -> None:
+    assert client.add_user("ann", PASSWORD, "viewer").role == "viewer"
+    with Penstock(served.address, username="ann", password=PASSWORD) as ann:
+        with pytest.raises(NotLoggedInError) as wrong:
+            ann.change_password("not the password", "quite another password")
+        assert wrong.value.field == "old"
+        ann.change_password(PASSWORD, "quite another password")
+        assert ann.pipelines()  # logged in again
+    assert client.change_user("ann", role="operator", disabled=True).disabled
+    assert [user.username for user in client.users()] == ["admin", "ann"]
+    client.delete_user("ann")
+    assert [user.username for user in client.users()] == ["admin"]
+
+
 def test_asyncio(served: Served, client: Penstock) -> None:
     async def work() -> tuple[int, int, int]:
         async with AsyncPenstock(served.address, username="admin", password=PASSWORD) as found:

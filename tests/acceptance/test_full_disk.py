@@ -76,6 +76,16 @@ def test_a_service_on_a_full_disk_stops(served: Served) -> None:
     assert served.ended() == 0
 
 
+def test_readiness_names_the_full_disk(served: Served) -> None:
+    names = fill(served, 1)
+    ready = served.json("GET", f"{served.address}/health/ready", status=503)
+    assert ready["checks"].pop("disk").startswith("full: ")
+    assert set(ready["checks"].values()) == {"ok"}
+    for name in names[:2]:
+        assert served.http.delete(f"/files/{name}").status_code in (200, 204)
+    assert served.json("GET", f"{served.address}/health/ready")["status"] == "ready"
+
+
 def used(served: Served) -> Served:
     """Three versions, one of them pinned, and a full disk on which so much was written that it took the reserve."""
     for number in (1, 2, 3):

@@ -16,6 +16,7 @@ import pytest
 
 from service.kit import errors
 from service.query.engine import Engine
+from service.query.scope import Scope
 from service.sandbox.source import TableSource
 from tests.acceptance.warehouse import CANARY, Warehouse, answered, build, document
 
@@ -195,16 +196,16 @@ def test_callers_share_workers_only_with_those_who_may_read_the_same(stored: War
     async def act(made: Engine) -> None:
         both, orders = frozenset({"orders", "other"}), frozenset({"orders"})
         assert await rows(made, "FROM other") == [{"v": CANARY}]
-        assert await rows(made, "FROM other", readable=both) == [{"v": CANARY}]
+        assert await rows(made, "FROM other", scope=Scope(both)) == [{"v": CANARY}]
         assert len(pids(made)) == 2
         for statement in ("FROM other", "FROM OTHER", "SELECT (SELECT v FROM other)"):
             with pytest.raises(errors.Invalid) as raised:
-                await rows(made, statement, readable=orders)
+                await rows(made, statement, scope=Scope(orders))
             assert raised.value.error_code == "SQL_NOT_ALLOWED"
             assert CANARY not in raised.value.message
-        assert [row["name"] for row in await rows(made, "SHOW TABLES", readable=orders)] == ["orders", "orders@1"]
+        assert [row["name"] for row in await rows(made, "SHOW TABLES", scope=Scope(orders))] == ["orders", "orders@1"]
         before = set(pids(made))
-        assert (await rows(made, "SELECT count(*) AS n FROM orders", readable=orders))[0]["n"] == 3000
+        assert (await rows(made, "SELECT count(*) AS n FROM orders", scope=Scope(orders)))[0]["n"] == 3000
         assert len(set(pids(made)) - before) == 1
         mine = next(w for w in made._pool._idle if w.child.pid not in before)
         assert {s.pipeline for s in (mine.sources or {}).values()} == {"orders"}
@@ -328,7 +329,7 @@ def test_there_are_never_more_workers_than_places(stored: Warehouse) -> None:
     async def act(made: Engine) -> int:
         statements = ["FROM orders LIMIT 1", 'FROM "orders@1" LIMIT 1', "SELECT 1", "SHOW TABLES"] * 4
         await asyncio.gather(*(made.sql(statement) for statement in statements))
-        await asyncio.gather(*(made.sql(statement, readable=frozenset({"orders"})) for statement in statements))
+        await asyncio.gather(*(made.sql(statement, scope=Scope(frozenset({"orders"}))) for statement in statements))
         return len(made._pool._idle) + len(made._pool._busy)
 
     assert answered(stored, act, max_concurrent=2) <= 2

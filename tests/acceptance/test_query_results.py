@@ -10,6 +10,7 @@ import pytest
 
 from service.kit import errors
 from service.query.engine import Engine
+from service.query.scope import Scope
 from tests.acceptance.warehouse import Warehouse, answered, build, document
 
 MIB = 1 << 20
@@ -85,7 +86,7 @@ def test_a_caller_gets_no_answer_of_one_who_may_read_more(stored: Warehouse) -> 
         for _ in range(3):
             await made.sql("SELECT max(id) FROM orders")
         with pytest.raises(errors.Invalid):
-            await made.sql("SELECT max(id) FROM orders", readable=frozenset({"other"}))
+            await made.sql("SELECT max(id) FROM orders", scope=Scope(frozenset({"other"})))
 
     answered(stored, act, cache_bytes=16 * MIB)
 

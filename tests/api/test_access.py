@@ -19,7 +19,8 @@ A = "/api/v1/auth"
 OPEN = {
     "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "GET /health", "GET /health/ready", "GET /docs", "GET /",
     "GET /docs/openapi.json", "GET /docs/{asset}", "GET /docs/guide", "GET /docs/guide/{page}",
-    "GET /api/v1/q/{name}",
+    "GET /api/v1/q/{name}", "GET /metrics", "POST /api/v1/auth/session", "POST /api/v1/auth/session/refresh",
+    "DELETE /api/v1/auth/session",
 }  # fmt: skip
 
 
@@ -165,6 +166,43 @@ def test_changes_of_an_account_end_its_tokens(anonymous: Client, services: Servi
     assert answer.json()["error"]["code"] == "INVALID_CREDENTIALS"
     services.users.delete("viewer")
     assert anonymous.get(f"{A}/me", headers=bearer(services, "viewer")).status_code == 401
+
+
+NEXT = "quite another password"
+
+
+def change(client: Client, pair: dict[str, str], old: str, new: str = NEXT) -> Any:
+    headers = {"authorization": f"Bearer {pair['access_token']}"}
+    return client.post(f"{A}/password", json={"old": old, "new": new}, headers=headers)
+
+
+def test_a_new_password_ends_every_login(anonymous: Client) -> None:
+    pair, other, viewer = log_in(anonymous), log_in(anonymous), log_in(anonymous, "viewer")
+    answer = change(anonymous, pair, PASSWORD)
+    assert (answer.status_code, "log in again" in answer.json()["message"]) == (200, True)
+    assert [me(anonymous, held) for held in (pair, other, viewer)] == [401, 401, 200]
+    assert anonymous.post(f"{A}/refresh", json={"refresh_token": other["refresh_token"]}).status_code == 401
+    given = {password: {"username": "operator", "password": password} for password in (PASSWORD, NEXT)}
+    assert {p: anonymous.post(f"{A}/token", json=g).status_code for p, g in given.items()} == {PASSWORD: 401, NEXT: 200}
+
+
+def test_a_refused_password_changes_nothing(anonymous: Client) -> None:
+    pair = log_in(anonymous)
+    wrong = change(anonymous, pair, "not the password")
+    error = wrong.json()["error"]
+    assert (wrong.status_code, error["code"], error["details"]["field"]) == (401, "INVALID_CREDENTIALS", "old")
+    short = change(anonymous, pair, PASSWORD, "short")
+    assert (short.status_code, short.json()["error"]["details"]["field"]) == (400, "new")
+    assert me(anonymous, pair) == 200
+    assert anonymous.post(f"{A}/password", json={"old": PASSWORD, "new": NEXT}).status_code == 401
+
+
+def test_guesses_of_the_old_password_are_throttled_as_logins(anonymous: Client) -> None:
+    pair = log_in(anonymous)
+    codes = [change(anonymous, pair, "not the password").status_code for _ in range(10)]
+    assert codes == [401] * 9 + [429]  # the login counts, too
+    assert anonymous.post(f"{A}/token", json={"username": "operator", "password": PASSWORD}).status_code == 429
+    assert me(anonymous, pair) == 200
 
 
 def test_tokens_expire(anonymous: Client, clock: FixedClock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -14,14 +15,16 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api import stored_file
+from service.api.app import create_app
 from service.api.services import Services, TypedRequest
 from service.kit import errors
 from service.kit.tokens import Tokens
-from tests.api.conftest import a_pipeline
+from tests.api.conftest import SECRET, a_pipeline, bearer
 from tests.api.doubles import Engine
 
 Client = TestClient[Litestar]
 P = "/api/v1/pipeline/orders"
+NEW = "n" * 32
 QUERY = "columns=a&filter=a%3E1&sort=-a&limit=4"
 
 
@@ -124,9 +127,13 @@ def test_a_cursor_of_a_version_that_is_gone(orders: Client) -> None:
 def test_a_cursor_of_another_secret(orders: Client, services: Services) -> None:
     link = target(orders.get(f"{P}/data?limit=4"))
     (cursor,) = parse_qs(urlsplit(link).query)["cursor"]
-    assert services.tokens.derived("cursors") != Tokens(["t" * 32], services.clock).derived("cursors")
     content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[:-16]
     assert msgspec.msgpack.decode(content)[0] == f"{P}/data"
+    for secrets, status in (([NEW, SECRET], 200), ([NEW], 400)):  # rotated, then removed
+        rotated = dataclasses.replace(services, tokens=Tokens(secrets, services.clock))
+        with TestClient(create_app(rotated)) as client:
+            answer = client.get(f"{P}/data", params={"cursor": cursor}, headers=bearer(rotated, "viewer"))
+            assert answer.status_code == status
 
 
 def test_a_stored_file_whose_version_was_deleted_meanwhile(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_head_answers_as_get_without_the_body(orders: Client, services: Services
     ]
     run = orders.get(f"{P}/runs").json()["items"][0]["run_id"]
     tried = [p.replace("{run_id}", run).replace("{table}", "orders") for p in paths]
-    for path in (p for p in tried if "{" not in p):
+    for path in (p for p in tried if "{" not in p and p != "/metrics"):  # which counts these requests, too
         got, head = (orders.request(m, path, headers=PLAIN, follow_redirects=False) for m in ("GET", "HEAD"))
         assert (head.status_code, head.content) == (got.status_code, b""), path
         for name in ("content-type", "content-length", "etag", "vary", "content-disposition"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from service.api.app import create_app
 from service.api.services import Services
-from tests.api.conftest import a_pipeline, bearer
+from service.kit.tokens import Tokens
+from tests.api.conftest import SECRET, a_pipeline, bearer
 
 Client = TestClient[Litestar]
 CREATE = "/api/v1/pipeline/create"
@@ -107,3 +110,12 @@ def test_a_caller_without_the_role_gets_no_answer_again(client: Client, services
 def test_stored_keys_hold_no_request(client: Client, services: Services) -> None:
     post(client, services, CREATE, "k", json=a_pipeline(description="a secret of the request"))
     assert "a secret of the request" not in str(services.store.rows("SELECT * FROM idempotency_keys"))
+
+
+def test_keys_outlive_a_rotation_of_the_signing_secret(client: Client, services: Services) -> None:
+    first = post(client, services, CREATE, "k", json=a_pipeline())
+    rotated = dataclasses.replace(services, tokens=Tokens(["n" * 32, SECRET], services.clock))
+    app: Litestar = create_app(rotated)
+    with TestClient(app) as after:
+        assert post(after, services, CREATE, "k", json=a_pipeline()).content == first.content
+        assert post(after, rotated, CREATE, "k", json=a_pipeline("other")).status_code == 409

@@ -125,6 +125,7 @@ DISTRIBUTIONS = {
     "grpc": "grpcio",
     "jwt": "PyJWT",
     "markdown_it": "markdown-it-py",
+    "prometheus_client": "prometheus-client",
     "yaml": "PyYAML",
     "swagger_ui": "swagger-ui-py",
     "vl_convert": "vl-convert-python",

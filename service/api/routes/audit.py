@@ -75,7 +75,7 @@ _decoder = msgspec.json.Decoder(_Looked)
 async def list_events(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
     query = query_string.read(request, AuditQuery)
     before = _position(query.cursor)
-    if services.audit.healthy:
+    if services.audit.broken is None:
         await services.audit.flush()
     page = await asyncio.to_thread(
         audit_reader.read, services.audit.folder, lambda line: _fits(query, line), limit=query.limit,

@@ -17,6 +17,7 @@ from service.model.user import User
 
 AuthenticatorDependency = NamedDependency[SkipValidation[Authenticator]]
 _MOST_BYTES = 16 * 1024
+_CHANGED = "the password is changed; log in again with POST /api/v1/auth/token"
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +36,13 @@ class RefreshRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     refresh_token: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     grant_type: Literal["refresh_token"] = "refresh_token"
+
+
+class PasswordChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The present password of the caller, and the next one."""
+
+    old: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+    new: Annotated[str, msgspec.Meta(description="At least 12 characters.", max_length=1024)]
 
 
 @post(
@@ -76,7 +84,7 @@ async def refresh(request: TypedRequest, authenticator: AuthenticatorDependency)
     query_string.read(request, query_string.NoParameters)
     body = await request_body.value(request, RefreshRequest, _MOST_BYTES, form=True)
     pair = await authenticator.refresh(body.refresh_token, middleware.address(request.scope))
-    audit.acts(request, authenticator.identify(f"Bearer {pair.access_token}").user)
+    audit.acts(request, authenticator.username(pair))
     return pair
 
 
@@ -98,6 +106,27 @@ async def log_out(request: TypedRequest, authenticator: AuthenticatorDependency)
     return responses.Message(message="logged out")
 
 
+@post(
+    "/auth/password",
+    **route(
+        "viewer",
+        "Authentication",
+        "Change the own password",
+        "Ends all logins of the caller, this one included: log in again with the new password. Attempts count as "
+        "log-ins, and a wrong `old` is 401.",
+        ResponseDoc(text="Changed.", kind=responses.Message, example={"message": _CHANGED}),
+        errors=("INVALID_CREDENTIALS",),
+        body=RequestBody(kind=PasswordChange, example={"old": examples.LOGIN["password"], "new": "another long one"}),
+        action=audit_actions.CHANGE_PASSWORD,
+    ),
+)
+async def change_password(request: TypedRequest, authenticator: AuthenticatorDependency) -> responses.Message:
+    query_string.read(request, query_string.NoParameters)
+    body = await request_body.value(request, PasswordChange, _MOST_BYTES)
+    await authenticator.change_password(request.auth, body.old, body.new, middleware.address(request.scope))
+    return responses.Message(message=_CHANGED)
+
+
 @get(
     "/auth/me",
     **route(
@@ -113,4 +142,4 @@ async def who_am_i(request: TypedRequest) -> User:
     return request.user
 
 
-HANDLERS = [log_in, refresh, log_out, who_am_i]
+HANDLERS = [log_in, refresh, log_out, change_password, who_am_i]

@@ -131,9 +131,8 @@ class Answering:
         if not (judged.is_bound or judged.only_names):
             self._review(select, judged, query)
         if query.rehearsal:
-            columns = self._bound(select, judged, query).columns
-            found = {"columns": columns, "tables": list(judged.tables), "everything": judged.everything}
-            return self._whole("json", [msgspec.json.encode(found)])
+            found = {"columns": self._bound(select, judged, query).columns, "tables": list(judged.tables)}
+            return self._whole("json", [msgspec.json.encode(found | {"everything": judged.everything})])
         if query.format != "json":
             rows = self._bound(select, judged, query)
             self.has_executed = True
@@ -162,7 +161,7 @@ class Answering:
     def _may_read(self, judged: Judged, query: messages.SqlQuery) -> bool:
         """Attach the tables that the statement names, and only those; False if another worker does."""
         known = query.known
-        if not judged.tables and not judged.everything:
+        if not (judged.tables or judged.everything):
             known = messages.Resolved([])
         wanted = {quoting.same(n) for n in judged.tables}
         if known is None or judged.everything or not wanted <= _names(known):
@@ -175,6 +174,8 @@ class Answering:
             return True
         self._worker.load(known.snapshots)
         named = [s for s in known.sources if quoting.same(s.table) in wanted]
+        if judged.explain is not None and any(s.row_filter for s in named):
+            raise errors.Forbidden("a plan tells of rows that your row filter hides", code="ROW_FILTERED")
         stubs = [s.table for s in known.sources] if judged.everything else []
         self._confined(named, query.others, stubs=stubs)
         return True
@@ -251,13 +252,13 @@ class Answering:
     def _data(self, query: messages.DataQuery) -> list[bytes]:
         ordered = query.filter is not None
         relation = self._confined([query.source], query.others, keep_order=ordered)[query.source.table]
-        plain = query.columns is None and query.filter is None and query.sort is None
+        unchanged = query.filter is None and query.sort is None and not query.source.row_filter
         relayed = all(map(logical_types.is_read_as_stored, relation.logical.values()))
-        if query.format == "parquet" and plain and relayed and self._single(query):
+        if query.format == "parquet" and unchanged and relayed and self._single(query):
             return self._stream("parquet", self._stored(query.source.parts[0]))
         known, types = self._worker.columns(query.source.table)
         chosen = data_select.chosen(query.columns, known)
-        if query.filter is None and query.sort is None and (export := self._export(query, chosen)) is not None:
+        if unchanged and (export := self._export(query, chosen)) is not None:
             with self._pipe(query.format) as out:
                 export.write(out)
             return []
@@ -294,9 +295,8 @@ class Answering:
     def _page(
         self, query: messages.DataQuery, relation: confinement.Relation, rows: encode.Rows, where: str
     ) -> list[bytes]:
-        limit = query.limit if query.limit is not None else query.source.rows
-        total = query.source.rows
-        if where:
+        limit, total = query.source.rows if query.limit is None else query.limit, query.source.rows
+        if where or query.source.row_filter:
             total = int(self._cursor.execute(f"SELECT count(*) FROM {relation.sql}{where}").fetchall()[0][0])
         head = encode.Head.of(rows.names, rows.types) if encode.are_few(limit, len(rows.names)) else None
         # LIMIT takes hundreds of MB for thousands of columns; without a sort, reading can stop early
@@ -339,7 +339,7 @@ class Answering:
 
     @staticmethod
     def _single(query: messages.DataQuery) -> bool:
-        return len(query.source.parts) == 1 and query.limit is None and query.offset == 0
+        return len(query.source.parts) == 1 and query.limit is None and query.offset == 0 and query.columns is None
 
     def _stored(self, part: str) -> Iterator[bytes]:
         """The Parquet file of a version of one part, which is the answer as it is."""

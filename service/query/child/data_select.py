@@ -7,20 +7,17 @@ nor miss a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import duckdb
 import polars as pl
 
 from service.kit import errors
-from service.sandbox import bound_plan, gate, logical_types
+from service.sandbox import bound_plan, logical_types, row_condition
 from service.sandbox.confinement import Relation
 from service.sandbox.quoting import literal, quoted
 
-# Functions that the parser takes for columns.
-_WORDS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
-_BEFORE = "SELECT (\n"
+_FIELD = "filter"
 
 
 def chosen(columns: list[str] | None, known: list[str]) -> list[str]:
@@ -75,75 +72,11 @@ def filtered(connection: duckdb.DuckDBPyConnection, expression: str | None, know
     """
     if expression is None or not expression.strip():
         return ""
-    try:
-        gate.measured(expression)
-        node = gate.tree(connection, f"{_BEFORE}{expression}\n)")
-    except errors.Invalid as error:
-        place = error.details.get("position")
-        inside = place - len(_BEFORE) if isinstance(place, int) else None
-        raise errors.Invalid(
-            f"filter: {error.message}", code=error.error_code, field="filter", position=_within(inside, expression)
-        ) from None
-    items = node.get("select_list", [])
-    extra = set(node) - {"type", "cte_map", "select_list", "from_table", "aggregate_handling"}
-    if (
-        node.get("type") != "SELECT_NODE"
-        or len(items) != 1
-        or extra
-        or node.get("from_table", {}).get("type", "EMPTY") != "EMPTY"
-        or node.get("cte_map")
-    ):
-        raise _filter("write one boolean expression over the columns, as in a WHERE")
-    _check(items[0], known)
-    where = f" WHERE (\n{expression}\n)"
+    row_condition.check(connection, expression, known, _FIELD)
+    where = row_condition.where(expression)
     try:
         with connection.cursor() as session:  # what does not bind is an error when it is executed
             bound_plan.check(session, f"SELECT 1 FROM {quoted(table)}{where}", [table])  # noqa: S608 - checked above
     except errors.Invalid as error:
-        raise _filter(error.message, code=error.error_code) from None
+        raise row_condition.refusal(_FIELD, error.message, code=error.error_code) from None
     return where
-
-
-def _within(place: int | None, expression: str) -> int | None:
-    return place if place is not None and 0 <= place <= len(expression) else None
-
-
-def _filter(message: str, **details: Any) -> errors.Invalid:
-    return errors.Invalid(f"filter: {message}", field="filter", **details)
-
-
-def _check(root: dict[str, Any], known: list[str]) -> None:
-    names = {c.casefold() for c in known}
-    pending: list[tuple[Any, frozenset[str]]] = [(root, frozenset())]
-    while pending:
-        value, local = pending.pop()
-        if isinstance(value, list):
-            pending.extend((item, local) for item in value)
-        elif isinstance(value, dict):
-            if value.get("class") == "SUBQUERY":
-                raise _filter("a subquery is not allowed here; POST /query answers it")
-            if value.get("class") in ("STAR", "WINDOW", "PARAMETER", "POSITIONAL_REFERENCE"):
-                raise _filter(f"{value['class'].replace('_', ' ').lower()} is not allowed here")
-            try:
-                gate.check(value)
-            except errors.Invalid as error:
-                raise _filter(error.message, code=error.error_code) from None
-            if value.get("class") == "LAMBDA":
-                local = local | set(_parameters(value.get("lhs")))
-            if value.get("class") == "COLUMN_REF":
-                name = str(value["column_names"][0])
-                if name.casefold() not in names | local | _WORDS:
-                    raise _filter(f"there is no column '{name}'{errors.did_you_mean(name, known)}", column=name)
-            pending.extend((item, local) for item in value.values())
-
-
-def _parameters(value: Any) -> Iterable[str]:
-    """The names before the colon of a lambda."""
-    if isinstance(value, dict):
-        if value.get("class") == "COLUMN_REF":
-            yield str(value["column_names"][0]).casefold()
-        for item in value.values():
-            yield from _parameters(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _parameters(item)

@@ -82,7 +82,8 @@ def describe(connection: duckdb.DuckDBPyConnection, source: TableSource, table: 
     else:
         statistics = _measured(connection, table, names, types, row_count)
     polars_types = {n: str(t) for n, t in pl.read_parquet_schema(source.parts[0]).items()} if source.parts else {}
-    sizes = _column_bytes(connection, source, warehouse)
+    whole = not source.row_filter  # the sizes of files tell of all their rows
+    sizes = _column_bytes(connection, source, warehouse) if whole else {}
     columns = [
         ColumnSchema(
             name=name,
@@ -102,7 +103,7 @@ def describe(connection: duckdb.DuckDBPyConnection, source: TableSource, table: 
         column_count=len(columns),
         data_types={name: str(type_) for name, type_ in zip(names, types, strict=True)},
         sample_data=_sample(connection, table, names, types),
-        storage=_storage(source, warehouse),
+        storage=_storage(source, warehouse) if whole else [],
         approximate=approximate,
     )
     return msgspec.json.encode(schema)

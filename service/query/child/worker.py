@@ -163,13 +163,14 @@ class QueryWorker:
         are only listed, it answers no other query.
         """
         if self._sources is None:
-            self._sources, self._keeps_order = {}, keep_order
+            self._sources = {}
             more = [] if stubs else [s for s in others if s.table not in {w.table for w in wanted}]
             self._relations = confinement.confine(
                 self._connection, wanted, warehouse=self.setup.warehouse, seconds=self.setup.seconds, others=more,
                 stubs=stubs, keep_order=keep_order,
             )  # fmt: skip
             self._sources = {s.table: s for s in [*wanted, *more] if s.table in self._relations}
+            self._keeps_order = keep_order or any(s.row_filter for s in [*wanted, *more])
             self._may_stay = not stubs and len(self._sources) == len(wanted) + len(more)
             self._traces.begin()
         if keep_order and not self._keeps_order:

@@ -225,7 +225,7 @@ def test_what_the_disk_does_not_take_is_tried_again(
     with pytest.raises(errors.Unavailable, match="recorded later") as caught:
         log.record_now(log.event("full"))
     assert caught.value.error_code == "STORAGE_FULL"
-    assert (len(lines(log)), log.healthy) == (1, False)
+    assert (len(lines(log)), log.broken is None) == (1, False)
     with pytest.raises(errors.Unavailable, match="nothing was done"):
         log.admit()
     with pytest.raises(errors.Unavailable):
@@ -283,7 +283,7 @@ def test_vital_events_use_the_reserve_of_a_full_disk_and_others_wait(
 def test_a_folder_that_cannot_be_used(tmp_path: Path, opened: Callable[..., AuditLog]) -> None:
     (tmp_path / "audit").write_text("a file")
     log = opened()
-    assert not log.healthy
+    assert log.broken is not None
     with pytest.raises(errors.Unavailable, match="cannot be written"):
         log.record_now(log.event("a"))
     (tmp_path / "audit").unlink()

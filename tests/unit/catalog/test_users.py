@@ -234,3 +234,20 @@ def test_the_first_account_blames_the_setting(users: Users, username: str, passw
         users.ensure_admin(username, password, lambda _: None)
     assert caught.value.message.startswith(f"{setting}: ")
     assert caught.value.details["field"] == setting
+
+
+def test_a_password_is_not_changed_back_by_who_knew_the_old_one(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An admin resets the password between the check of the old one and the change."""
+    users.add("ann", PASSWORD, "viewer")
+    matches = passwords.matches
+
+    def reset_meanwhile(stored: str | None, password: str) -> bool:
+        found = matches(stored, password)
+        users.change("ann", password="the password of the admin")
+        return found
+
+    monkeypatch.setattr(passwords, "matches", reset_meanwhile)
+    with pytest.raises(errors.Unauthenticated):
+        users.change_password("ann", PASSWORD, "the password of a thief")
+    monkeypatch.undo()
+    assert users.log_in("ann", "the password of the admin") is not None

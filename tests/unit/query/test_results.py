@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from service.query.messages import DataQuery
-from service.query.results import Results, key_of, timed
+from service.query.results import Key, Results, key_of, timed
+from service.query.scope import EVERYTHING, Scope
 from service.sandbox.source import TableSource
 
 ORDERS = TableSource("orders", "orders", 1, ["a"])
+MINE = frozenset({"a"})
+OTHERS = [EVERYTHING, Scope(frozenset({"b"})), Scope(MINE | {"b"}), Scope(MINE, (("orders", "x"),))]
 OTHER = TableSource("other", "other", 1, ["b"])
 
 
-def key(number: int, readable: frozenset[str] | None = None) -> tuple[frozenset[str] | None, bytes]:
-    found = key_of(DataQuery(ORDERS, "json", number, 0, 1, 1.0), readable)
+def key(number: int, scope: Scope = EVERYTHING) -> Key:
+    found = key_of(DataQuery(ORDERS, "json", number, 0, 1, 1.0), scope)
     assert found is not None
     return found
 
@@ -44,8 +47,8 @@ def test_a_large_answer_is_not_kept() -> None:
 
 def test_callers_who_may_read_other_pipelines_share_none() -> None:
     results = Results(64 << 10)
-    results.put(key(1, frozenset({"a"})), "text/plain", b"mine", [])
-    assert [results.get(key(1, who)) for who in (None, frozenset({"b"}), frozenset({"a", "b"}))] == [None] * 3
+    results.put(key(1, Scope(MINE)), "text/plain", b"mine", [])
+    assert [results.get(key(1, who)) for who in OTHERS] == [None] * 4
 
 
 def test_answers_of_a_deleted_version_are_forgotten() -> None:

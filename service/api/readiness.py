@@ -1,0 +1,99 @@
+"""Readiness: whether the service can work, and what is wrong if it cannot.
+
+Anybody may ask, as often as they like: a check that is in progress is not begun a second time, so that a disk that
+hangs costs one thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from service.api.services import Services
+from service.catalog.audit_log import AuditLog
+from service.catalog.store import Store
+from service.files import disk
+from service.kit import errors, ids
+
+OK = "ok"
+_SECONDS = 5.0  # those who ask wait no longer than they do for an answer
+_FULL = "full: free space on the disk of the data directory"
+
+_log = structlog.get_logger("penstock.api")
+
+
+class Readiness:
+    """The checks of one service. ``checks`` belongs to the event loop."""
+
+    def __init__(self, services: Services, seconds: float = _SECONDS) -> None:
+        root = services.layout.root
+        self._seconds = seconds
+        self._checks: dict[str, Callable[[], Awaitable[str]]] = {
+            "catalog": lambda: asyncio.to_thread(_catalog, services.store),
+            "disk": lambda: asyncio.to_thread(_disk, root),
+            "workers": lambda: _workers(services.workers_alive),
+            "data": lambda: asyncio.to_thread(services.condition),
+            "audit": lambda: _audit(services.audit),
+        }
+        self._going: dict[str, asyncio.Task[str]] = {}
+
+    async def checks(self) -> dict[str, str]:
+        """``ok`` or what is wrong, by check. Data and audit log are listed only if something is wrong with them."""
+        going = {name: self._task(name) for name in self._checks}
+        await asyncio.wait(going.values(), timeout=self._seconds)
+        found = {name: self._result(name, task) for name, task in going.items()}
+        return {name: state for name, state in found.items() if name not in ("data", "audit") or state != OK}
+
+    def _task(self, name: str) -> asyncio.Task[str]:
+        task = self._going.get(name)
+        if task is None:
+            task = self._going[name] = asyncio.ensure_future(self._checks[name]())
+            task.add_done_callback(lambda _: self._going.pop(name, None))
+        return task
+
+    def _result(self, name: str, task: asyncio.Task[str]) -> str:
+        if not task.done():
+            return f"no answer within {self._seconds:g} s"
+        error = task.exception()
+        if error is None:
+            return task.result()
+        _log.error("readiness.failed", check=name, exc_info=error)
+        if isinstance(error, errors.PenstockError):
+            return f"failed: {error.message}"
+        return f"failed: the log has the reason ({type(error).__name__})"
+
+
+def _catalog(store: Store) -> str:
+    if not store.healthy:
+        return "failed: an error of the catalog that only a restart ends; the log has it"
+    return OK if store.row("SELECT 1 AS one") == {"one": 1} else "failed: it does not answer"
+
+
+async def _workers(alive: Callable[[], Awaitable[bool]]) -> str:
+    return OK if await alive() else "failed: the process that starts workers has died or stands still; it is replaced"
+
+
+async def _audit(log: AuditLog) -> str:
+    return OK if log.broken is None else f"failed: the audit log cannot be written ({log.broken})"
+
+
+def _disk(root: Path) -> str:
+    """Whether a file can be written and flushed, and there is room for more."""
+    probe = root / f".{ids.new('probe')}"
+    try:
+        try:
+            handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                os.write(handle, b"penstock")
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        return _FULL if disk.is_full(error) else f"failed: the data directory cannot be written ({error.strerror})"
+    return _FULL if disk.is_exhausted(root) else OK
