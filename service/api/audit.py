@@ -18,7 +18,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog import contextvars
 
 from service.api import error_response, local_caller, middleware, request_body
-from service.api.audit_actions import LOG_IN, LOG_OUT, REFRESH, Action
+from service.api.audit_actions import CHANGE_USER, LOG_IN, LOG_OUT, REFRESH, Action
 from service.api.rate_limit import RateLimiter
 from service.api.services import Services, TypedRequest
 from service.catalog.audit_log import AuditLog
@@ -50,16 +50,21 @@ class Audit:
             await self._app(scope, receive, send)
             return
         scope[_MARK] = self._log  # type: ignore[literal-required]
-        recorded = False
+        recorded = replaced = False
 
         async def record(message: Message) -> None:
-            nonlocal recorded
+            nonlocal recorded, replaced
             if not recorded and message["type"] == "http.response.start":
                 recorded = True
                 action = _action(scope)
-                if action is not None:
-                    await self._record(action, scope, message)
-            await send(message)
+                try:
+                    if action is not None:
+                        await self._record(action, scope, message)
+                except errors.Unavailable as error:
+                    replaced = True
+                    await middleware.send_error(error, scope, send)
+            if not replaced:
+                await send(message)
 
         try:
             await self._app(scope, receive, record)
@@ -78,8 +83,7 @@ class Audit:
         if error is not None or start["status"] >= 400:
             failed = code is None or (CODES[code].status >= 500 and code not in _NOT_NOW)
             outcome = "failed" if failed else "refused"
-        location = next((value.decode() for name, value in start["headers"] if name == b"location"), None)
-        event = self._event(action, scope, outcome, code, location)
+        event = self._event(action, scope, outcome, code, _of_headers(start["headers"]))
         if event is None:
             return
         if not action.at_once or (event.actor is None and action not in (LOG_IN, REFRESH)):
@@ -92,7 +96,7 @@ class Audit:
                 raise
 
     def _event(
-        self, action: Action, scope: Scope, outcome: Outcome, code: str | None, location: str | None = None
+        self, action: Action, scope: Scope, outcome: Outcome, code: str | None, more: dict[str, Any] | None = None
     ) -> AuditEvent | None:
         """The event of a request; None if it is not to be recorded."""
         body: Any = scope.get(request_body.READ)
@@ -108,10 +112,9 @@ class Audit:
         details: dict[str, Any] = {}
         if outcome == "ok":
             details = {name: value for name in action.shown if (value := _field(body, options, name)) is not None}
-            if location is not None:
-                details["location"] = location[:_LONGEST]
-            if action.of == "username" or action.account:
-                details |= {"password": "changed"} if getattr(body, "password", None) and action is not LOG_IN else {}
+            if action is CHANGE_USER:
+                details["changes"] = [name for name in body.__struct_fields__ if getattr(body, name) is not None]
+            details |= more or {}
         return self._log.event(
             action.name, actor=actor, address=address, object=self._object(action, scope, body, outcome),
             outcome=outcome, code=code, request_id=contextvars.get_contextvars().get("request_id"), details=details,
@@ -178,6 +181,13 @@ def _action(scope: Scope) -> Action | None:
 
 def _address(scope: Scope) -> str:
     return "socket" if local_caller.is_local(scope) else middleware.address(scope)
+
+
+def _of_headers(headers: Any) -> dict[str, Any]:
+    """What the headers of an answer say of what was done."""
+    given = dict(headers)
+    found: dict[str, Any] = {"repeated": True} if b"idempotency-replayed" in given else {}
+    return {**found, "location": given[b"location"].decode()[:_LONGEST]} if b"location" in given else found
 
 
 def _field(body: Any, options: dict[str, list[str]], name: str) -> Any:

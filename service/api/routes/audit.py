@@ -24,7 +24,16 @@ _EVENT = {
     "address": "192.0.2.7", "outcome": "ok", "object": "ann", "request_id": "req_7f3a", "details": {"role": "viewer"},
     "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 }  # fmt: skip
-_Moment = Annotated[datetime, about("RFC 3339 with a time zone.", tz=True, examples=["2026-01-01T00:00:00Z"])]
+_Moment = Annotated[
+    str,
+    about(
+        "RFC 3339 with a time zone.", examples=["2026-01-01T00:00:00Z"], pattern=r"^\d{4}-\d\d-\d\d[Tt ]",
+        extra_json_schema={"format": "date-time"},
+    ),
+]  # fmt: skip
+
+
+_Zoned = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class AuditQuery(query_string.NoParameters, frozen=True, kw_only=True):
@@ -75,12 +84,12 @@ _decoder = msgspec.json.Decoder(_Looked)
 async def list_events(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
     query = query_string.read(request, AuditQuery)
     before = _position(query.cursor)
+    since, until = _moment(query.since, "since"), _moment(query.until, "until")
     if services.audit.broken is None:
         await services.audit.flush()
     page = await asyncio.to_thread(
-        audit_reader.read, services.audit.folder, lambda line: _fits(query, line), limit=query.limit,
-        first=query.since.astimezone(UTC).date() if query.since else None,
-        last=query.until.astimezone(UTC).date() if query.until else None, before=before,
+        audit_reader.read, services.audit.folder, lambda line: _fits(query, line, since, until), limit=query.limit,
+        first=since.date() if since else None, last=until.date() if until else None, before=before,
     )  # fmt: skip
     following = msgspec.json.encode(None if page.next is None else str(page.next))
     body = b'{"items":[%s],"limit":%d,"next":%s}' % (b",".join(page.lines), query.limit, following)
@@ -96,7 +105,17 @@ def _position(cursor: str | None) -> Position | None:
         raise errors.Invalid("cursor: send `next` as an earlier page has it", field="cursor") from None
 
 
-def _fits(query: AuditQuery, line: bytes) -> bool:
+def _moment(text: str | None, field: str) -> datetime | None:
+    """A moment in UTC."""
+    if text is None:
+        return None
+    try:
+        return msgspec.convert(text, _Zoned).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        raise errors.Invalid(f"{field}: RFC 3339 with a time zone, as 2026-01-01T00:00:00Z", field=field) from None
+
+
+def _fits(query: AuditQuery, line: bytes, since: datetime | None, until: datetime | None) -> bool:
     if query.actor is not None and query.actor.encode() not in line:  # most lines need no decoding
         return False
     try:
@@ -107,7 +126,7 @@ def _fits(query: AuditQuery, line: bytes) -> bool:
         return False
     if query.action is not None and event.action != query.action and not event.action.startswith(f"{query.action}."):
         return False
-    return (query.since is None or event.time >= query.since) and (query.until is None or event.time < query.until)
+    return (since is None or event.time >= since) and (until is None or event.time < until)
 
 
 HANDLERS = [list_events]
