@@ -21,18 +21,25 @@ from service.api import error_response, local_caller, middleware, request_body
 from service.api.audit_actions import CHANGE_USER, LOG_IN, LOG_OUT, REFRESH, Action
 from service.api.rate_limit import RateLimiter
 from service.api.services import Services, TypedRequest
-from service.catalog.audit_log import AuditLog
 from service.kit import errors
 from service.kit.codes import CODES
 from service.model import audit_event
 from service.model.audit_event import AuditEvent, Outcome
 from service.model.user import User
 
-_MARK, _ACTOR = "penstock.audit", "penstock.audit.actor"
+_STATE, _ACTOR = "penstock.audit", "penstock.audit.actor"
 _STRANGERS_PER_MINUTE = 10
 """Refusals of requests without a login that are recorded of one address, beside its log-ins; others fill no disk."""
 _LONGEST = 200  # characters of a name
 _NOT_NOW = ("OVERLOADED", "STORAGE_FULL")
+
+
+class _State:
+    """Whether a request is recorded already."""
+
+    def __init__(self, audit: Audit) -> None:
+        self.audit = audit
+        self.recorded = False
 
 
 class Audit:
@@ -41,7 +48,7 @@ class Audit:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._services = services
-        self._log = services.audit
+        self.log = services.audit
         self._strangers = RateLimiter(_STRANGERS_PER_MINUTE, services.clock)
         self._queries = services.settings.audit_queries != "off"
 
@@ -49,13 +56,14 @@ class Audit:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        scope[_MARK] = self._log  # type: ignore[literal-required]
-        recorded = replaced = False
+        replaced = False
+        state = _State(self)
+        scope[_STATE] = state  # type: ignore[literal-required]
 
         async def record(message: Message) -> None:
-            nonlocal recorded, replaced
-            if not recorded and message["type"] == "http.response.start":
-                recorded = True
+            nonlocal replaced
+            if not state.recorded and message["type"] == "http.response.start":
+                state.recorded = True
                 action = _action(scope)
                 try:
                     if action is not None:
@@ -69,11 +77,15 @@ class Audit:
         try:
             await self._app(scope, receive, record)
         finally:
-            action = None if recorded else _action(scope)
-            if action is not None:  # the client has gone, or the server stops: what was done shows in its effects
-                event = self._event(action, scope, "failed", None)
-                if event is not None:
-                    self._log.submit(event)
+            if not state.recorded:  # the client has gone, or the server stops: what was done shows in its effects
+                self.note(scope, "failed")
+
+    def note(self, scope: Scope, outcome: Outcome, more: dict[str, Any] | None = None) -> None:
+        """Record a request without waiting for the disk."""
+        action = _action(scope)
+        event = self._event(action, scope, outcome, None, more) if action is not None else None
+        if event is not None:
+            self.log.submit(event)
 
     async def _record(self, action: Action, scope: Scope, start: Any) -> None:
         """Record a request that is about to be answered. Raises ``errors.Unavailable`` if it must not be without."""
@@ -87,10 +99,10 @@ class Audit:
         if event is None:
             return
         if not action.at_once or (event.actor is None and action not in (LOG_IN, REFRESH)):
-            self._log.submit(event)
+            self.log.submit(event)
             return
         try:
-            await self._log.record(event)
+            await self.log.record(event)
         except errors.Unavailable:
             if outcome == "ok" and not action.goes_on:
                 raise
@@ -115,7 +127,7 @@ class Audit:
             if action is CHANGE_USER:
                 details["changes"] = [name for name in body.__struct_fields__ if getattr(body, name) is not None]
             details |= more or {}
-        return self._log.event(
+        return self.log.event(
             action.name, actor=actor, address=address, object=self._object(action, scope, body, outcome),
             outcome=outcome, code=code, request_id=contextvars.get_contextvars().get("request_id"), details=details,
             **_query(query),
@@ -156,6 +168,13 @@ class Audit:
         return False
 
 
+def begun(request: TypedRequest, location: str) -> None:
+    """Record a request that has done its work, and is answered when what it began has ended."""
+    state: _State = request.scope[_STATE]  # type: ignore[literal-required]
+    state.recorded = True
+    state.audit.note(request.scope, "ok", {"location": location})
+
+
 def acts(request: TypedRequest, username: str | None) -> None:
     """Name the account that a request without an access token acts for."""
     request.scope[_ACTOR] = username  # type: ignore[literal-required]
@@ -170,8 +189,8 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     """The guard of routes that add something. Raises ``errors.Unavailable`` while that could not be recorded."""
     action: Action | None = handler.opt.get("action")
     if action is not None and action.adds:
-        log: AuditLog = connection.scope[_MARK]  # type: ignore[literal-required]
-        log.admit()
+        state: _State = connection.scope[_STATE]  # type: ignore[literal-required]
+        state.audit.log.admit()
 
 
 def _action(scope: Scope) -> Action | None:

@@ -27,7 +27,7 @@ _EVENT = {
 _Moment = Annotated[
     str,
     about(
-        "RFC 3339 with a time zone.", examples=["2026-01-01T00:00:00Z"], pattern=r"^\d{4}-\d\d-\d\d[Tt ]",
+        "RFC 3339 with a time zone.", examples=["2026-01-01T00:00:00Z"], max_length=64,
         extra_json_schema={"format": "date-time"},
     ),
 ]  # fmt: skip

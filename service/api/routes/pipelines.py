@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import audit_actions, etags, examples, idempotency, query_string, request_body, responses
+from service.api import audit, audit_actions, etags, examples, idempotency, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
 from service.api.route_docs import ResponseDoc, route
@@ -266,14 +266,15 @@ async def execute(request: TypedRequest, services: ServicesDependency, name: Fro
         services.supervisor.execute, valid_name(name), request.user.username, full_refresh=query.full_refresh
     )
     run = await idempotency.claimed_run(request, services, lambda alongside: execute(alongside=alongside))
-    return await respond_to_run(services, run, query.wait)
+    return await respond_to_run(request, services, run, query.wait)
 
 
-async def respond_to_run(services: Services, run: Run, wait: float) -> Response[dict[str, Any]]:
+async def respond_to_run(request: TypedRequest, services: Services, run: Run, wait: float) -> Response[dict[str, Any]]:
     """The answer of a route that queued a run: when it has ended, or after ``wait`` seconds."""
+    location = f"/api/v1/runs/{run.run_id}"
+    audit.begun(request, location)
     if wait > 0:
         run = await services.supervisor.wait(run.run_id, wait)
-    location = f"/api/v1/runs/{run.run_id}"
     return Response(responses.run(run), status_code=200 if run.ended else 202, headers={"location": location})
 
 

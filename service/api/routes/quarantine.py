@@ -158,7 +158,7 @@ async def replay(request: TypedRequest, services: ServicesDependency, name: From
     version = query_string.one_version(named, body.version)
     replay = functools.partial(services.supervisor.replay, valid_name(name), request.user.username, version)
     run = await idempotency.claimed_run(request, services, lambda alongside: replay(alongside=alongside))
-    return await respond_to_run(services, run, query.wait)
+    return await respond_to_run(request, services, run, query.wait)
 
 
 HANDLERS = [read_quarantine, replay]
