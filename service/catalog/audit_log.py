@@ -100,10 +100,6 @@ class AuditLog:
         """Return when what was submitted before is on disk. Raises as ``record``."""
         await asyncio.wrap_future(self._awaited(None))
 
-    def record_now(self, event: AuditEvent) -> None:
-        """As ``record``, for who may block."""
-        self._awaited(event).result()
-
     def admit(self) -> None:
         """Raise ``errors.Unavailable`` (STORAGE_FULL) while events cannot be written."""
         if self.broken is not None:

@@ -23,6 +23,7 @@ from service.files.audit_check import faults
 from service.files.reserve import Reserve
 from service.kit import errors
 from service.kit.clock import FixedClock
+from service.model.audit_event import AuditEvent
 
 DAY = date(2026, 1, 1)
 
@@ -75,6 +76,10 @@ def opened(tmp_path: Path, store: Store, clock: FixedClock, disk: Disk) -> Itera
         log.close()
 
 
+def record(log: AuditLog, event: AuditEvent) -> None:
+    asyncio.run(log.record(event))
+
+
 def lines(log: AuditLog, day: date = DAY) -> list[dict[str, Any]]:
     return [msgspec.json.decode(line) for line in audit_file.path(log.folder, day).read_bytes().splitlines()]
 
@@ -85,7 +90,7 @@ def whole(log: AuditLog, store: Store) -> bool:
 
 def test_an_event_is_on_disk_when_it_is_recorded(opened: Callable[..., AuditLog], store: Store, disk: Disk) -> None:
     log = opened()
-    log.record_now(log.event("user.create", actor="ann", address="10.0.0.1", object="bob", request_id="req_1"))
+    record(log, log.event("user.create", actor="ann", address="10.0.0.1", object="bob", request_id="req_1"))
     assert disk.syncs == 1
     (found,) = lines(log)
     assert {k: v for k, v in found.items() if k not in ("chain", "hash")} == {
@@ -99,7 +104,7 @@ def test_an_event_is_on_disk_when_it_is_recorded(opened: Callable[..., AuditLog]
 def test_events_that_wait_share_a_flush(opened: Callable[..., AuditLog], store: Store, disk: Disk) -> None:
     log = opened()
 
-    async def record() -> None:
+    async def several() -> None:
         disk.free.clear()
         first = asyncio.create_task(log.record(log.event("a")))
         await asyncio.to_thread(disk.begun.wait)
@@ -108,7 +113,7 @@ def test_events_that_wait_share_a_flush(opened: Callable[..., AuditLog], store: 
         disk.free.set()
         await asyncio.gather(first, *others)
 
-    asyncio.run(record())
+    asyncio.run(several())
     assert (disk.syncs, len(lines(log))) == (2, 51)
     assert whole(log, store)
 
@@ -137,14 +142,14 @@ def test_each_day_has_a_file(opened: Callable[..., AuditLog], store: Store, cloc
     clock.set(datetime(2026, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC))
     log.submit(log.event("late"))
     clock.set(datetime(2026, 1, 2, tzinfo=UTC))
-    log.record_now(log.event("early"))
+    record(log, log.event("early"))
     assert [[line["action"] for line in lines(log, day)] for day in audit_file.days(log.folder)] == [
         ["late"],
         ["early"],
     ]
     assert [(h.day.day, h.lines, h.closed) for h in AuditHeads(store).all()] == [(1, 1, True), (2, 0, False)]
     clock.set(datetime(2026, 1, 1, 12, tzinfo=UTC))  # somebody sets the clock back
-    log.record_now(log.event("again"))
+    record(log, log.event("again"))
     log.close()
     assert [(h.day.day, h.lines, h.closed) for h in AuditHeads(store).all()] == [
         (1, 1, True),
@@ -159,7 +164,7 @@ def test_old_files_are_dropped_and_their_heads_kept(
 ) -> None:
     log = opened(days=2)
     for _ in range(5):
-        log.record_now(log.event("a"))
+        record(log, log.event("a"))
         clock.advance(86400)
     asyncio.run(log.flush())
     assert [day.day for day in audit_file.days(log.folder)] == [3, 4, 5]
@@ -180,7 +185,7 @@ def test_processes_append_chains(opened: Callable[..., AuditLog], store: Store) 
     for number in range(3):
         log = opened()
         for _ in range(number):
-            log.record_now(log.event("a"))
+            record(log, log.event("a"))
         log.close()
     assert [(h.lines, h.closed) for h in AuditHeads(store).all()] == [(1, True), (2, True)]
     assert [line["n"] for line in lines(log)] == [1, 1, 2]
@@ -190,12 +195,12 @@ def test_processes_append_chains(opened: Callable[..., AuditLog], store: Store) 
 def test_a_kill_in_the_middle_of_a_line(opened: Callable[..., AuditLog], store: Store) -> None:
     log = opened()
     for _ in range(3):
-        log.record_now(log.event("a"))
+        record(log, log.event("a"))
     file = audit_file.path(log.folder, DAY)
     file.write_bytes(file.read_bytes()[:-30])  # the process is gone: its head says that there are no lines yet
     assert whole(log, store)
     after = opened()
-    after.record_now(after.event("b"))
+    record(after, after.event("b"))
     assert [line["action"] for line in lines(log)] == ["a", "a", "audit.mended", "b"]
     assert lines(log)[2]["details"]["bytes"] > 100
     assert whole(log, store)
@@ -206,9 +211,9 @@ def test_the_head_follows_and_closes(
 ) -> None:
     monkeypatch.setattr(audit_chain, "HEAD_SECONDS", 0)
     log = opened()
-    log.record_now(log.event("a"))
-    log.record_now(log.event("a"))
-    log.record_now(log.event("a"))
+    record(log, log.event("a"))
+    record(log, log.event("a"))
+    record(log, log.event("a"))
     assert AuditHeads(store).all()[0].lines >= 2  # that of the last write may follow
     log.close()
     (head,) = AuditHeads(store).all()
@@ -220,10 +225,10 @@ def test_what_the_disk_does_not_take_is_tried_again(
     opened: Callable[..., AuditLog], store: Store, disk: Disk, number: int
 ) -> None:
     log = opened()
-    log.record_now(log.event("before"))
+    record(log, log.event("before"))
     disk.failure = OSError(number, os.strerror(number))
     with pytest.raises(errors.Unavailable, match="recorded later") as caught:
-        log.record_now(log.event("full"))
+        record(log, log.event("full"))
     assert caught.value.error_code == "STORAGE_FULL"
     assert (len(lines(log)), log.broken is None) == (1, False)
     with pytest.raises(errors.Unavailable, match="nothing was done"):
@@ -231,7 +236,7 @@ def test_what_the_disk_does_not_take_is_tried_again(
     with pytest.raises(errors.Unavailable):
         asyncio.run(log.flush())
     disk.failure = None
-    log.record_now(log.event("after"))
+    record(log, log.event("after"))
     assert [line["action"] for line in lines(log)] == ["before", "full", "after"]
     log.admit()
     assert whole(log, store)
@@ -244,11 +249,11 @@ def test_events_beyond_what_is_kept_are_counted(
     log = opened()
     disk.failure = OSError(errno.EIO, "broken")
     with pytest.raises(errors.Unavailable):
-        log.record_now(log.event("first"))
+        record(log, log.event("first"))
     for _ in range(5):
         log.submit(log.event("query"))
     disk.failure = None
-    log.record_now(log.event("last"))
+    record(log, log.event("last"))
     asyncio.run(log.flush())
     found = lines(log)
     assert [line["action"] for line in found] == ["first", "query", "query", "last", "audit.lost"]
@@ -261,7 +266,7 @@ def test_vital_events_use_the_reserve_of_a_full_disk_and_others_wait(
 ) -> None:
     store = Store(None, Reserve(tmp_path / ".reserve"))
     log = opened(store=store)
-    log.record_now(log.event("before"))
+    record(log, log.event("before"))
     left = [2]
 
     def sync(_: int) -> None:
@@ -271,7 +276,7 @@ def test_vital_events_use_the_reserve_of_a_full_disk_and_others_wait(
 
     log._chain._sync = sync
     log.submit(log.event("query"))
-    log.record_now(log.event("auth.login"))
+    record(log, log.event("auth.login"))
     assert [line["action"] for line in lines(log)][:2] == ["before", "auth.login"]
     asyncio.run(log.flush())
     assert [line["action"] for line in lines(log)] == ["before", "auth.login", "query"]
@@ -285,18 +290,18 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, opened: Callable[..., Audi
     log = opened()
     assert log.broken is not None
     with pytest.raises(errors.Unavailable, match="cannot be written"):
-        log.record_now(log.event("a"))
+        record(log, log.event("a"))
     (tmp_path / "audit").unlink()
     (tmp_path / "audit").mkdir()
-    log.record_now(log.event("b"))
+    record(log, log.event("b"))
     assert [line["action"] for line in lines(log)] == ["a", "b"]
 
 
 def test_a_file_that_was_removed_is_missed(opened: Callable[..., AuditLog], store: Store) -> None:
     log = opened()
-    log.record_now(log.event("a"))
+    record(log, log.event("a"))
     audit_file.path(log.folder, DAY).unlink()
-    log.record_now(log.event("b"))
+    record(log, log.event("b"))
     assert [line["action"] for line in lines(log)] == ["b"]
     assert ["1 of the 1 lines" in fault.message for fault in faults(log.folder, AuditHeads(store).all())] == [True]
 
@@ -306,7 +311,7 @@ def test_a_file_that_was_removed_is_missed(opened: Callable[..., AuditLog], stor
 )  # fmt: skip
 def test_queries_are_hashed(opened: Callable[..., AuditLog], queries: str, shown: str | None) -> None:
     log = opened(queries=queries)
-    log.record_now(log.event("query.run", query="SELECT 1"))
+    record(log, log.event("query.run", query="SELECT 1"))
     (found,) = lines(log)
     assert found["query_sha256"] == "e004ebd5b5532a4b85984a62f8ad48a81aa3460c1ca07701f386135d72cdecf5"
     assert found.get("query") == shown
@@ -316,4 +321,4 @@ def test_a_log_that_is_closed_takes_nothing(opened: Callable[..., AuditLog]) -> 
     log = opened()
     log.close()
     with pytest.raises(errors.Unavailable, match="stops"):
-        log.record_now(log.event("a"))
+        record(log, log.event("a"))
