@@ -158,7 +158,7 @@ class Audit:
         return name[:_LONGEST] or None
 
     def _is_too_much(self, action: Action, code: str | None, address: str) -> bool:
-        """Whether a refusal is one of so many that they would fill the disk: the request log has them."""
+        """Whether a refusal is one of a flood that would fill the disk. The request log has each."""
         if action in (LOG_IN, REFRESH) and code != "RATE_LIMITED":
             return False  # these have a limit of their own
         try:

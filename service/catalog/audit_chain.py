@@ -43,7 +43,7 @@ class AuditChain:
 
     @property
     def has_grown(self) -> bool:
-        """Whether the chain is longer than its head in the catalog says."""
+        """Whether the chain is longer than its head in the catalog."""
         return self._head is not self._stored
 
     def start(self, today: date) -> tuple[dict[str, int], list[str]]:
