@@ -17,9 +17,8 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog import contextvars
 
-from service.api import error_response, local_caller, middleware, request_body
+from service.api import error_response, local_caller, middleware, rate_limit, request_body
 from service.api.audit_actions import CHANGE_USER, LOG_IN, LOG_OUT, REFRESH, Action
-from service.api.rate_limit import RateLimiter
 from service.api.services import Services, TypedRequest
 from service.kit import errors
 from service.kit.codes import CODES
@@ -49,7 +48,7 @@ class Audit:
         self._app = app
         self._services = services
         self.log = services.audit
-        self._strangers = RateLimiter(_STRANGERS_PER_MINUTE, services.clock)
+        self._strangers = services.limiter(_STRANGERS_PER_MINUTE, services.clock)
         self._queries = services.settings.audit_queries != "off"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +76,7 @@ class Audit:
         try:
             await self._app(scope, receive, record)
         finally:
-            if not state.recorded:  # the client has gone, or the server stops: what was done shows in its effects
+            if not state.recorded and scope.get("user") is not None:  # the client has gone, or the service stops
                 self.note(scope, "failed")
 
     def note(self, scope: Scope, outcome: Outcome, more: dict[str, Any] | None = None) -> None:
@@ -98,7 +97,10 @@ class Audit:
         event = self._event(action, scope, outcome, code, _of_headers(start["headers"]))
         if event is None:
             return
-        if not action.at_once or (event.actor is None and action not in (LOG_IN, REFRESH)):
+        stranger = scope.get("user") is None
+        if stranger and outcome == "refused" and await self._is_too_much(action, code, event.address):
+            return
+        if not action.at_once or (stranger and outcome != "ok" and action not in (LOG_IN, REFRESH)):
             self.log.submit(event)
             return
         try:
@@ -119,8 +121,6 @@ class Audit:
         actor, address = self._actor(action, scope, body), _address(scope)
         if actor is None and outcome == "ok" and action in (REFRESH, LOG_OUT):
             return None  # there was no session
-        if actor is None and outcome == "refused" and self._is_too_much(action, code, address):
-            return None
         details: dict[str, Any] = {}
         if outcome == "ok":
             details = {name: value for name in action.shown if (value := _field(body, options, name)) is not None}
@@ -157,15 +157,11 @@ class Audit:
             return None
         return name[:_LONGEST] or None
 
-    def _is_too_much(self, action: Action, code: str | None, address: str) -> bool:
+    async def _is_too_much(self, action: Action, code: str | None, address: str | None) -> bool:
         """Whether a refusal is one of a flood that would fill the disk. The request log has each."""
-        if action in (LOG_IN, REFRESH) and code != "RATE_LIMITED":
+        if action in (LOG_IN, REFRESH) and code in ("INVALID_CREDENTIALS", "UNAUTHORIZED"):
             return False  # these have a limit of their own
-        try:
-            self._strangers.take(address)
-        except errors.Throttled:
-            return True
-        return False
+        return (await self._strangers.take(rate_limit.network(address or ""))).wait > 0
 
 
 def begun(request: TypedRequest, location: str) -> None:

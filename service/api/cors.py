@@ -19,7 +19,8 @@ _SENT = (
 )  # fmt: skip
 _SHOWN = (
     "Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Idempotency-Replayed", "Link", "Location",
-    "Penstock-Dropped", "Penstock-Version", "Retry-After", "X-Request-ID",
+    "Penstock-Dropped", "Penstock-Version", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After",
+    "X-Request-ID",
 )  # fmt: skip
 _SECONDS = 600  # how long a browser may remember a preflight
 

@@ -65,7 +65,8 @@ RUN: dict[str, Any] = {
          "rows_per_second": 47619.0, "bytes_per_second": 868285.7, "staged": 0, "evidence": None}
     ],
     "error": None, "warnings": [], "start_time": AT, "end_time": THEN, "duration": 2.5,
-    "peak_memory_bytes": 183500800, "requested_by": "ann", "queued_at": AT, "replay_of": None, "restored_from": None,
+    "peak_memory_bytes": 183500800, "requested_by": "ann", "request_id": "req_018f3f0c5a1b0000", "queued_at": AT,
+    "replay_of": None, "restored_from": None,
     "unchanged": False, "held_because": [], "full_refresh": False,
 }  # fmt: skip
 STATUS = {

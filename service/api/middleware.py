@@ -7,21 +7,22 @@ read differently. On the way out: the headers that every answer has, and one lin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api import compression, error_response, head, local_caller
+from service.api import compression, error_response, head, local_caller, rate_limit
 from service.api.cors import Cors, Headers
 from service.api.disconnects import Hearing
 from service.api.early_answers import ALWAYS, UNLESS_SET
 from service.api.login import Authenticator
 from service.api.proxies import TrustedProxies
-from service.api.rate_limit import RateLimiter
 from service.api.services import Services
 from service.kit import caller, errors, ids
 
+_ALLOWANCE = "penstock.allowance"
 _UNLIMITED = "/health"  # container platforms call it every few seconds
 _MOST_HEADERS, _MOST_HEADER_BYTES = 64, 65_536  # the server's own 431, for more than 100 headers, has no body
 _CONTROL = frozenset(map(chr, (*range(32), 127)))
@@ -36,7 +37,7 @@ class RequestMiddleware:
         self._app = app
         self._clock, self._metrics = services.clock, services.metrics
         self._gatekeeper = authenticator
-        self._rate_limiter = RateLimiter(services.settings.rate_limit_per_minute, services.clock)
+        self._rate_limiter = services.limiter(services.settings.rate_limit_per_minute, services.clock)
         self._cors = Cors(services.settings.cors_origins)
         self._proxies = TrustedProxies(services.settings.trusted_proxies)
 
@@ -59,14 +60,14 @@ class RequestMiddleware:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._with_headers(message["headers"], headers, request_id)
+                message["headers"] = self._with_headers(message["headers"], headers, request_id, scope.get(_ALLOWANCE))
             elif message["type"] == "http.response.body":
                 size += len(message["body"])
             await send(message)
 
         bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            who = self._admit(scope, headers)
+            who = await self._admit(scope, headers)
             preflight = self._cors.preflight(method, headers)
             if preflight is None:
                 with caller.asking(who):
@@ -83,27 +84,33 @@ class RequestMiddleware:
             self._log_request(scope, method, status, size, began)
             structlog.contextvars.reset_contextvars(**bound)
 
-    def _with_headers(self, given: Iterable[tuple[bytes, bytes]], request: Mapping[bytes, bytes], id_: str) -> Headers:
+    def _with_headers(
+        self, given: Iterable[tuple[bytes, bytes]], request: Mapping[bytes, bytes], id_: str, allowance: Any
+    ) -> Headers:
         """The headers of an answer, with those that every answer has. Names are lower-case."""
         headers = compression.varying(given, b"Origin") if self._cors.varies else [*given]
         names = {name for name, _ in headers}
         headers += ALWAYS
         headers.append((b"x-request-id", id_.encode()))
+        if allowance is not None:
+            headers += allowance.headers
         if b"origin" in request:
             headers += self._cors.headers(request)
         headers += [header for header in UNLESS_SET if header[0] not in names]
         return headers
 
-    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> str:
+    async def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> str:
         """Count the request for its user, or else its address, and answer that."""
         self._proxies.resolve(scope)
         local = local_caller.is_local(scope)
         who = self._gatekeeper.identify(_text(headers.get(b"authorization")), local=local)
         scope["identity"] = who  # type: ignore[typeddict-unknown-key]
         scope["user"], scope["auth"] = who.user, who.claims
-        counted = f"user {who.user.username}" if who.user else f"address {address(scope)}"
+        counted = f"user {who.user.username}" if who.user else f"address {rate_limit.network(address(scope))}"
         if scope["path"] != _UNLIMITED and not local:
-            self._rate_limiter.take(counted)
+            allowance = await self._rate_limiter.take(counted)
+            scope[_ALLOWANCE] = allowance  # type: ignore[literal-required]
+            allowance.require("requests")
         _refuse(scope, headers)
         return counted
 

@@ -75,7 +75,9 @@ def document(app: Litestar, registry: Registry) -> dict[str, Any]:
             "summary": "Data pipelines and analytics as one service.",
             "description": "Collect, process, version, and query data over REST. Log in with `POST /api/v1/auth/token` "
             "and send the access token as `Authorization: Bearer …`. Every error has the same body, and every answer "
-            "an `X-Request-ID` that is also in the service's log. `HEAD` works wherever `GET` does. Requests with "
+            "an `X-Request-ID` that is also in the service's log. `RateLimit-Limit`, `RateLimit-Remaining` and "
+            "`RateLimit-Reset` (seconds) tell how many requests are left; a 429 or 503 has `Retry-After`. "
+            "`HEAD` works wherever `GET` does. Requests with "
             "too many or too long headers get a 431 (`HEADERS_TOO_LARGE`), whatever the route.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

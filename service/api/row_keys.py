@@ -22,7 +22,6 @@ _KINDS: dict[str, Kind] = {
     "boolean": "boolean", "date": "date", "time": "time", "datetime": "datetime", "int": "integer", "uint": "integer",
 }  # fmt: skip
 _WORD = re.compile(r"[a-z]+")
-_TOO_FINE = re.compile(r"\.\d{7}")  # Python drops the digits after the sixth
 
 
 class RowKey(NamedTuple):
@@ -41,8 +40,6 @@ class RowKey(NamedTuple):
         for column, kind, zoned, text in zip(self.columns, self.kinds, self.zoned, values, strict=True):
             try:
                 ((_, value),) = query_parameters.converted({column: text}, {column: kind}).items()
-                if kind in ("datetime", "time") and _TOO_FINE.search(text):
-                    raise ValueError("a key has at most 6 digits of a second")
                 if kind == "datetime" and (value.tzinfo is not None) != zoned:
                     raise ValueError(f"expected a time {'with' if zoned else 'without'} an offset, got '{text[:60]}'")
             except ValueError as error:

@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from service.api.rate_limit import Limiter, RateLimiter
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
@@ -235,6 +236,8 @@ class Services:
     saved: SavedQueries
     audit: AuditLog
     metrics: Metrics = field(default_factory=Metrics)
+    limiter: Callable[[int, Clock], Limiter] = RateLimiter
+    """Makes what counts requests, from how many are allowed a minute."""
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

@@ -59,6 +59,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None = None
     peak_memory_bytes: int | None = None
     requested_by: str | None = None
+    request_id: str | None = None
 
     @property
     def ended(self) -> bool:

@@ -6,6 +6,7 @@ A value travels as text: a request has it so, and it is converted where the quer
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -30,7 +31,9 @@ _SAMPLES: dict[Kind, str] = {
     "time": "06:30:00", "datetime": "2026-01-31T06:30:00",
 }  # fmt: skip
 _MOST_INTEGER = 1 << 127
+_MOST_DIGITS = 38
 _MOST_CHARACTERS = 10_000
+_PARTS_OF_MICROSECONDS = re.compile(r"[.,]\d{6}\d*[1-9]")
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +105,11 @@ def samples(parameters: Mapping[str, Parameter]) -> dict[str, str]:
     return found
 
 
+def absent(parameters: Mapping[str, Parameter]) -> list[str]:
+    """Those that are null where a request has no value for them."""
+    return [name for name, parameter in parameters.items() if not parameter.required and parameter.default is None]
+
+
 def kinds(parameters: Mapping[str, Parameter]) -> dict[str, Kind]:
     """The type of each parameter."""
     return {name: parameter.type for name, parameter in parameters.items()}
@@ -128,7 +136,18 @@ def _converted(text: str, kind: Kind) -> Any:
         raise ValueError("must be an integer of at most 128 bits")
     if kind in ("number", "decimal") and not math.isfinite(value):
         raise ValueError(f"expected {kind}, got '{text[:60]}'")
+    if kind == "decimal" and _digits(value) > _MOST_DIGITS:
+        raise ValueError(f"must have at most {_MOST_DIGITS} digits")  # of more, DuckDB makes a floating-point number
+    if kind in ("time", "datetime") and _PARTS_OF_MICROSECONDS.search(text):
+        raise ValueError("must have at most six digits of a second")
     return value
+
+
+def _digits(value: Decimal) -> int:
+    """The digits that a type needs for a value, the zeros before and behind it included."""
+    _, digits, exponent = value.as_tuple()
+    places = int(exponent)
+    return len(digits) + places if places > 0 else len(digits) if len(digits) >= -places else 1 - places
 
 
 def _is_one_of(text: str, parameter: Parameter) -> bool:

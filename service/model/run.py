@@ -73,7 +73,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     collecting anything. ``unchanged`` says that rows and columns equal those of the newest version, so that
     ``version`` is that one and none was added. ``held_because`` lists the bounds of ``publish_if`` that a ``held`` run
     broke: its version is not published unless it is accepted. ``estimated_end`` is when a running run will probably
-    end; null while that is unknown.
+    end; null while that is unknown. ``request_id`` is that of the request that started it; null if none did (a
+    schedule, a trigger).
     """
 
     run_id: str
@@ -102,6 +103,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None = None
     peak_memory_bytes: int | None = None
     requested_by: str | None = None
+    request_id: str | None = None
     queued_at: datetime | None = None
     replay_of: int | None = None
     restored_from: int | None = None

@@ -8,6 +8,7 @@ it has a thread; it is used once and replaced. It holds what it does not share w
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Coroutine
 from typing import Any
 
@@ -117,7 +118,7 @@ class Spares:
 
 
 def _task(work: Coroutine[Any, Any, Any], tasks: set[asyncio.Task[Any]]) -> asyncio.Task[Any]:
-    task = asyncio.create_task(work)
+    task = asyncio.create_task(work, context=contextvars.Context())  # a spare is not of the request before it
     tasks.add(task)
     task.add_done_callback(tasks.discard)
     return task

@@ -31,6 +31,7 @@ from service.runs.native_loads import NativeLoads
 from service.runs.run_errors import interrupted
 from service.runs.run_records import RunRecords
 from service.runs.slots import Slots
+from service.telemetry import log_context
 
 
 class RunDriver:
@@ -104,6 +105,7 @@ class RunDriver:
 
     async def _drive(self, live: LiveRun, record: PipelineRecord, replay: Replay | None) -> None:
         live.has_begun = True
+        log_context.bind(run_id=live.run.run_id, pipeline=live.run.pipeline, request_id=live.run.request_id)
         try:
             if live.stopped_as is not None:  # it was stopped before this task began
                 raise asyncio.CancelledError

@@ -105,7 +105,7 @@ class LiveRun:
         self.run = msgspec.structs.replace(self.run, **fields)
         if changed:
             if self.run.ended and self._journal.left_out:
-                fields = {"run_id": self.run.run_id, "pipeline": self.run.pipeline, "lines": self._journal.left_out}
+                fields = {**self._names(), "lines": self._journal.left_out}
                 self._write_line("warning", "log.incomplete", fields, vital=True)
             self.announce()
             if self.run.ended:
@@ -132,7 +132,7 @@ class LiveRun:
 
     def relay(self, fields: dict[str, Any]) -> None:
         """Log a line of the worker."""
-        known = {k: v for k, v in fields.items() if k not in ("level", "event", "run_id", "pipeline")}
+        known = {k: v for k, v in fields.items() if k not in ("level", "event", "run_id", "pipeline", "request_id")}
         self.log(str(fields.get("level", "info")), str(fields.get("event", "")), **known)
 
     def announce(self) -> None:
@@ -149,20 +149,26 @@ class LiveRun:
 
     def log(self, level: str, event: str, **fields: Any) -> None:
         """Write one log line of the run to the service's log, the run's journal and the listeners."""
-        bound = {"run_id": self.run.run_id, "pipeline": self.run.pipeline, **fields}
+        bound = {**self._names(), **fields}
         getattr(self._log, level if level in _LEVELS else "info")(event, **bound)
         left_out = self._journal.left_out
         self._write_line(level, event, bound, vital=level in _VITAL)
         if self._journal.left_out and not left_out:
             message = "the journal of the run is full: later lines are left out, except errors"
-            self._write_line("warning", "log.cut", {"bytes": MOST_BYTES, "message": message}, vital=True)
+            fields = {**self._names(), "bytes": MOST_BYTES, "message": message}
+            self._write_line("warning", "log.cut", fields, vital=True)
+
+    def _names(self) -> dict[str, Any]:
+        """What each line names: the run, its pipeline, and the request that started it."""
+        request = {"request_id": self.run.request_id} if self.run.request_id is not None else {}
+        return {"run_id": self.run.run_id, "pipeline": self.run.pipeline, **request}
 
     def _write_line(self, level: str, event: str, fields: dict[str, Any], *, vital: bool) -> None:
         line = {"time": clock.rfc3339(self._clock.now()), "level": level, "event": event, **fields}
         data = msgspec.json.encode(line)
         if len(data) > _LONGEST_LINE:
             short = {**line, "event": event[:_SHOWN], "message": str(fields.get("message", ""))[:_SHOWN]}
-            kept = ("time", "level", "event", "run_id", "pipeline", "step", "code", "message")
+            kept = ("time", "level", "event", "run_id", "pipeline", "request_id", "step", "code", "message")
             short = {key: value for key, value in short.items() if key in kept}
             data = msgspec.json.encode({**short, "bytes_cut": len(data)})
         self._stream.emit("log", data, vital=vital)

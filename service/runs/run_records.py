@@ -9,6 +9,7 @@ import structlog
 from service.catalog.history import History
 from service.model import lifecycle
 from service.model.run import Run
+from service.telemetry import log_context
 
 _PATIENCE = 5.0  # seconds that the end of a run waits for its write
 _DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -37,7 +38,7 @@ class RunRecords:
         """
         self._unwritten[run.run_id] = run, fence
         if not await self._try(run, fence) and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._repeat())
+            self._task = asyncio.create_task(self._repeat(), context=log_context.nobody())
 
     async def close(self) -> None:
         """Try to write what is left a last time; the next start marks those runs as interrupted otherwise."""

@@ -30,6 +30,7 @@ from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 from service.runs.native_loads import NativeLoads
 from service.runs.run_errors import running
+from service.telemetry import log_context
 
 _REMEMBERED = 200  # ended runs whose events can still be replayed
 
@@ -159,7 +160,7 @@ class Supervisor:
         now = self._resources.clock.now()
         run = Run(
             run_id=ids.new("run"), pipeline=name, revision=source.revision, status="queued", requested_by=requested_by,
-            queued_at=now, restored_from=source.version,
+            queued_at=now, restored_from=source.version, request_id=log_context.request_id(),
         )  # fmt: skip
         live = LiveRun.of(self._resources, record.id, run)
         live.committing = True  # it is over soon, and cannot be cancelled
@@ -230,7 +231,7 @@ class Supervisor:
             raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5, limit="runs")
         run = Run(
             run_id=ids.new("run"), pipeline=record.name, revision=record.revision, status="queued",
-            requested_by=requested_by, queued_at=self._resources.clock.now(),
+            requested_by=requested_by, request_id=log_context.request_id(), queued_at=self._resources.clock.now(),
             max_attempts=execution(record).max_attempts,
             replay_of=replay.version if replay is not None else None, full_refresh=full_refresh,
         )  # fmt: skip

@@ -20,7 +20,7 @@ from service.kit import errors
 from service.sandbox.duckdb_errors import characters
 from service.sandbox.functions import ALLOWED, REFUSED, REFUSED_PREFIXES
 from service.sandbox.quoting import same
-from service.sandbox.snapshots import SCHEMA
+from service.sandbox.snapshots import PREFIX, SCHEMA
 
 MAX_BYTES = 64 * 1024
 
@@ -112,7 +112,7 @@ def accept(connection: duckdb.DuckDBPyConnection, statement: str) -> Accepted:
         kind = found[0].type
     except ValueError:  # DuckDB has kinds that its Python module has no name for, such as UPDATE EXTENSIONS
         raise refused(_ONLY) from None
-    text = found[0].query.rstrip().rstrip(";")
+    text = without_end(found[0].query)
     if kind == duckdb.StatementType.EXPLAIN:
         match = _EXPLAIN.match(text)
         if match is None:
@@ -126,6 +126,15 @@ def accept(connection: duckdb.DuckDBPyConnection, statement: str) -> Accepted:
     if kind != duckdb.StatementType.SELECT:
         raise refused(f"{_ONLY}; this is {kind.name}")
     return _judged(connection, text)
+
+
+def without_end(statement: str) -> str:
+    """The statement up to the semicolon that ends it: what may follow is blank, or a comment, and ends a subquery."""
+    text = statement.encode()
+    for place, kind in duckdb.tokenize(statement):
+        if kind == duckdb.token_type.operator and text[place : place + 1] == b";":
+            return text[:place].decode()
+    return statement.rstrip()
 
 
 def measured(text: str) -> None:
@@ -241,7 +250,10 @@ def _stored(value: dict[str, Any]) -> str:
             f"AT is not supported; version 3 of '{value['table_name']}' is the table \"{value['table_name']}@3\"",
             value.get("query_location"),
         )
-    return str(value["table_name"])
+    name = str(value["table_name"])
+    if same(name).startswith(PREFIX):  # a stored table has no dot in its name, so that it would be taken for another
+        raise refused(f"no stored table '{name}'; write system tables as {SCHEMA}.runs", value.get("query_location"))
+    return name
 
 
 def _shown(value: dict[str, Any], accepted: Accepted) -> Iterator[tuple[str, int | None]]:

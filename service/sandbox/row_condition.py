@@ -37,6 +37,7 @@ def check(connection: duckdb.DuckDBPyConnection, expression: str, known: list[st
         or extra
         or node.get("from_table", {}).get("type", "EMPTY") != "EMPTY"
         or node.get("cte_map")
+        or gate.without_end(expression) != expression.rstrip()  # a semicolon is an end of nothing in a WHERE
     ):
         raise refusal(what, "write one boolean expression over the columns, as in a WHERE")
     _check(items[0], known, what)

@@ -7,6 +7,7 @@ offsets that lead out of it would read memory that is not the caller's.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any, cast
@@ -36,8 +37,7 @@ def table(content: bytes, schema: Mapping[str, pl.DataType], most: int) -> pl.Da
     ]
     problems += [
         Problem(f"records.{name}", f"the data has no such column{errors.did_you_mean(name, schema)}")
-        for name in found.schema
-        if name not in schema
+        for name in itertools.islice((name for name in found.schema if name not in schema), MOST_PROBLEMS)
     ]
     columns: list[pl.Series] = []
     if not problems:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import itertools
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -94,8 +95,7 @@ def _shape(records: Sequence[Any], schema: Mapping[str, pl.DataType]) -> list[Pr
         elif record.keys() != names:
             problems += [
                 Problem(f"records[{place}].{n}", f"the data has no such column{errors.did_you_mean(n, names)}")
-                for n in record
-                if n not in names
+                for n in itertools.islice((n for n in record if n not in names), MOST_PROBLEMS)
             ]
             problems += [
                 Problem(f"records[{place}].{n}", f"is missing; give {with_article(t)}, or null if it is unknown")

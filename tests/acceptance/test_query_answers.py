@@ -55,6 +55,8 @@ def test_a_point_query(stored: Warehouse) -> None:
         ("SELECT \"count\" AS n FROM (SUMMARIZE \"orders@1\") LIMIT 1", [{"n": 5}]),
         ("VALUES (1, 'a')", [{"col0": 1, "col1": "a"}]),
         ("SELECT $a AS a -- done", [{"a": "x"}]),
+        ("SELECT $a AS a /* ; */; -- done", [{"a": "x"}]),
+        ("FROM \"orders@1\" SELECT max(id) AS m ; /* a */ ;", [{"m": 4}]),
     ],
 )  # fmt: skip
 def test_the_kinds_of_select(stored: Warehouse, statement: str, rows: list[dict[str, Any]]) -> None:

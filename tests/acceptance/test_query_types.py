@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow.ipc as ipc
+import pyarrow.parquet as parquet
 import pytest
 
 from service.kit import errors
@@ -112,6 +113,24 @@ def test_durations_are_equal_in_sql(typed: Warehouse) -> None:
     assert read.equals(FRAME.select("us", "time"))
     with pytest.raises(errors.Invalid, match="CAST it AS VARCHAR"):
         sql(typed, "SELECT INTERVAL 2 months AS age", format="parquet")
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+def test_intervals_are_durations_also_inside_other_values(typed: Warehouse, form: str) -> None:
+    statement = """WITH one AS (SELECT INTERVAL 1 DAY AS day)
+        SELECT [day, NULL] AS list, {'a': day, 'b': [day]} AS struct, map{'k': day} AS map, [day]::INTERVAL[1] AS array
+        FROM one
+        UNION ALL SELECT NULL, NULL, NULL, NULL ORDER BY 1 NULLS LAST"""
+    content = sql(typed, statement, format=form)
+    read_table: Any = parquet.read_table
+    found = _arrow(content) if form == "arrow" else read_table(io.BytesIO(content))
+    one = dt.timedelta(days=1)
+    assert found.to_pylist() == [
+        {"list": [one, None], "struct": {"a": one, "b": [one]}, "map": [("k", one)], "array": [one]},
+        dict.fromkeys(["list", "struct", "map", "array"]),
+    ]
+    with pytest.raises(errors.Invalid, match="CAST it AS VARCHAR"):
+        sql(typed, "SELECT [INTERVAL 2 months] AS ages", format=form)
 
 
 def test_the_schema_has_the_same_types(typed: Warehouse) -> None:

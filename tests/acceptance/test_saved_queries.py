@@ -114,6 +114,8 @@ def test_values_have_the_types_that_were_declared(served: Served) -> None:
          "parameters.limit", "may be called"),
         ({"sql": "SELECT $x", "parameters": {"x": {"type": "integer", "default": "a"}}}, "VALIDATION_ERROR",
          "parameters.x.default", "expected integer"),
+        ({"sql": "SELECT date_trunc('day', $x)", "parameters": {"x": {"type": "datetime"}}}, "INVALID_SQL",
+         "parameters.x", "without a value of x"),
         ({"sql": "SELECT $x", "parameters": {"x": {"type": "text"}}}, "VALIDATION_ERROR", "parameters.x.type", ""),
     ],
 )  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.served import CSV, Served
+from tests.acceptance.served import CSV, PASSWORD, Served, serving
 
 
 def scraped(served: Served) -> dict[tuple[Any, ...], float]:
@@ -52,3 +54,46 @@ def test_runs_queries_and_what_is_stored_are_counted(empty: Served) -> None:
     assert after["penstock_catalog_healthy",] == 1
     assert 0 < after["penstock_disk_free_bytes",] < after["penstock_disk_size_bytes",]
     assert not any("cities" in str(key) for key in after)  # no name of a pipeline is a label
+
+
+def test_each_line_of_a_run_names_the_run_and_the_request_that_started_it(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:
+        served.login()
+        assert served.http.put("/files/cities.csv", content=CSV.encode()).status_code == 201
+        document = {"name": "cities", "collectors": [{"type": "csv", "file_path": "cities.csv"}]}
+        document["processors"] = [{"type": "cleaner", "config": {"cast": {"city": "int64"}, "max_lost_share": 1}}]
+        served.json("POST", "/pipeline/create", status=201, json=document)
+        runs = {}
+        for name in ("first", "second"):  # the second works in a process that the first has left
+            answer = served.http.post("/pipeline/cities/execute?wait=60", headers={"x-request-id": f"my-{name}"})
+            run = answer.json()
+            assert (run["status"], run["request_id"]) == ("completed", f"my-{name}")
+            runs[run["run_id"]] = f"my-{name}"
+        for run_id, request in runs.items():
+            lines = [json.loads(line) for line in served.http.get(f"/runs/{run_id}/logs").text.splitlines()]
+            assert len(lines) >= 2
+            assert {(line["run_id"], line["request_id"]) for line in lines} == {(run_id, request)}
+        logged = served.log()
+    for line in logged:
+        if line.get("run_id") in runs:
+            assert line["request_id"] == runs[line["run_id"]], line
+        if line["event"].startswith("run."):
+            assert line["run_id"] in runs
+        if line["event"].startswith(("spare.", "server.", "lease.")):
+            assert not {"run_id", "request_id"} & line.keys()  # work of nobody's
+
+
+def test_a_run_that_waits_keeps_its_request_over_a_restart(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with serving(data, PENSTOCK_ADMIN_PASSWORD=PASSWORD, PENSTOCK_MAX_CONCURRENT_RUNS="0") as served:
+        served.login()
+        assert served.http.put("/files/cities.csv", content=CSV.encode()).status_code == 201
+        document = {"name": "cities", "collectors": [{"type": "csv", "file_path": "cities.csv"}]}
+        served.json("POST", "/pipeline/create", status=201, json=document)
+        answer = served.http.post("/pipeline/cities/execute", headers={"x-request-id": "my-own"})
+        run_id = answer.json()["run_id"]
+    with serving(data, PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:
+        served.login()
+        lines = served.until_logged(lambda line: line["event"] == "run.published")
+        of_run = [line for line in lines if line.get("run_id") == run_id]
+        assert {line["request_id"] for line in of_run} == {"my-own"}

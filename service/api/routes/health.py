@@ -45,6 +45,7 @@ async def health() -> responses.Health:
             status=503,
             text="The service is not ready.",
             kind=responses.Readiness,
+            headers={"Retry-After": "Seconds to wait."},
             example={
                 **examples.READINESS,
                 "status": "not ready",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -100,11 +101,27 @@ async def save_query(request: TypedRequest, services: ServicesDependency, name: 
 
 
 async def _rehearsed(services: Services, definition: QueryDefinition) -> Rehearsal:
-    parameters = definition.parameters
+    """What the query answers; it is bound with a value for each parameter, and without those that it may lack."""
+    samples, absent = query_parameters.samples(definition.parameters), query_parameters.absent(definition.parameters)
+    found = await _bound(services, definition, samples)
+    if absent:
+        try:
+            await _bound(services, definition, {**samples, **dict.fromkeys(absent)})
+        except errors.Invalid as error:
+            field = f"parameters.{absent[0]}"
+            raise errors.Invalid(
+                f"{field}: the SQL cannot be answered without a value of {', '.join(absent)} ({error.message}); "
+                f"require it, give it a default, or write CAST(${absent[0]} AS <type>)",
+                code=error.error_code, field=field,
+            ) from None  # fmt: skip
+    return found
+
+
+async def _bound(services: Services, definition: QueryDefinition, values: Mapping[str, str | None]) -> Rehearsal:
     try:
         answer = await services.engine.sql(
-            definition.sql, parameters=query_parameters.samples(parameters) or None,
-            types=query_parameters.kinds(parameters), rehearsal=True,
+            definition.sql, parameters=dict(values) or None, types=query_parameters.kinds(definition.parameters),
+            rehearsal=True,
         )  # fmt: skip
     except errors.Invalid as error:
         if _UNDECLARED in error.message:

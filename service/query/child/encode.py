@@ -361,14 +361,9 @@ class _Sink(Unseekable):
         return taken
 
 
-def _intervals(rows: Rows) -> list[str]:
-    names = type_forms.unique(rows.names)
-    return [n for n, t in zip(names, rows.types, strict=True) if type_forms.kind(t) == "interval"]
-
-
 def _arrow(rows: Rows, limit: int | None) -> Chunks:
     schema, batches = rows.reader(type_forms.binary_form, limit)
-    restore = arrow_types.Restorer(schema, rows.stored_types, _intervals(rows))
+    restore = arrow_types.Restorer(schema, rows.stored_types, rows.types)
     sink = _Sink()
     with _stream_writer(sink, restore.schema) as writer:
         for batch in batches:
@@ -380,12 +375,12 @@ def _arrow(rows: Rows, limit: int | None) -> Chunks:
 def arrow_schema(rows: Rows, stored_types: Mapping[str, pl.DataType]) -> lib.Schema:
     """The schema that Arrow and Parquet answers of ``rows`` have."""
     schema, _ = rows.reader(type_forms.binary_form, 0)
-    return arrow_types.Restorer(schema, stored_types, _intervals(rows)).schema
+    return arrow_types.Restorer(schema, stored_types, rows.types).schema
 
 
 def _parquet(rows: Rows, limit: int | None) -> Chunks:
     schema, batches = rows.reader(type_forms.binary_form, limit)
-    restore = arrow_types.Restorer(schema, rows.stored_types, _intervals(rows))
+    restore = arrow_types.Restorer(schema, rows.stored_types, rows.types)
     sink = _Sink()
     with _ParquetWriter(sink, restore.schema, compression="zstd", compression_level=1) as writer:
         for group in _tables(schema, batches, _GROUP_ROWS, _GROUP_BYTES):

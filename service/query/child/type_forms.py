@@ -60,7 +60,7 @@ def kind(type_: DuckDBPyType) -> str:
     return str(type_.id).lower()
 
 
-def _children(type_: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
+def children(type_: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
     """The members of a nested type: name and type; a list and an array have one."""
     return [(name, child) for name, child in type_.children if isinstance(child, DuckDBPyType)]
 
@@ -98,7 +98,7 @@ def is_plain(type_: DuckDBPyType) -> bool:
     """Whether the JSON text of such a value can be made of DuckDB's Python object of it (``moment_text``)."""
     name = kind(type_)
     if name in ("list", "struct"):
-        return all(kind(c) in _PLAIN or (kind(c) in ("list", "struct") and is_plain(c)) for _, c in _children(type_))
+        return all(kind(c) in _PLAIN or (kind(c) in ("list", "struct") and is_plain(c)) for _, c in children(type_))
     return name in _PLAIN or is_moment(type_)
 
 
@@ -127,7 +127,7 @@ def binary_form(expression: str, type_: DuckDBPyType, depth: int = 0) -> str | N
     name = kind(type_)
     if name in _BINARY_AS_IS:
         return None
-    if name == "interval" and not depth:
+    if name == "interval":
         return _micros(expression)
     return _nested(expression, type_, depth, binary_form, keys_as_text=False) or (
         None if name in _NESTED else _text(expression)
@@ -175,15 +175,15 @@ def _nested(expression: str, type_: DuckDBPyType, depth: int, form: Form, *, key
     name = kind(type_)
     if name in ("list", "array"):
         item = f"x{depth}"
-        inner = form(item, _children(type_)[0][1], depth + 1)
+        inner = form(item, children(type_)[0][1], depth + 1)
         if inner is None:
             return None
-        values = f"CAST({expression} AS {_children(type_)[0][1]}[])" if name == "array" else expression
+        values = f"CAST({expression} AS {children(type_)[0][1]}[])" if name == "array" else expression
         return f"list_transform({values}, lambda {item}: {inner})"
     if name in ("struct", "tuple"):
         return _struct(expression, type_, depth, form)
     if name == "map":
-        (_, key), (_, value) = _children(type_)
+        (_, key), (_, value) = children(type_)
         item = f"x{depth}"
         inner_key = form(f"{item}.key", key, depth + 1)
         if keys_as_text and kind(key) != "varchar":
@@ -201,7 +201,7 @@ def _struct(expression: str, type_: DuckDBPyType, depth: int, form: Form) -> str
     fields: list[str] = []
     unnamed = kind(type_) == "tuple"
     changed = unnamed
-    for position, (name, child) in enumerate(_children(type_), start=1):
+    for position, (name, child) in enumerate(children(type_), start=1):
         value = f"struct_extract({expression}, {position if unnamed else literal(name)})"
         inner = form(value, child, depth)
         changed = changed or inner is not None
@@ -216,12 +216,15 @@ def unique(names: list[str]) -> list[str]:
     """Column names without repeats: ``a, a, b`` becomes ``a, a_1, b`` (any case)."""
     taken: set[str] = {n.casefold() for n in names}
     seen: set[str] = set()
+    last: dict[str, int] = {}  # thousands of columns may have one name
     found: list[str] = []
     for name in names:
-        new, number = name, 0
+        number = last.get(name.casefold(), 0)
+        new = f"{name}_{number}" if number else name
         while new.casefold() in seen or (number and new.casefold() in taken):
             number += 1
             new = f"{name}_{number}"
+        last[name.casefold()] = number
         seen.add(new.casefold())
         found.append(new)
     return found

@@ -22,6 +22,8 @@ HOUR = timezone(timedelta(hours=1))
         ("number", "1e3", 1000.0), ("decimal", "1.10", Decimal("1.10")), ("boolean", "false", False),
         ("date", "2026-01-31", date(2026, 1, 31)), ("time", "06:30", time(6, 30)),
         ("datetime", "2026-01-31T06:30:00+01:00", datetime(2026, 1, 31, 6, 30, tzinfo=HOUR)),
+        ("decimal", "0." + "1" * 38, Decimal("0." + "1" * 38)), ("decimal", "1e37", Decimal("1e37")),
+        ("time", "06:30:00.123456000", time(6, 30, 0, 123456)),
     ],
 )  # fmt: skip
 def test_a_text_becomes_a_value(kind: Kind, text: str, value: Any) -> None:
@@ -36,7 +38,8 @@ def test_a_text_becomes_a_value(kind: Kind, text: str, value: Any) -> None:
     [
         ("integer", "1.5"), ("integer", str(2**127)), ("integer", ""), ("number", "nan"), ("number", "inf"),
         ("decimal", "NaN"), ("boolean", "yes"), ("date", "31.1.2026"), ("time", "25:00"), ("datetime", "soon"),
-        ("string", "a\x00b"), ("string", "x" * 10_001),
+        ("string", "a\x00b"), ("string", "x" * 10_001), ("decimal", "1." + "0" * 37 + "1"), ("decimal", "1e38"),
+        ("decimal", "1e-38"), ("time", "06:30:00.1234567"), ("datetime", "2026-01-31T06:30:00,0000001"),
     ],
 )  # fmt: skip
 def test_another_text_is_refused(kind: Kind, text: str) -> None:

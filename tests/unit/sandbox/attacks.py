@@ -255,6 +255,8 @@ _NAMES = [
     "DESCRIBE information_schema.tables",
     "SUMMARIZE pg_catalog.pg_class",
     "WITH orders AS (SELECT 1) SELECT * FROM main.orders",
+    'FROM "penstock.runs"',
+    'FROM "Penstock.Users"',
 ]
 
 _SEVERAL = [

@@ -8,6 +8,9 @@ LEGAL: list[tuple[str, set[str]]] = [
     ("-- why\nselect 1 -- end", set()),
     ("/* a */ select /* b */ 1 /* c */", set()),
     ("VALUES (1, 'a'), (2, 'b')", set()),
+    ("select 1; -- end", set()),
+    ("from orders /* ; */ ; /* end */ ; -- ü;", {"orders"}),
+    ("SELECT 'ü;--', \"a;b\", $$;$$, e'\\';' ; ;", set()),
     ("FROM orders", {"orders"}),
     ("FROM orders SELECT id WHERE id > 1", {"orders"}),
     ("TABLE orders", {"orders"}),
@@ -102,6 +105,7 @@ EXPLAINED: list[tuple[str, str, set[str]]] = [
     ("explain from orders", "EXPLAIN", {"orders"}),
     ("EXPLAIN ANALYZE SELECT * FROM orders", "EXPLAIN ANALYZE", {"orders"}),
     ("-- x\n/* y */ EXPLAIN /* z */ ANALYZE -- q\n WITH x AS (FROM t) FROM x;", "EXPLAIN ANALYZE", {"t"}),
+    ("EXPLAIN SELECT 1; -- x", "EXPLAIN", set()),
     ("EXPLAIN (SELECT 1)", "EXPLAIN", set()),
     ("EXPLAIN VALUES (1)", "EXPLAIN", set()),
 ]

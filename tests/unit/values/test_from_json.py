@@ -127,5 +127,18 @@ def test_problems_are_bounded_and_in_order() -> None:
     assert [e["field"] for e in caught.value.details["errors"]] == ["records[0].b", "records[1].a"]
 
 
+def test_only_names_that_are_listed_get_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def suggest(name: str, known: object) -> str:
+        asked.append(name)
+        return ""
+
+    monkeypatch.setattr(errors, "did_you_mean", suggest)
+    with pytest.raises(errors.Invalid):
+        from_json.table([{f"k{i}": 1 for i in range(5_000)}], {"a": pl.Int64()})
+    assert len(asked) == from_json.MOST_PROBLEMS
+
+
 def test_no_records_have_the_columns() -> None:
     assert from_json.table([], {"a": pl.Date()}).schema == {"a": pl.Date()}

@@ -187,6 +187,7 @@ def test_csv_is_rfc_4180(connection: duckdb.DuckDBPyConnection) -> None:
 
 def test_names_that_repeat_are_told_apart(connection: duckdb.DuckDBPyConnection) -> None:
     assert type_forms.unique(["a", "a", "A", "a_1", "b"]) == ["a", "a_2", "A_3", "a_1", "b"]
+    assert type_forms.unique(["id"] * 30_000)[-1] == "id_29999"  # in no time
     rows = Rows.of(connection, "SELECT 1 AS a, 2 AS a, 3 AS a_1")
     assert len({c["name"] for c in rows.columns}) == 3
     assert list(records(connection, "SELECT 1 AS a, 2 AS a, 3 AS a_1")[0].values()) == [1, 2, 3]
