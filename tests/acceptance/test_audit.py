@@ -1,4 +1,4 @@
-"""The audit log of a real service: after a kill, after somebody changed it, in a backup, and of commands without one."""
+"""The audit log of a real service: after a kill, after somebody changed it, in a backup, and of commands."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_whoever_changes_it_is_noticed_offline_and_by_the_service(killed: Path) 
         assert verified(killed)[0] == 1
         file.unlink()
         assert verified(killed) == (1, [("tampered", f"the file is missing; it had {len(lines)} lines")])
-        file.write_bytes(whole.replace(b'"query.run"', b'"query.x"', 1))
+        file.write_bytes(whole.replace(b'"query.run"', b'"query.ran"', 1))
         with serving(killed) as served:
             served.login()
             found = served.json("POST", "/admin/verify")["findings"]
