@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from service.catalog.audit_log import AuditLog
-from service.cli.deed import Deed, recorded
 from service.files.layout import Layout
 from service.kit import errors
 from service.kit import settings as configuration
@@ -21,6 +19,7 @@ from service.telemetry import logs
 if TYPE_CHECKING:
     from service.bootstrap import Core
     from service.catalog.store import Store
+    from service.cli.deed import Deed
 
 T = TypeVar("T")
 
@@ -55,6 +54,8 @@ def with_catalog(chosen: Settings, work: Callable[[Layout, Store], T], deed: Dee
     ``deed`` is what it does, for the audit log.
     """
     from service import bootstrap
+    from service.catalog.audit_log import AuditLog
+    from service.cli.deed import recorded
 
     async def inside() -> T:
         async with bootstrap.catalog(chosen) as (layout, store):
@@ -73,6 +74,7 @@ def with_core(chosen: Settings, work: Callable[[Core], Awaitable[T]], deed: Deed
     ``deed`` is what it does, for the audit log.
     """
     from service import bootstrap
+    from service.cli.deed import recorded
 
     logs.configure("console", "critical")  # the command prints errors itself
     chosen = msgspec.structs.replace(chosen, max_concurrent_runs=max(1, chosen.max_concurrent_runs))
