@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.leases import Lease
@@ -84,6 +85,7 @@ class Core:
     upkeep: VersionUpkeep
     verifier: Verifier
     held: HeldVersions
+    audit: AuditLog
 
 
 @asynccontextmanager
@@ -109,7 +111,7 @@ async def open_core(
     """
     clock = clock or SystemClock()
     egress.check(settings.allowed_private_hosts)
-    async with catalog(settings) as (layout, store):
+    async with catalog(settings) as (layout, store), AuditLog.opened(settings, layout, store, clock) as audit:
         await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
         lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)
@@ -133,7 +135,7 @@ async def open_core(
                 TriggerInputs(store, lambda name: reads(pipelines.get(name))), Deliveries(store, clock), supervisor,
                 engine, tasks, sources, condition, Backups(store, history, layout, clock), marks, upkeep,
                 Verifier(store, history, pipelines, layout, condition),
-                HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock),
+                HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock), audit,
             )  # fmt: skip
         finally:
             await supervisor.close()
@@ -157,7 +159,7 @@ def application(core: Core, users: Users) -> Litestar:
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
-        metrics=core.tasks.resources.metrics,
+        audit=core.audit, metrics=core.tasks.resources.metrics,
     )  # fmt: skip
     return create_app(services)
 

@@ -78,7 +78,7 @@ class RequestMiddleware:
             if status:
                 _log.warning("request.broken_off", error=f"{type(error).__name__}: {error}")
                 raise  # the server breaks the connection, so that the client sees an incomplete answer
-            await _send(error, scope, answer)
+            await send_error(error, scope, answer)
         finally:
             hearing.close()
             self._log_request(scope, method, status, size, began)
@@ -165,7 +165,7 @@ def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
         raise errors.Invalid("the query string must be ASCII, percent-encoded, without NUL", field="query")
 
 
-async def _send(error: Exception, scope: Scope, send: Send) -> None:
+async def send_error(error: Exception, scope: Scope, send: Send) -> None:
     """Send the answer to an error that was raised outside of the routes."""
     response = error_response.respond(error, scope)
     body: bytes = response.content

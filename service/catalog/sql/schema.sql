@@ -187,3 +187,14 @@ CREATE TABLE saved_queries (
     name VARCHAR PRIMARY KEY,
     value JSON NOT NULL
 );
+-- name: audit_heads
+CREATE TABLE audit_heads (
+    chain VARCHAR PRIMARY KEY,
+    day DATE NOT NULL,
+    begin_byte BIGINT NOT NULL,
+    end_byte BIGINT NOT NULL,
+    lines BIGINT NOT NULL,
+    hash VARCHAR NOT NULL,
+    closed BOOLEAN NOT NULL,
+    dropped BOOLEAN NOT NULL
+);
