@@ -38,6 +38,7 @@ from service.model.version import Version
 from service.runs.backup import BackupReport
 from service.runs.verification import Verification
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import Traces
 
 
 class Runs(Protocol):
@@ -234,6 +235,7 @@ class Services:
     held: Decisions
     saved: SavedQueries
     metrics: Metrics = field(default_factory=Metrics)
+    traces: Traces = field(default_factory=Traces)
     limiter: Callable[[int, Clock], Limiter] = RateLimiter
     """Makes what counts requests, from how many are allowed a minute."""
 
