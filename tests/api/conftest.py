@@ -15,6 +15,7 @@ from service.api.app import Api
 from service.api.services import Services
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
+from service.catalog.ownership import Ownership
 from service.catalog.pipelines import Pipelines
 from service.catalog.saved_queries import SavedQueries
 from service.catalog.schedules import Schedules
@@ -110,8 +111,8 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
 
     return Services(
         settings=settings, clock=clock, registry=registry, layout=layout, store=store, pipelines=pipelines,
-        history=history, schedules=Schedules(store, clock), trigger_inputs=TriggerInputs(store),
-        deliveries=Deliveries(store, clock),
+        history=history, ownership=Ownership(store), schedules=Schedules(store, clock),
+        trigger_inputs=TriggerInputs(store), deliveries=Deliveries(store, clock),
         users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
         supervisor=(supervisor := Supervisor(pipelines, history, clock)), engine=Engine(), tasks=Tasks(),
         source_of=source_of, quarantine_of=quarantine_of,

@@ -108,3 +108,6 @@ CREATE TABLE saved_queries (
     name VARCHAR PRIMARY KEY,
     value JSON NOT NULL
 );
+-- name: to_4
+ALTER TABLE pipelines ADD COLUMN owner VARCHAR;
+ALTER TABLE pipelines ADD COLUMN visibility VARCHAR DEFAULT 'shared';
