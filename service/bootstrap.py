@@ -52,6 +52,7 @@ from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 from service.runs.verification import Verifier
 from service.runs.version_upkeep import VersionUpkeep
+from service.telemetry import otlp
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -159,7 +160,7 @@ def application(core: Core, users: Users) -> Litestar:
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
-        audit=core.audit, metrics=core.tasks.resources.metrics,
+        audit=core.audit, metrics=core.tasks.resources.metrics, traces=core.tasks.resources.traces,
     )  # fmt: skip
     return create_app(services)
 
@@ -193,6 +194,7 @@ async def serve(
             core.verifier.stop()
             await core.supervisor.close()
 
-        async with automatic(core):
+        resources = core.tasks.resources
+        async with automatic(core), otlp.exporting(settings.otlp_endpoint, resources.metrics, resources.traces):
             await server.answer(listener, app, core.layout.root, stopping=stopping, started=started, drain=drain)
     _log.info("server.stopped")
