@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from service.catalog.api_keys import ApiKeys
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.leases import Lease
@@ -157,6 +158,7 @@ def application(core: Core, users: Users) -> Litestar:
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
+        keys=ApiKeys(core.store, core.clock),
         metrics=core.tasks.resources.metrics,
     )  # fmt: skip
     return create_app(services)

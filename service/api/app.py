@@ -32,6 +32,7 @@ from service.api.routes import (
     guide,
     health,
     held_versions,
+    keys,
     lineage,
     lookups,
     metrics,
@@ -79,6 +80,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *auth.HANDLERS,
     *browser_sessions.HANDLERS,
     *users.HANDLERS,
+    *keys.HANDLERS,
     *admin.HANDLERS,
 ]
 _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *metrics.HANDLERS, *docs.HANDLERS, *guide.HANDLERS]

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.api.rate_limit import Limiter, RateLimiter
+from service.catalog.api_keys import ApiKeys
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
 from service.catalog.ownership import Ownership
@@ -241,6 +242,7 @@ class Services:
     """Compares the catalog with the files (``deep``: also checksums). Blocks."""
     held: Decisions
     saved: SavedQueries
+    keys: ApiKeys
     metrics: Metrics = field(default_factory=Metrics)
     limiter: Callable[[int, Clock], Limiter] = RateLimiter
     """Makes what counts requests, from how many are allowed a minute."""

@@ -13,6 +13,7 @@ from litestar.testing import TestClient
 
 from service.api.app import Api
 from service.api.services import Services
+from service.catalog.api_keys import ApiKeys
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.ownership import Ownership
@@ -122,7 +123,7 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         upkeep=(upkeep := VersionUpkeep(history, pipelines, marks, layout, clock, integrity)),
         verify=Verifier(store, history, pipelines, layout, condition).verify,
         held=HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock),
-        saved=SavedQueries(store, clock),
+        saved=SavedQueries(store, clock), keys=ApiKeys(store, clock),
     )  # fmt: skip
 
 

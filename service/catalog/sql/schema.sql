@@ -187,3 +187,15 @@ CREATE TABLE saved_queries (
     name VARCHAR PRIMARY KEY,
     value JSON NOT NULL
 );
+-- name: api_keys
+CREATE TABLE api_keys (
+    id VARCHAR PRIMARY KEY,
+    owner VARCHAR NOT NULL,
+    hash VARCHAR NOT NULL,
+    value JSON NOT NULL
+);
+-- name: api_key_uses
+CREATE TABLE api_key_uses (
+    id VARCHAR PRIMARY KEY,
+    last_used TIMESTAMP NOT NULL
+);
