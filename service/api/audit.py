@@ -24,7 +24,7 @@ from service.kit import errors
 from service.kit.codes import CODES
 from service.model import audit_event
 from service.model.audit_event import AuditEvent, Outcome
-from service.model.user import User
+from service.model.rights import Rights
 
 _STATE, _ACTOR = "penstock.audit", "penstock.audit.actor"
 _STRANGERS_PER_MINUTE = 10
@@ -121,9 +121,10 @@ class Audit:
         actor, address = self._actor(action, scope, body), _address(scope)
         if actor is None and outcome == "ok" and action in (REFRESH, LOG_OUT):
             return None  # there was no session
-        details: dict[str, Any] = {}
+        key: str | None = getattr(scope.get("user"), "key", None)
+        details: dict[str, Any] = {"key": key} if key is not None else {}
         if outcome == "ok":
-            details = {name: value for name in action.shown if (value := _field(body, options, name)) is not None}
+            details |= {name: value for name in action.shown if (value := _field(body, options, name)) is not None}
             if action is CHANGE_USER:
                 details["changes"] = [name for name in body.__struct_fields__ if getattr(body, name) is not None]
             details |= more or {}
@@ -138,7 +139,7 @@ class Audit:
         if action is LOG_IN:
             name = getattr(body, "username", None)
             return name if name is not None and self._services.users.account(name) is not None else None
-        user: User | None = scope.get("user")
+        user: Rights | None = scope.get("user")
         if user is not None and action is not REFRESH:
             return user.username
         of_error: str | None = getattr(scope.get(error_response.RAISED), "username", None)

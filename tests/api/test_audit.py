@@ -70,9 +70,10 @@ def test_what_must_be_on_disk_before_the_answer() -> None:
         "auth.login", "auth.refresh", "auth.logout", "user.create", "user.change", "user.password", "user.delete",
         "pipeline.create", "pipeline.change", "pipeline.delete", "version.delete", "version.restore", "file.delete",
         "tag.delete", "saved_query.delete", "backup.create", "pipeline.share",
+        "key.create", "key.change", "key.delete",
     }  # fmt: skip
     assert {action.name for action in declared if action.adds} == {
-        "user.create", "pipeline.create", "pipeline.change", "version.restore", "backup.create",
+        "user.create", "pipeline.create", "pipeline.change", "version.restore", "backup.create", "key.create",
     }  # fmt: skip
 
 
