@@ -13,7 +13,7 @@ from pathlib import Path
 from vulture.core import Vulture
 
 ALLOWED = {
-    "add_user", "list_users", "remove_user",  # commands: click calls them
+    "add_user", "list_users", "remove_user", "add_key",  # commands: click calls them
     "pin_version", "unpin_version", "tag_version", "untag_version", "restore_version",
     "accept_version", "reject_version",
     "to_asgi_response", "send_body", "authorize_connection",  # Litestar's protocols of responses and handlers
@@ -24,6 +24,7 @@ ALLOWED = {
     "handlers",  # logging
     "oneof_index", "proto3_optional",  # fields of Protobuf's descriptors
     "bind_uds",  # Granian
+    "generate_trace_id", "generate_span_id",  # OpenTelemetry's ids
     "connection_made", "data_received", "eof_received", "connection_lost", "pause_writing",  # asyncio.Protocol
     "_get_default_plugins",  # Litestar
     "NULL_ORDERING",  # a sqlglot dialect

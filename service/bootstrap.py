@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from service.catalog import data_directory
+from service.catalog.api_keys import ApiKeys
+from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.leases import Lease
+from service.catalog.ownership import Ownership
 from service.catalog.pipelines import Pipelines
 from service.catalog.saved_queries import SavedQueries
 from service.catalog.schedules import Schedules
@@ -26,9 +30,8 @@ from service.catalog.system_tables import SystemTables
 from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
 from service.catalog.version_marks import VersionMarks
-from service.files import permissions, signing_secret
+from service.files import signing_secret
 from service.files.layout import Layout
-from service.files.reserve import Reserve
 from service.kit import settings as configuration
 from service.kit import startup
 from service.kit.clock import Clock, SystemClock
@@ -50,6 +53,7 @@ from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 from service.runs.verification import Verifier
 from service.runs.version_upkeep import VersionUpkeep
+from service.telemetry import otlp
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -83,19 +87,7 @@ class Core:
     upkeep: VersionUpkeep
     verifier: Verifier
     held: HeldVersions
-
-
-@asynccontextmanager
-async def catalog(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
-    """Open the data directory for this process alone. Raises ``errors.Conflict`` (DATA_DIR_IN_USE)."""
-    layout = Layout(settings.root, permissions.group_id(settings.data_group))
-    with permissions.private_umask():
-        layout.open()
-        store = await asyncio.to_thread(lambda: Store(layout.catalog, Reserve(layout.reserve)))
-        try:
-            yield layout, store
-        finally:
-            await asyncio.to_thread(store.close)
+    audit: AuditLog
 
 
 @asynccontextmanager
@@ -108,14 +100,18 @@ async def open_core(
     """
     clock = clock or SystemClock()
     egress.check(settings.allowed_private_hosts)
-    async with catalog(settings) as (layout, store):
+    async with (
+        data_directory.opened(settings) as (layout, store),
+        AuditLog.opened(settings, layout, store, clock) as audit,
+    ):
         await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
         lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)
         history, pipelines = History(store, lineage=lineage, lease=lease), Pipelines(store, clock)
         integrity, secrets = Integrity(layout, history.present), configuration.secrets(environment)
         since = await asyncio.to_thread(program.same_since, store, clock.now())
-        resources = JobResources(settings, layout, history, registry, clock, secrets, integrity, same_since=since)
+        given, reads = (settings, layout, history, registry, clock, secrets, integrity), Ownership(store).reads
+        resources = JobResources(*given, same_since=since, reads=reads)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources = Sources(history, integrity, SystemTables(store, layout))
         condition = Condition(store, history, layout, integrity)
@@ -128,10 +124,10 @@ async def open_core(
         try:
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
-                TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
-                Backups(store, history, layout, clock), marks, upkeep,
+                TriggerInputs(store, lambda name: reads(pipelines.get(name))), Deliveries(store, clock), supervisor,
+                engine, tasks, sources, condition, Backups(store, history, layout, clock), marks, upkeep,
                 Verifier(store, history, pipelines, layout, condition),
-                HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock),
+                HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock), audit,
             )  # fmt: skip
         finally:
             await supervisor.close()
@@ -149,13 +145,14 @@ def application(core: Core, users: Users) -> Litestar:
     services = Services(
         settings=core.settings, clock=core.clock, registry=core.registry, layout=core.layout, store=core.store,
         pipelines=core.pipelines, history=core.history, schedules=core.schedules, trigger_inputs=core.trigger_inputs,
-        deliveries=core.deliveries, users=users, tokens=tokens, held=core.held,
+        ownership=Ownership(core.store), deliveries=core.deliveries, users=users, tokens=tokens, held=core.held,
         sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days),
         supervisor=core.supervisor, engine=core.engine, tasks=core.tasks, source_of=core.sources.of_version,
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
-        metrics=core.tasks.resources.metrics,
+        audit=core.audit, metrics=core.tasks.resources.metrics, traces=core.tasks.resources.traces,
+        keys=ApiKeys(core.store, core.clock),
     )  # fmt: skip
     return create_app(services)
 
@@ -189,6 +186,7 @@ async def serve(
             core.verifier.stop()
             await core.supervisor.close()
 
-        async with automatic(core):
+        resources = core.tasks.resources
+        async with automatic(core), otlp.exporting(settings.otlp_endpoint, resources.metrics, resources.traces):
             await server.answer(listener, app, core.layout.root, stopping=stopping, started=started, drain=drain)
     _log.info("server.stopped")

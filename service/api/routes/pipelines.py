@@ -10,7 +10,17 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import etags, examples, idempotency, query_string, request_body, responses
+from service.api import (
+    audit,
+    audit_actions,
+    etags,
+    examples,
+    idempotency,
+    query_string,
+    request_body,
+    responses,
+)
+from service.api.access import readable
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
 from service.api.route_docs import ResponseDoc, route
@@ -78,14 +88,16 @@ class DeleteQuery(query_string.NoParameters, frozen=True, kw_only=True):
         errors=("PIPELINE_EXISTS", "TABLE_NAME_TAKEN"),
         body=_CONFIGURATION,
         idempotent=True,
+        action=audit_actions.CREATE_PIPELINE,
     ),
 )
 async def create(request: TypedRequest, services: ServicesDependency) -> Response[responses.Saved]:
     pipeline = await planning.read_pipeline(request, services)
     claim = idempotency.claimed(request)
     record = await asyncio.to_thread(
-        services.pipelines.create, pipeline.name, pipeline.table, pipeline.document, request.user.username, claim
-    )
+        services.pipelines.create, pipeline.name, pipeline.table, pipeline.document, request.user.username, claim,
+        owner=request.user.account, readable=readable(request, services),
+    )  # fmt: skip
     saved = responses.Saved(message=f"pipeline '{record.name}' created", name=record.name, revision=record.revision)
     return Response(saved, headers={"location": f"/api/v1/pipeline/{record.name}/config"})
 
@@ -110,7 +122,9 @@ async def create(request: TypedRequest, services: ServicesDependency) -> Respons
 )
 async def validate(request: TypedRequest, services: ServicesDependency) -> responses.Validated:
     pipeline = await planning.read_pipeline(request, services)
-    return responses.Validated(valid=True, warnings=await planning.validation_warnings(services, pipeline))
+    return responses.Validated(
+        valid=True, warnings=await planning.validation_warnings(services, pipeline, readable(request, services))
+    )
 
 
 @get(
@@ -126,7 +140,12 @@ async def validate(request: TypedRequest, services: ServicesDependency) -> respo
 )
 async def list_pipelines(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, ListQuery)
-    wanted: dict[str, Any] = {"limit": page.limit, "offset": page.offset, "q": page.q}
+    wanted: dict[str, Any] = {
+        "limit": page.limit,
+        "offset": page.offset,
+        "q": page.q,
+        "readable": readable(request, services),
+    }
 
     def ask() -> dict[str, Any]:
         found, total = services.pipelines.list(**wanted)
@@ -180,6 +199,7 @@ async def read_config(request: TypedRequest, services: ServicesDependency, name:
         errors=("PIPELINE_NOT_FOUND", "TABLE_NAME_TAKEN", "REVISION_CONFLICT"),
         body=_CONFIGURATION,
         headers={"If-Match": "Change only if this is the current revision (as in ETag)."},
+        action=audit_actions.CHANGE_PIPELINE,
     ),
 )
 async def change_config(
@@ -198,6 +218,7 @@ async def change_config(
         pipeline.document,
         request.user.username,
         if_match=if_match,
+        readable=readable(request, services),
     )
     saved = responses.Saved(message=f"pipeline '{name}' changed", name=name, revision=record.revision)
     return Response(saved, headers={"etag": f'"{record.revision}"'})
@@ -216,6 +237,7 @@ async def change_config(
         ),
         errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "CONFLICT"),
         query=DeleteQuery,
+        action=audit_actions.DELETE_PIPELINE,
     ),
 )
 async def delete_pipeline(
@@ -225,7 +247,7 @@ async def delete_pipeline(
     await request_body.refuse(request, services.settings.max_body_bytes)
     if purge and not request.user.may("admin"):
         raise errors.Forbidden("purge=true needs the role admin", required="admin", role=request.user.role)
-    await services.supervisor.delete(valid_name(name), purge=purge)
+    await services.supervisor.delete(valid_name(name), purge=purge, readable=readable(request, services))
     return responses.Message(message=f"pipeline '{name}' deleted" + (" with its stored versions" if purge else ""))
 
 
@@ -253,6 +275,7 @@ async def delete_pipeline(
         errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "OVERLOADED"),
         query=ExecuteQuery,
         idempotent=True,
+        action=audit_actions.EXECUTE,
     ),
 )
 async def execute(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
@@ -262,14 +285,15 @@ async def execute(request: TypedRequest, services: ServicesDependency, name: Fro
         services.supervisor.execute, valid_name(name), request.user.username, full_refresh=query.full_refresh
     )
     run = await idempotency.claimed_run(request, services, lambda alongside: execute(alongside=alongside))
-    return await respond_to_run(services, run, query.wait)
+    return await respond_to_run(request, services, run, query.wait)
 
 
-async def respond_to_run(services: Services, run: Run, wait: float) -> Response[dict[str, Any]]:
+async def respond_to_run(request: TypedRequest, services: Services, run: Run, wait: float) -> Response[dict[str, Any]]:
     """The answer of a route that queued a run: when it has ended, or after ``wait`` seconds."""
+    location = f"/api/v1/runs/{run.run_id}"
+    audit.begun(request, location)
     if wait > 0:
         run = await services.supervisor.wait(run.run_id, wait)
-    location = f"/api/v1/runs/{run.run_id}"
     return Response(responses.run(run), status_code=200 if run.ended else 202, headers={"location": location})
 
 
@@ -297,7 +321,7 @@ async def read_status(request: TypedRequest, services: ServicesDependency, name:
 
 def _status(services: Services, record: PipelineRecord, newest: Run | None) -> responses.Status:
     next_run = services.schedules.next_fire(record.id, record.document)
-    triggered = services.trigger_inputs.state(record.id, record.document)
+    triggered = services.trigger_inputs.state(record.name, record.id, record.document)
     return responses.status(record.name, newest, next_run, triggered)
 
 

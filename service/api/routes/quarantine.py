@@ -9,7 +9,18 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import cursors, etags, examples, idempotency, query_string, request_body, rows, streaming
+from service.api import (
+    access,
+    audit_actions,
+    cursors,
+    etags,
+    examples,
+    idempotency,
+    query_string,
+    request_body,
+    rows,
+    streaming,
+)
 from service.api.cursors import RowsQuery
 from service.api.path_lookup import chosen_version, valid_name
 from service.api.query_string import VersionChoice, about
@@ -21,6 +32,7 @@ from service.model.answers import QuarantinePage
 from service.model.formats import MEDIA_TYPES
 from service.model.run import Run
 from service.model.version import Version
+from service.query.scope import Scope
 from service.values.version_name import VersionName
 
 
@@ -58,17 +70,18 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
     asked = query_string.read(request, RowsQuery)
     form = streaming.format_of(request, asked.format)
     version, query = await cursors.resolve(request, services, name, asked)
+    seen = access.scope(request, services)
     tag = etags.of(version, "quarantine", msgspec.structs.replace(query, version=None, format=form))
     headers = {**etags.headers(tag), "vary": "Accept"}
     if (unchanged := etags.not_modified(request, headers)) is not None:
         return unchanged
     return await rows.respond(
-        request, services, version, query, form, functools.partial(_rows, services, version),
+        request, services, version, query, form, functools.partial(_rows, services, seen, version),
         rows=version.quarantined, name=f"{name}-v{version.version}-quarantine", headers=headers,
     )  # fmt: skip
 
 
-async def _rows(services: Services, version: Version, query: RowsQuery, form: str) -> EngineAnswer:
+async def _rows(services: Services, scope: Scope, version: Version, query: RowsQuery, form: str) -> EngineAnswer:
     return await services.engine.data(
         await services.quarantine_of(version),
         limit=query.limit,
@@ -76,6 +89,7 @@ async def _rows(services: Services, version: Version, query: RowsQuery, form: st
         format=form,
         escape_formulas=query.escape_formulas,
         about={"rules": msgspec.to_builtins(version.refusals)},
+        scope=scope,
     )
 
 
@@ -138,6 +152,7 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         query=ReplayQuery,
         body=RequestBody(kind=ReplayRequest, example={"version": 3}, required=False),
         idempotent=True,
+        action=audit_actions.REPLAY,
     ),
 )
 async def replay(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
@@ -147,7 +162,7 @@ async def replay(request: TypedRequest, services: ServicesDependency, name: From
     version = query_string.one_version(named, body.version)
     replay = functools.partial(services.supervisor.replay, valid_name(name), request.user.username, version)
     run = await idempotency.claimed_run(request, services, lambda alongside: replay(alongside=alongside))
-    return await respond_to_run(services, run, query.wait)
+    return await respond_to_run(request, services, run, query.wait)
 
 
 HANDLERS = [read_quarantine, replay]

@@ -8,7 +8,8 @@ from typing import Any
 
 from litestar.params import FromPath
 
-from service.api import examples, query_string, request_body, responses
+from service.api import audit_actions, examples, query_string, request_body, responses
+from service.api.access import readable
 from service.api.path_lookup import find_pipeline
 from service.api.query_string import PageRequest
 from service.api.route_docs import ResponseDoc, route
@@ -34,7 +35,12 @@ _PAUSED = {**examples.SCHEDULE, "paused": True, "next_fire": None}
 )
 async def list_schedules(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, PageRequest)
-    states, now = await asyncio.to_thread(services.schedules.all), services.clock.now()
+    stored, now, seen = (
+        await asyncio.to_thread(services.schedules.all),
+        services.clock.now(),
+        readable(request, services),
+    )
+    states = [state for state in stored if seen is None or state.name in seen]
     shown = [responses.schedule(state, now) for state in states[page.offset : page.offset + page.limit]]
     return query_string.page_of(shown, len(states), page)
 
@@ -49,6 +55,7 @@ async def list_schedules(request: TypedRequest, services: ServicesDependency) ->
         "configuration. A run in progress continues.",
         ResponseDoc(text="The schedule.", kind=responses.ScheduleView, example=_PAUSED),
         errors=("PIPELINE_NOT_FOUND", "NOT_FOUND"),
+        action=audit_actions.PAUSE,
     ),
 )
 async def pause_schedule(
@@ -66,6 +73,7 @@ async def pause_schedule(
         "The schedule fires again from now on; times of the pause are not made up for.",
         ResponseDoc(text="The schedule.", kind=responses.ScheduleView, example=examples.SCHEDULE),
         errors=("PIPELINE_NOT_FOUND", "NOT_FOUND"),
+        action=audit_actions.RESUME,
     ),
 )
 async def resume_schedule(

@@ -48,11 +48,14 @@ ALTER TABLE runs ADD COLUMN sequence BIGINT;
 TO_2 = load_sql("migrations")["to_2"] + "UPDATE properties SET value = '2' WHERE name = 'schema_version';"
 """What version 2 added."""
 
+TO_3 = load_sql("migrations")["to_3"] + "UPDATE properties SET value = '3' WHERE name = 'schema_version';"
+"""What version 3 added."""
+
 RUN = '{"run_id": "%s", "pipeline": "orders", "revision": 1, "status": "%s"}'
 
 
-OLD = [FIRST, FIRST + TO_1, FIRST + TO_1 + TO_2]
-IDS = ["version 0", "version 1", "version 2"]
+OLD = [FIRST, FIRST + TO_1, FIRST + TO_1 + TO_2, FIRST + TO_1 + TO_2 + TO_3]
+IDS = ["version 0", "version 1", "version 2", "version 3"]
 
 
 def fill(old: duckdb.DuckDBPyConnection, schema: str) -> None:
@@ -105,7 +108,7 @@ def test_old_and_new_catalogs_have_one_schema(tmp_path: Path, schema: str) -> No
     assert columns[0] == columns[1]
 
 
-@pytest.mark.parametrize("schema", OLD, ids=IDS)
+@pytest.mark.parametrize("schema", OLD[:3], ids=IDS[:3])
 def test_statistics_of_an_older_catalog_count_no_restore(tmp_path: Path, schema: str) -> None:
     path = tmp_path / "catalog.duckdb"
     with duckdb.connect(str(path)) as old:
@@ -118,7 +121,7 @@ def test_statistics_of_an_older_catalog_count_no_restore(tmp_path: Path, schema:
     store.close()
 
 
-@pytest.mark.parametrize("schema", OLD, ids=IDS)
+@pytest.mark.parametrize("schema", OLD[:3], ids=IDS[:3])
 def test_versions_of_an_older_catalog_are_published(tmp_path: Path, schema: str) -> None:
     path, when = tmp_path / "catalog.duckdb", datetime(2026, 1, 1, tzinfo=UTC)
     version = Version(
