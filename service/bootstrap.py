@@ -18,6 +18,7 @@ from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.leases import Lease
+from service.catalog.ownership import Ownership
 from service.catalog.pipelines import Pipelines
 from service.catalog.saved_queries import SavedQueries
 from service.catalog.schedules import Schedules
@@ -117,7 +118,8 @@ async def open_core(
         history, pipelines = History(store, lineage=lineage, lease=lease), Pipelines(store, clock)
         integrity, secrets = Integrity(layout, history.present), configuration.secrets(environment)
         since = await asyncio.to_thread(program.same_since, store, clock.now())
-        resources = JobResources(settings, layout, history, registry, clock, secrets, integrity, same_since=since)
+        given, reads = (settings, layout, history, registry, clock, secrets, integrity), Ownership(store).reads
+        resources = JobResources(*given, same_since=since, reads=reads)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources = Sources(history, integrity, SystemTables(store, layout))
         condition = Condition(store, history, layout, integrity)
@@ -130,8 +132,8 @@ async def open_core(
         try:
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
-                TriggerInputs(store), Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
-                Backups(store, history, layout, clock), marks, upkeep,
+                TriggerInputs(store, lambda name: reads(pipelines.get(name))), Deliveries(store, clock), supervisor,
+                engine, tasks, sources, condition, Backups(store, history, layout, clock), marks, upkeep,
                 Verifier(store, history, pipelines, layout, condition),
                 HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock), audit,
             )  # fmt: skip
@@ -151,7 +153,7 @@ def application(core: Core, users: Users) -> Litestar:
     services = Services(
         settings=core.settings, clock=core.clock, registry=core.registry, layout=core.layout, store=core.store,
         pipelines=core.pipelines, history=core.history, schedules=core.schedules, trigger_inputs=core.trigger_inputs,
-        deliveries=core.deliveries, users=users, tokens=tokens, held=core.held,
+        ownership=Ownership(core.store), deliveries=core.deliveries, users=users, tokens=tokens, held=core.held,
         sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days),
         supervisor=core.supervisor, engine=core.engine, tasks=core.tasks, source_of=core.sources.of_version,
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,

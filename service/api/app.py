@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from litestar import Litestar, Router
+from litestar.connection import ASGIConnection
 from litestar.di import Provide
+from litestar.handlers.base import BaseRouteHandler
 from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ControllerRouterHandler
 
-from service.api import audit, error_response, login, openapi
+from service.api import access, audit, error_response, login, openapi
 from service.api.answer_cache import AnswerCache
 from service.api.audit import Audit
 from service.api.compression import Compression
@@ -34,6 +36,7 @@ from service.api.routes import (
     lineage,
     lookups,
     metrics,
+    ownership,
     pipelines,
     planning,
     probing,
@@ -60,6 +63,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
+    *ownership.HANDLERS,
     *planning.HANDLERS,
     *probing.HANDLERS,
     *results.HANDLERS,
@@ -120,7 +124,7 @@ class Api(Litestar):
                 "answers": Provide(self._answers, sync_to_thread=False),
                 "openapi": Provide(self._openapi, sync_to_thread=False),
             },
-            guards=[login.authorise, audit.admit],
+            guards=[login.authorise, self._admit, audit.admit],
             exception_handlers={Exception: error_response.handle},
             lifespan=list(lifespan),
             openapi_config=None,
@@ -142,6 +146,9 @@ class Api(Litestar):
         self._bound = _Bound(services, authenticator, schemas, pages, answers, Readiness(services))
         keyed = Idempotency(self._router, services, services.tokens.derived("idempotency keys"))
         self.asgi_handler = RequestMiddleware(Compression(Audit(keyed, services)), services, authenticator)
+
+    async def _admit(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        await access.admit(connection, self._services())
 
     def _services(self) -> Services:
         return self._bound.services

@@ -24,7 +24,7 @@ from service.kit import errors
 from service.kit.codes import CODES
 from service.model import audit_event
 from service.model.audit_event import AuditEvent, Outcome
-from service.model.user import User
+from service.model.rights import Rights
 
 _STATE, _ACTOR = "penstock.audit", "penstock.audit.actor"
 _STRANGERS_PER_MINUTE = 10
@@ -128,7 +128,7 @@ class Audit:
                 details["changes"] = [name for name in body.__struct_fields__ if getattr(body, name) is not None]
             details |= more or {}
         return self.log.event(
-            action.name, actor=actor, address=address, object=self._object(action, scope, body, outcome),
+            action.name, actor=actor, key=_key(scope), address=address, object=self._object(action, scope, body, outcome),
             outcome=outcome, code=code, request_id=contextvars.get_contextvars().get("request_id"), details=details,
             **_query(query),
         )  # fmt: skip
@@ -138,7 +138,7 @@ class Audit:
         if action is LOG_IN:
             name = getattr(body, "username", None)
             return name if name is not None and self._services.users.account(name) is not None else None
-        user: User | None = scope.get("user")
+        user: Rights | None = scope.get("user")
         if user is not None and action is not REFRESH:
             return user.username
         of_error: str | None = getattr(scope.get(error_response.RAISED), "username", None)
@@ -196,6 +196,11 @@ def _action(scope: Scope) -> Action | None:
 
 def _address(scope: Scope) -> str:
     return "socket" if local_caller.is_local(scope) else middleware.address(scope)
+
+
+def _key(scope: Scope) -> str | None:
+    rights: Rights | None = scope.get("user")
+    return rights.key if rights is not None else None
 
 
 def _of_headers(headers: Any) -> dict[str, Any]:

@@ -109,8 +109,8 @@ LINE = {
     "status": "completed",
     "version": 3,
     "created": AT,
-    "updated": AT,
-}
+    "updated": AT, "owner": "ann", "visibility": "shared",
+}  # fmt: skip
 STATS = {
     "total_executions": 4,
     "successful_executions": 3,

@@ -106,7 +106,7 @@ class Idempotency:
         """
         fingerprints = self._fingerprints(scope, body)
         fingerprint = fingerprints[0]
-        caller = scope["user"].username
+        caller = scope["user"].caller
         turn = self._turns.setdefault((caller, key), _Turn())
         turn.users += 1
         claim = Claim(caller=caller, key=key, fingerprint=fingerprint, at=self.services.clock.now())

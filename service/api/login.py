@@ -15,12 +15,13 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope
 
-from service.api import local_caller, rate_limit
+from service.api import local_caller, openid, rate_limit
 from service.api.log_in_backoff import Backoff
 from service.api.services import Services
 from service.catalog.sessions import Refresh, Reused
-from service.kit import errors
+from service.kit import errors, issuer_tokens
 from service.kit.tokens import Claims
+from service.model.rights import Rights
 from service.model.user import Role, User
 
 PUBLIC = "public"
@@ -41,11 +42,17 @@ class TokenPair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The user of a request with the claims of the token, or the reason why there is none."""
+    """The user of a request, what the request may do, and the claims of the token; or the reason why there is none."""
 
     user: User | None = None
+    rights: Rights | None = None
     claims: Claims | None = None
-    refusal: errors.Unauthenticated | None = None
+    refusal: errors.PenstockError | None = None
+
+
+def _identity(user: User, claims: Claims | None = None, *, local: bool = False) -> Identity:
+    account = None if local else user.username
+    return Identity(user, Rights(username=user.username, role=user.role, account=account), claims)
 
 
 _ANONYMOUS = "log in with POST /api/v1/auth/token and send 'Authorization: Bearer <access token>'"
@@ -61,23 +68,27 @@ class Authenticator:
         self._per_name = services.limiter(limit, services.clock)
         self._per_address = services.limiter(limit * _ADDRESS_FACTOR, services.clock)
         self._backoff = Backoff(limit, 60 / limit, services.clock)
+        self._openid = openid.configured(services.settings, services.clock)
 
-    def identify(self, authorization: str | None, *, local: bool = False) -> Identity:
+    async def identify(self, authorization: str | None, *, local: bool = False) -> Identity:
         """The user that an ``Authorization`` header names. Never raises, since open routes need no user.
 
         A ``local`` caller without this header is an admin.
         """
         if authorization is None and local:
-            return Identity(local_caller.user())
+            return _identity(local_caller.user(), local=True)
         if authorization is None:
             return Identity(refusal=errors.Unauthenticated(_ANONYMOUS))
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return Identity(refusal=errors.Unauthenticated(_ANONYMOUS))
+        token = token.strip()
         try:
-            claims = self._services.tokens.read(token.strip())
-            return Identity(self._user(claims), claims)
-        except errors.Unauthenticated as refusal:
+            if self._openid is not None and (header := issuer_tokens.header_of(token)) is not None:
+                return _identity(await self._openid.user(token, header))
+            claims = self._services.tokens.read(token)
+            return _identity(self._user(claims), claims)
+        except (errors.Unauthenticated, errors.Forbidden, errors.Unavailable) as refusal:
             return Identity(refusal=refusal)
 
     def _user(self, claims: Claims) -> User:
@@ -150,7 +161,7 @@ class Authenticator:
     async def log_out(self, claims: Claims | None) -> None:
         """End the login that an access token belongs to. Raises ``errors.Invalid`` for a request without a token."""
         if claims is None:
-            message = "this request has no access token, so there is no login to end"
+            message = "this request has no access token of a login here, so there is no login to end"
             raise errors.Invalid(message, field="authorization")
         await asyncio.to_thread(self._services.sessions.end, claims.family, claims.id)
         _log.info("auth.logged_out", username=claims.username)
@@ -189,11 +200,10 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
 def require(scope: Scope, role: Role) -> None:
     """Refuse a request whose user has less than ``role``. Raises as ``authorise``."""
     identity: Identity = scope["identity"]  # type: ignore[typeddict-item]
-    if identity.user is None:
+    rights = identity.rights
+    if rights is None:
         raise identity.refusal or errors.Unauthenticated(_ANONYMOUS)
-    if not identity.user.may(role):
+    if not rights.may(role):
         raise errors.Forbidden(
-            f"this needs the role {role}; '{identity.user.username}' is {identity.user.role}",
-            required=role,
-            role=identity.user.role,
+            f"this needs the role {role}; '{rights.username}' is {rights.role}", required=role, role=rights.role
         )

@@ -103,9 +103,9 @@ class RequestMiddleware:
         """Count the request for its user, or else its address, and answer that."""
         self._proxies.resolve(scope)
         local = local_caller.is_local(scope)
-        who = self._gatekeeper.identify(_text(headers.get(b"authorization")), local=local)
+        who = await self._gatekeeper.identify(_text(headers.get(b"authorization")), local=local)
         scope["identity"] = who  # type: ignore[typeddict-unknown-key]
-        scope["user"], scope["auth"] = who.user, who.claims
+        scope["user"], scope["auth"] = who.rights, who.claims
         counted = f"user {who.user.username}" if who.user else f"address {rate_limit.network(address(scope))}"
         if scope["path"] != _UNLIMITED and not local:
             allowance = await self._rate_limiter.take(counted)

@@ -78,7 +78,8 @@ def document(app: Litestar, registry: Registry) -> dict[str, Any]:
             "an `X-Request-ID` that is also in the service's log. `RateLimit-Limit`, `RateLimit-Remaining` and "
             "`RateLimit-Reset` (seconds) tell how many requests are left; a 429 or 503 has `Retry-After`. "
             "`HEAD` works wherever `GET` does. Requests with "
-            "too many or too long headers get a 431 (`HEADERS_TOO_LARGE`), whatever the route.",
+            "too many or too long headers get a 431 (`HEADERS_TOO_LARGE`), and tokens of an issuer that does not "
+            "answer a 503 (`ISSUER_UNAVAILABLE`), whatever the route.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

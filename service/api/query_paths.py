@@ -31,7 +31,7 @@ _COLUMNS: dict[str, dict[str, Any]] = {
     "TIMESTAMP WITH TIME ZONE": {"type": "string", "format": "date-time"},
     "BLOB": {"type": "string", "contentEncoding": "base64"},
 }
-_MOST_KEPT = 2  # that for callers with a token, and that without
+_MOST_KEPT = 8  # callers see different saved queries
 
 
 class ApiDocument:

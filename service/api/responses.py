@@ -10,6 +10,7 @@ import msgspec
 
 from service.catalog.pipelines import PipelineSummary
 from service.model.breach import Breach
+from service.model.rights import Visibility
 from service.model.run import Run, Step, public
 from service.model.schedule import ScheduleState
 from service.model.table import Table
@@ -101,7 +102,10 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PipelineLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A pipeline in the list. ``version`` is the newest one, null before the first success."""
+    """A pipeline in the list. ``version`` is the newest one, null before the first success.
+
+    ``owner`` null: it belongs to the admins. A ``private`` one exists for its owner and the admins only.
+    """
 
     name: str
     table: str
@@ -111,6 +115,8 @@ class PipelineLine(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     created: datetime
     updated: datetime
+    owner: str | None
+    visibility: Visibility
 
 
 class LastExecution(msgspec.Struct, frozen=True, kw_only=True):
@@ -332,6 +338,8 @@ def line(value: PipelineSummary, state: str) -> PipelineLine:
         version=value.version,
         created=value.created,
         updated=value.updated,
+        owner=value.owner,
+        visibility=value.visibility,
     )
 
 

@@ -15,6 +15,7 @@ from service.api.rate_limit import Limiter, RateLimiter
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
+from service.catalog.ownership import Ownership
 from service.catalog.pipelines import Pipelines
 from service.catalog.saved_queries import SavedQueries
 from service.catalog.schedules import Schedules
@@ -33,9 +34,10 @@ from service.model.lifecycle import Status
 from service.model.pipeline import Pipeline
 from service.model.query_parameters import Kind
 from service.model.registry import Registry
+from service.model.rights import Readable, Rights
 from service.model.run import Run
-from service.model.user import User
 from service.model.version import Version
+from service.query.scope import EVERYTHING, Scope
 from service.runs.backup import BackupReport
 from service.runs.verification import Verification
 from service.telemetry.metrics import Metrics
@@ -88,7 +90,7 @@ class Runs(Protocol):
 
     def events(self, run_id: str, after: int, quiet_seconds: float) -> AsyncGenerator[Sequence[Event], None]: ...
 
-    async def delete(self, name: str, *, purge: bool) -> None: ...
+    async def delete(self, name: str, *, purge: bool, readable: Readable = None) -> None: ...
 
 
 class Upkeep(Protocol):
@@ -137,6 +139,7 @@ class Queries(Protocol):
         escape_formulas: bool = True,
         types: dict[str, Kind] | None = None,
         rehearsal: bool = False,
+        scope: Scope = EVERYTHING,
     ) -> EngineAnswer: ...
 
     async def data(
@@ -151,6 +154,7 @@ class Queries(Protocol):
         format: str = "json",
         escape_formulas: bool = True,
         about: dict[str, Any] | None = None,
+        scope: Scope = EVERYTHING,
     ) -> EngineAnswer: ...
 
     async def lookup(
@@ -164,9 +168,10 @@ class Queries(Protocol):
         only: bool = False,
         format: str = "json",
         escape_formulas: bool = True,
+        scope: Scope = EVERYTHING,
     ) -> EngineAnswer: ...
 
-    async def schema(self, source: Any, *, form: str = "json") -> bytes: ...
+    async def schema(self, source: Any, *, form: str = "json", scope: Scope = EVERYTHING) -> bytes: ...
 
 
 class Tasks(Protocol):
@@ -185,9 +190,11 @@ class Tasks(Protocol):
         network: bool = False,
     ) -> bytes: ...
 
-    async def ask_about(self, pipeline: Pipeline, task: Any, *, seconds: float, network: bool = False) -> bytes: ...
+    async def ask_about(
+        self, pipeline: Pipeline, task: Any, *, seconds: float, network: bool = False, readable: Readable = None
+    ) -> bytes: ...
 
-    async def stored(self, pipeline: Pipeline) -> Any: ...
+    async def stored(self, pipeline: Pipeline, readable: Readable = None) -> Any: ...
 
     async def apply(
         self, version: Version, document: Callable[[], Awaitable[dict[str, Any]]], request: ApplyRequest, *,
@@ -211,6 +218,7 @@ class Services:
     layout: Layout
     store: Store
     pipelines: Pipelines
+    ownership: Ownership
     history: History
     schedules: Schedules
     trigger_inputs: TriggerInputs
@@ -243,5 +251,5 @@ class Services:
 ServicesDependency = NamedDependency[SkipValidation[Services]]
 """The type of a handler's ``services`` parameter."""
 
-TypedRequest = Request[User, Claims, State]
+TypedRequest = Request[Rights, Claims, State]
 """The type of a handler's ``request`` parameter."""

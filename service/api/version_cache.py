@@ -11,6 +11,7 @@ from litestar.params import SkipValidation
 
 from service.api.services import Services
 from service.model.version import Version
+from service.query.scope import EVERYTHING, Scope
 
 _MAX_SCHEMAS = 64
 
@@ -44,17 +45,19 @@ class SchemaCache:
         self._services = services
         self._cache = VersionCache(_MAX_SCHEMAS)
 
-    async def get(self, version: Version, form: str = "json") -> bytes:
-        """The schema of a version."""
+    async def get(self, version: Version, form: str = "json", scope: Scope = EVERYTHING) -> bytes:
+        """The schema of a version, which is the same for all who see it with the same rows."""
         key = (
             form,
             version.run_id,
             version.native is not None,
+            scope.row_filters,
         )  # the native form appears later, and the schema names it
-        return await self._cache.get(key, lambda: self._compute(version, form))
+        return await self._cache.get(key, lambda: self._compute(version, form, scope))
 
-    async def _compute(self, version: Version, form: str) -> bytes:
-        return await self._services.engine.schema(await self._services.source_of(version), form=form)
+    async def _compute(self, version: Version, form: str, scope: Scope) -> bytes:
+        source = await self._services.source_of(version)
+        return await self._services.engine.schema(source, form=form, scope=scope)
 
 
 SchemaCacheDependency = NamedDependency[SkipValidation[SchemaCache]]

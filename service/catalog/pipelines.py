@@ -15,16 +15,21 @@ from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors, ids
 from service.kit.clock import Clock
+from service.model.rights import Readable, Visibility
 from service.model.run import Run
 
 _SQL = load_sql("pipelines")
 _LISTED = ("pipelines", "versions")
 """What a list is read from."""
 _MOST_LISTS = 16
+_Asked = tuple[int, int, str | None, Readable]
 
 
 class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A pipeline as the catalog knows it; ``document`` is the configuration of ``revision``."""
+    """A pipeline as the catalog knows it; ``document`` is the configuration of ``revision``, and ``author`` saved it.
+
+    ``owner`` is None for those of the admins.
+    """
 
     id: str
     name: str
@@ -33,6 +38,8 @@ class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
     document: dict[str, Any]
     created: datetime
     updated: datetime
+    owner: str | None = None
+    author: str | None = None
 
 
 class PipelineSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +53,8 @@ class PipelineSummary(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     version: int | None
+    owner: str | None = None
+    visibility: Visibility = "shared"
 
 
 @functools.lru_cache(128)
@@ -62,6 +71,8 @@ def _record(row: Row, document: dict[str, Any], revision: int | None = None) -> 
         document=document,
         created=_utc(row["created"]),
         updated=_utc(row["updated"]),
+        owner=row["owner"],
+        author=row["author"],
     )
 
 
@@ -79,14 +90,16 @@ class Pipelines:
         self._store = store
         self._clock = clock
         self.on_change = on_change
-        self._lists: dict[tuple[int, int, str | None], tuple[int, list[PipelineSummary], int]] = {}
+        self._lists: dict[_Asked, tuple[int, list[PipelineSummary], int]] = {}
 
     def create(
-        self, name: str, table: str, document: Mapping[str, Any], by: str | None, claim: Claim | None = None
-    ) -> PipelineRecord:
-        """Store a new pipeline as revision 1, with the idempotency key of the request.
+        self, name: str, table: str, document: Mapping[str, Any], by: str | None, claim: Claim | None = None, *,
+        owner: str | None = None, readable: Readable = None,
+    ) -> PipelineRecord:  # fmt: skip
+        """Store a new pipeline as revision 1, with the idempotency key of the request; without ``owner`` the admins'.
 
-        If an earlier try of the request has created it, nothing is stored again.
+        If an earlier try of the request has created it, nothing is stored again. Errors tell of pipelines that are
+        ``readable`` for the caller (None: all).
 
         Raises ``errors.Conflict`` (PIPELINE_EXISTS, TABLE_NAME_TAKEN), ``errors.Invalid`` if its trigger names unknown
         pipelines or makes a cycle.
@@ -96,30 +109,34 @@ class Pipelines:
 
         def work(transaction: Transaction) -> None:
             if transaction.row(_SQL["current"], {"name": name}) is not None:
+                seen = readable is None or name in readable
                 raise errors.Conflict(
-                    f"a pipeline '{name}' exists; change it with PUT /api/v1/pipeline/{name}/config",
+                    f"a pipeline '{name}' exists; change it with PUT /api/v1/pipeline/{name}/config"
+                    if seen
+                    else f"the name '{name}' is taken; choose another one",
                     code="PIPELINE_EXISTS",
                     field="name",
                 )
-            _check_table(transaction, name, table)
+            _check_table(transaction, name, table, readable)
             identity, now = ids.new("pl"), naive(self._clock.now())
             transaction.execute(
                 _SQL["insert"],
-                {"id": identity, "name": name, "table_name": table, "created": now, "created_by": by},
+                {"id": identity, "name": name, "table_name": table, "created": now, "created_by": by, "owner": owner},
             )
             _insert_revision(transaction, identity, 1, document, now, by)
             if claim is not None:
                 claim.note(transaction, name)
-            self._configure(transaction, identity, name, document)
+            self._configure(transaction, identity, name, document, readable)
 
         self._store.write(work)
         self.on_change()
         return self.get(name)
 
     def update(
-        self, name: str, table: str, document: Mapping[str, Any], by: str | None, *, if_match: int | None = None
-    ) -> PipelineRecord:
-        """Store a new revision; earlier ones are kept.
+        self, name: str, table: str, document: Mapping[str, Any], by: str | None, *, if_match: int | None = None,
+        readable: Readable = None,
+    ) -> PipelineRecord:  # fmt: skip
+        """Store a new revision; earlier ones are kept. Errors tell of pipelines that are ``readable``.
 
         Raises ``errors.Missing``, ``errors.Stale`` if ``if_match`` is not the current revision,
         ``errors.Conflict`` (TABLE_NAME_TAKEN), ``errors.Invalid`` as ``create``.
@@ -133,11 +150,11 @@ class Pipelines:
                     "repeat the change",
                     revision=row["revision"],
                 )
-            _check_table(transaction, name, table)
+            _check_table(transaction, name, table, readable)
             revision, now = row["revision"] + 1, naive(self._clock.now())
             transaction.execute(_SQL["update"], {"id": row["id"], "revision": revision, "table_name": table})
             _insert_revision(transaction, row["id"], revision, document, now, by)
-            self._configure(transaction, row["id"], name, document)
+            self._configure(transaction, row["id"], name, document, readable)
 
         self._store.write(work, urgent=True)  # fewer versions to keep, or a schedule that fires less often
         self.on_change()
@@ -168,15 +185,16 @@ class Pipelines:
         row = self._store.kept_row("pipelines", name, _SQL["find"], {"name": name, "revision": None})
         return _record(row, _shared(row["document"])) if row is not None else None
 
-    def delete(self, name: str) -> str:
-        """Delete the pipeline and return its id. Its versions stay on disk.
+    def delete(self, name: str, *, readable: Readable = None) -> str:
+        """Delete the pipeline and return its id. Its versions stay on disk. Errors tell of pipelines that are
+        ``readable``.
 
         Raises ``errors.Missing``, ``errors.Conflict`` if other pipelines run after it.
         """
 
         def work(transaction: Transaction) -> str:
             row = _current(transaction, name)
-            trigger_inputs.refuse_delete(transaction, name)
+            trigger_inputs.refuse_delete(transaction, name, readable)
             transaction.execute(_SQL["delete"], {"id": row["id"], "deleted": naive(self._clock.now())})
             return str(row["id"])
 
@@ -184,17 +202,26 @@ class Pipelines:
         self.on_change()
         return identity
 
-    def _configure(self, transaction: Transaction, identity: str, name: str, document: Mapping[str, Any]) -> None:
-        trigger_inputs.configure(transaction, identity, name, document)
+    def _configure(
+        self, transaction: Transaction, identity: str, name: str, document: Mapping[str, Any], readable: Readable
+    ) -> None:
+        trigger_inputs.configure(transaction, identity, name, document, readable)
         schedules.configure(transaction, identity, document, self._clock.now())
 
-    def list(self, *, limit: int, offset: int, q: str | None = None) -> tuple[list[PipelineSummary], int]:
-        """Pipelines whose name contains ``q``, by name; and their total number. Blocks unless ``has_list``."""
-        stamp, known = self._store.stamp(_LISTED), self._lists.get((limit, offset, q))
+    def list(
+        self, *, limit: int, offset: int, q: str | None = None, readable: Readable = None
+    ) -> tuple[list[PipelineSummary], int]:
+        """The ``readable`` pipelines whose name contains ``q``, by name; and how many there are.
+
+        Blocks unless ``has_list``.
+        """
+        asked = limit, offset, q, readable
+        stamp, known = self._store.stamp(_LISTED), self._lists.get(asked)
+        names = None if readable is None else [*readable]
         if known is not None and known[0] == stamp:
             return known[1], known[2]
-        total = self._store.row(_SQL["count"], {"q": q})
-        rows = self._store.rows(_SQL["list"], {"q": q, "limit": limit, "offset": offset})
+        total = self._store.row(_SQL["count"], {"q": q, "readable": names})
+        rows = self._store.rows(_SQL["list"], {"q": q, "limit": limit, "offset": offset, "readable": names})
         items = [
             PipelineSummary(
                 id=r["id"],
@@ -205,18 +232,20 @@ class Pipelines:
                 created=_utc(r["created"]),
                 updated=_utc(r["updated"]),
                 version=r["version"],
+                owner=r["owner"],
+                visibility=r["visibility"],
             )
             for r in rows
         ]
         if len(self._lists) >= _MOST_LISTS:
             self._lists.clear()
         count = int(total["total"]) if total else 0
-        self._lists[limit, offset, q] = stamp, items, count
+        self._lists[asked] = stamp, items, count
         return items, count
 
-    def has_list(self, *, limit: int, offset: int, q: str | None = None) -> bool:
+    def has_list(self, *, limit: int, offset: int, q: str | None = None, readable: Readable = None) -> bool:
         """Whether ``list`` answers from memory."""
-        known = self._lists.get((limit, offset, q))
+        known = self._lists.get((limit, offset, q, readable))
         return known is not None and known[0] == self._store.stamp(_LISTED)
 
 
@@ -239,8 +268,13 @@ def _current(transaction: Transaction, name: str) -> Row:
     return row
 
 
-def _check_table(transaction: Transaction, name: str, table: str) -> None:
+def _check_table(transaction: Transaction, name: str, table: str, readable: Readable) -> None:
     other = transaction.row(_SQL["taken"], {"table_name": table, "name": name})
+    if other is not None and readable is not None and other["name"] not in readable:
+        raise errors.Conflict(
+            f"the table name '{table}' is taken; choose another name, or give the duckdb storage another 'table'",
+            code="TABLE_NAME_TAKEN", field="name",
+        )  # fmt: skip
     if other is not None and not other["same"]:
         raise errors.Conflict(
             f"the table names of the pipelines '{name}' and '{other['name']}' would clash: one's name followed by "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from service.catalog.statements import load_sql
@@ -13,6 +15,8 @@ from service.model.saved_query import QueryDefinition, SavedQuery
 
 _SQL = load_sql("saved_queries")
 _TABLE = "saved_queries"
+Seen = Callable[[SavedQuery], bool]
+"""Whether a caller sees a saved query; one that is not seen does not exist for the caller."""
 
 
 class SavedQueries:
@@ -22,20 +26,20 @@ class SavedQueries:
         self._store = store
         self._clock = clock
 
-    def all(self) -> list[SavedQuery]:
-        """Every saved query, by name."""
-        return [_query(row) for row in self._store.rows(_SQL["list"])]
+    def all(self, seen: Seen = lambda _: True) -> list[SavedQuery]:
+        """The saved queries that a caller sees, by name."""
+        return [query for row in self._store.rows(_SQL["list"]) if seen(query := _query(row))]
 
     def find(self, name: str) -> SavedQuery | None:
         """The saved query of that name, from memory while none is changed."""
         row = self._store.kept_row(_TABLE, name, _SQL["find"], {"name": name})
         return _query(row) if row is not None else None
 
-    def get(self, name: str) -> SavedQuery:
-        """As ``find``. Raises ``errors.Missing``."""
+    def get(self, name: str, seen: Seen = lambda _: True) -> SavedQuery:
+        """As ``find``, if the caller sees it. Raises ``errors.Missing``."""
         found = self.find(name)
-        if found is None:
-            names = [query.name for query in self.all()]
+        if found is None or not seen(found):
+            names = [query.name for query in self.all(seen)]
             hint = errors.did_you_mean(name[:80], names)
             raise errors.Missing(f"there is no saved query '{name[:80]}'{hint}", field="name")
         return found
@@ -64,9 +68,9 @@ class SavedQueries:
             transaction.execute(_SQL["put"], {"name": name, "value": msgspec.json.encode(saved).decode()})
         return saved, before is None
 
-    def delete(self, name: str) -> None:
-        """Remove a saved query. Raises ``errors.Missing``."""
-        self.get(name)
+    def delete(self, name: str, seen: Seen = lambda _: True) -> None:
+        """Remove a saved query that the caller sees. Raises ``errors.Missing``."""
+        self.get(name, seen)
         self._store.execute(_SQL["delete"], {"name": name})
 
 

@@ -7,7 +7,7 @@ a configuration executes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from service.catalog.store import Row, Store, Transaction
 from service.kit import errors
 from service.kit.errors import Problem
 from service.model import trigger
+from service.model.rights import Readable
 from service.model.run import Run
 from service.model.trigger import TriggerState
 
@@ -32,16 +33,17 @@ class Triggered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TriggerInputs:
-    """The triggers in the catalog. Methods block."""
+    """The triggers in the catalog. Methods block. ``reads`` answers which pipelines the runs of one may read."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, reads: Callable[[str], Readable] = lambda _: None) -> None:
         self._store = store
+        self._reads = reads
 
-    def check(self, name: str, document: Mapping[str, Any]) -> None:
-        """Refuse unknown upstreams and cycles. Raises ``errors.Invalid``."""
+    def check(self, name: str, document: Mapping[str, Any], readable: Readable = None) -> None:
+        """Refuse unknown upstreams and cycles. Raises ``errors.Invalid``, which tells of ``readable`` pipelines."""
         if upstreams(document):
             with self._store.transaction() as transaction:
-                _check(transaction, name, document)
+                _check(transaction, name, document, readable)
 
     def all(self) -> list[Triggered]:
         """All pipelines with a trigger, by name."""
@@ -51,15 +53,22 @@ class TriggerInputs:
         names = sorted({upstream for edge in edges for upstream in edge["after"]})
         newest = {r["name"]: r for r in self._store.rows(_SQL["newest"], {"names": names})}
         seen = {(r["pipeline_id"], r["upstream_id"]): r["version"] for r in self._store.rows(_SQL["seen"])}
-        return [Triggered(pipeline_id=e["id"], name=e["name"], state=_state(e, newest, seen)) for e in edges]
+        seen_by = [(edge, self._seen_of(edge["name"], newest)) for edge in edges]
+        return [Triggered(pipeline_id=e["id"], name=e["name"], state=_state(e, of, seen)) for e, of in seen_by]
 
-    def state(self, pipeline_id: str, document: Mapping[str, Any]) -> TriggerState | None:
+    def _seen_of(self, name: str, newest: Mapping[str, Row]) -> Mapping[str, Row]:
+        """What the runs of a pipeline may read of the newest versions: others are awaited for ever."""
+        readable = self._reads(name)
+        return newest if readable is None else {one: row for one, row in newest.items() if one in readable}
+
+    def state(self, name: str, pipeline_id: str, document: Mapping[str, Any]) -> TriggerState | None:
         """The state of the trigger of a pipeline with that configuration; None if it has none."""
         names = upstreams(document)
         if not names:
             return None
         found = self._store.rows(_SQL["committed"], {"pipeline_id": pipeline_id, "names": names})
-        committed = {row["name"] for row in found}
+        readable = self._reads(name)
+        committed = {row["name"] for row in found if readable is None or row["name"] in readable}
         return TriggerState(
             committed=[name for name in names if name in committed],
             awaited=[name for name in names if name not in committed],
@@ -72,12 +81,14 @@ def upstreams(document: Mapping[str, Any]) -> list[str]:
     return list(value["after"]) if isinstance(value, Mapping) else []
 
 
-def configure(transaction: Transaction, pipeline_id: str, name: str, document: Mapping[str, Any]) -> None:
+def configure(
+    transaction: Transaction, pipeline_id: str, name: str, document: Mapping[str, Any], readable: Readable = None
+) -> None:
     """Check and note the trigger of a new revision of a pipeline. Part of the transaction that stores it.
 
     Raises ``errors.Invalid``.
     """
-    _check(transaction, name, document)
+    _check(transaction, name, document, readable)
     rows = _newest(transaction, document)
     transaction.execute(_SQL["forget"], {"pipeline_id": pipeline_id, "upstreams": [row["id"] for row in rows]})
     for row in rows:
@@ -90,22 +101,24 @@ def note_run(transaction: Transaction, pipeline_id: str, document: Mapping[str, 
         _put(transaction, "put", pipeline_id, row)
 
 
-def refuse_delete(transaction: Transaction, name: str) -> None:
-    """Raises ``errors.Conflict`` if other pipelines run after ``name``."""
-    others = [edge["name"] for edge in transaction.rows(_SQL["edges"]) if name in edge["after"]]
-    if others:
-        listed = ", ".join(f"'{other}'" for other in others)
+def refuse_delete(transaction: Transaction, name: str, readable: Readable = None) -> None:
+    """Raises ``errors.Conflict`` if other pipelines run after ``name``; it names those that are ``readable``."""
+    after = [edge["name"] for edge in transaction.rows(_SQL["edges"]) if name in edge["after"]]
+    others = [other for other in after if readable is None or other in readable]
+    if after:
+        listed = ", ".join(f"'{other}'" for other in others) or "another pipeline"
         raise errors.Conflict(
             f"{listed} would wait for ever: 'trigger.after' names '{name}'; change or delete that first",
             pipelines=others,
         )
 
 
-def _check(transaction: Transaction, name: str, document: Mapping[str, Any]) -> None:
+def _check(transaction: Transaction, name: str, document: Mapping[str, Any], readable: Readable) -> None:
     after = upstreams(document)
     if not after:
         return
     known = {row["name"] for row in transaction.rows(_SQL["names"])}
+    known = known if readable is None else known & readable
     problems = [
         Problem(
             f"trigger.after[{place}]",
@@ -117,7 +130,8 @@ def _check(transaction: Transaction, name: str, document: Mapping[str, Any]) -> 
     graph = {edge["name"]: edge["after"] for edge in transaction.rows(_SQL["edges"])}
     cycle = trigger.cycle(name, graph | {name: after})
     if cycle is not None:
-        shown = " runs after ".join(f"'{one}'" for one in cycle)
+        seen = (f"'{one}'" if readable is None or one in {*readable, name} else "another pipeline" for one in cycle)
+        shown = " runs after ".join(seen)
         problems.append(Problem("trigger.after", f"a cycle: {shown}"))
     if problems:
         raise errors.Invalid.of(problems)

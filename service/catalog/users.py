@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from service.catalog import ownership
 from service.catalog.idempotency import Claim
 from service.catalog.statements import load_sql
 from service.catalog.store import Store, Transaction, naive
@@ -176,7 +177,10 @@ class Users:
         return self.change(username, password=new, since=account.valid_after)
 
     def delete(self, username: str) -> None:
-        """Delete an account. Raises ``errors.Missing``, ``errors.Conflict`` (LAST_ADMIN)."""
+        """Delete an account; its pipelines pass to the admins.
+
+        Raises ``errors.Missing``, ``errors.Conflict`` (LAST_ADMIN).
+        """
         with self._writing:
             before = self._known(username)
             self._keep_an_admin(before.user, None)
@@ -184,6 +188,7 @@ class Users:
 
             def work(transaction: Transaction) -> None:
                 transaction.execute(_SQL["delete"], {"username": username})
+                ownership.pass_on(transaction, username)
                 transaction.execute(_KEYS["forget"], {"caller": username})  # the name may be given to another person
                 transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": now})
 

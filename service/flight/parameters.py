@@ -61,11 +61,14 @@ def names(places: list[Placeholder]) -> list[str]:
     return known
 
 
-def bound(sql: str, values: lib.Table) -> Statement:
+def bound(statement: Statement, values: lib.Table) -> Statement:
     """The statement with the values of one row: by name if the columns have the names, else in their order.
+
+    They take the place of those that it had.
 
     Raises ``Refused`` for another number of rows or values, and for values that SQL does not have.
     """
+    sql = statement.prepared or statement.sql
     places = placeholders(sql)
     wanted = names(places)
     if values.num_rows != 1:
@@ -82,7 +85,8 @@ def bound(sql: str, values: lib.Table) -> Statement:
         except lib.ArrowException as error:
             raise Refused(f"parameter {name}: {error}") from None
     numbered = all(name.isdigit() for name in wanted)
-    return Statement(_with_casts(sql, places, kinds), list(given.values()) if numbered else given)
+    text = _with_casts(sql, places, kinds)
+    return Statement(text, list(given.values()) if numbered else given, sql if text != sql else None)
 
 
 def _with_casts(sql: str, places: list[Placeholder], kinds: dict[str, str | None]) -> str:

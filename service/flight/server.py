@@ -255,4 +255,4 @@ async def _bound(requests: AsyncIterator[Message]) -> Statement:
         values.validate(full=True)
     except (lib.ArrowInvalid, struct.error, OSError) as error:
         raise Refused(f"the parameters cannot be read: {error}") from None
-    return parameters.bound(Statement.of(command.prepared_statement_handle).sql, values)
+    return parameters.bound(Statement.of(command.prepared_statement_handle), values)

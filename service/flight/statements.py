@@ -23,10 +23,14 @@ _RECENT_SECONDS, _MOST_RECENT = 2.0, 1_024
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True):
-    """A SELECT. ``parameters`` are the values of ``?`` (a list) or ``$name``; None if none are bound."""
+    """A SELECT. ``parameters`` are the values of ``?`` (a list) or ``$name``; None if none are bound.
+
+    ``prepared`` is the text that the client prepared, if that of its values has casts: other values may follow.
+    """
 
     sql: str
     parameters: list[Any] | dict[str, Any] | None = None
+    prepared: str | None = None
 
     @property
     def handle(self) -> bytes:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from service.kit import errors, memory_budget, signing_keys
+from service.kit import errors, memory_budget, oidc_settings, signing_keys
 
 PREFIX = "PENSTOCK_"
 SECRET_PREFIX = "PENSTOCK_SECRET_"  # noqa: S105 - a prefix of names, not a password
@@ -77,6 +77,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     access_token_hours: Annotated[float, _about("How long an access token is valid.", gt=0, le=24)] = 24
     refresh_token_days: Annotated[float, _about("How long a refresh token is valid.", gt=0, le=365)] = 30
+    oidc_issuer: Annotated[
+        str | None, _about("An OpenID Connect issuer whose tokens open the API, exactly as it names itself.")
+    ] = None
+    oidc_audience: Annotated[str | None, _about("The audience that these tokens must name.")] = None
+    oidc_role_claim: Annotated[
+        str, _about("The claim that has the role, or a path to it: realm_access.roles.", min_length=1)
+    ] = "roles"
+    oidc_role_map: Annotated[
+        dict[str, Literal["viewer", "operator", "admin"]] | None,
+        _about("value=role, value=role, or a JSON object; * is any token. Without it the values are the roles."),
+    ] = None
     rate_limit_per_minute: Annotated[int, _about("Requests per minute of each user.", ge=1)] = 6000
     login_rate_limit_per_minute: Annotated[int, _about("Logins per minute of each address and name.", ge=1)] = 10
     max_concurrent_runs: Annotated[
@@ -199,7 +210,7 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
             decoded[name] = msgspec.convert(_parsed(name, value), fields[name].type, strict=False)
         except (msgspec.ValidationError, ValueError) as error:
             problems.append(errors.Problem(PREFIX + name.upper(), _plain(name, value, str(error))))
-    problems += signing_keys.problems(decoded)
+    problems += [*signing_keys.problems(decoded), *oidc_settings.problems(decoded)]
     if not str(decoded.get("openlineage_url") or "http://").startswith(("http://", "https://")):
         problems.append(errors.Problem("PENSTOCK_OPENLINEAGE_URL", "is not an http:// or https:// URL"))
     problems += [errors.Problem("PENSTOCK_TRUSTED_PROXIES", text) for text in _no_networks(decoded)]
@@ -258,6 +269,8 @@ def _plain(name: str, value: Any, text: str) -> str:
 def _parsed(name: str, value: Any) -> Any:
     if name in _LISTS and isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
+    if name == "oidc_role_map" and isinstance(value, str):
+        return oidc_settings.role_map(value)
     if name in _SIZES and isinstance(value, str):
         match = _SIZE.match(value.strip())
         if match is None:

@@ -242,7 +242,7 @@ class Engine:
     async def _follow(self) -> None:
         for name in self._recent.names():
             with contextlib.suppress(errors.PenstockError):
-                for newest in map(wanted.named, (await self._resolve([name])).sources):
+                for newest in map(wanted.named, (await self._resolve([name], None)).sources):
                     self._recent.replace(newest)
                     self._pool.let_go(functools.partial(wanted.is_older, newest=newest))
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from service.model.rights import Readable
 from service.model.table import QUARANTINE
 from service.sandbox.quoting import same
 from service.sandbox.source import TableSource
@@ -18,16 +19,12 @@ class Scope(NamedTuple):
     The condition of a table holds for its versions, tags and quarantine, too. Tables are named as ``same`` spells them.
     """
 
-    readable: frozenset[str] | None = None
+    readable: Readable = None
     row_filters: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, readable: frozenset[str] | None, row_filters: Mapping[str, str]) -> Scope:
+    def of(cls, readable: Readable, row_filters: Mapping[str, str]) -> Scope:
         return cls(readable, tuple(sorted((same(table), text) for table, text in row_filters.items())))
-
-    def sees(self, source: TableSource) -> bool:
-        """Whether the caller may read something of a source."""
-        return self.readable is None or source.pipeline in self.readable
 
     def filtered(self, source: TableSource) -> TableSource:
         """The source with the condition on its rows."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from service.kit import errors
+from service.model.rights import Readable
 from service.model.table import QUARANTINE, Table
 from service.model.version import Version
 from service.query.integrity import Integrity
@@ -37,7 +38,7 @@ class SystemTables(Protocol):
     @property
     def names(self) -> Sequence[str]: ...
 
-    def snapshot(self, name: str) -> bytes: ...
+    def snapshot(self, name: str, readable: Readable = None) -> bytes: ...
 
 
 class Sources:
@@ -49,18 +50,18 @@ class Sources:
         self._system = system
         self._made: dict[str, tuple[Version, TableSource]] = {}  # of newest versions, by the name in a statement
 
-    async def resolve(self, names: list[str] | None) -> Resolved:
+    async def resolve(self, names: list[str] | None, readable: Readable = None) -> Resolved:
         """The sources of the names in a statement (None: of all tables, whose files are then not checked).
 
-        Raises ``errors.PenstockError`` (DATA_CORRUPT).
+        Tables of pipelines that are not ``readable`` do not exist. Raises ``errors.PenstockError`` (DATA_CORRUPT).
         """
         if names is None:
-            return await asyncio.to_thread(self._all)
+            return await asyncio.to_thread(self._all, readable)
         found = list(map(self._newest, names))
-        sources = [source for source in found if source is not None]
+        sources = [s for s in found if s is not None and (readable is None or s.pipeline in readable)]
         if len(sources) == len(names):
             return Resolved(sources)
-        return await asyncio.to_thread(self._named, names)
+        return await asyncio.to_thread(self._named, names, readable)
 
     def _newest(self, name: str) -> TableSource | None:
         """The source of the newest version of a table, if nothing must be read to find and to check it."""
@@ -98,22 +99,33 @@ class Sources:
             raise errors.Missing(f"there is no stored table '{name}'", code="NO_DATA")
         return self._checked(table)
 
-    def _all(self) -> Resolved:
-        return Resolved([of_table(t) for t in self._tables.tables()])
+    def _all(self, readable: Readable) -> Resolved:
+        return Resolved([of_table(t) for t in seen(self._tables.tables(), readable)])
 
-    def _named(self, names: list[str]) -> Resolved:
+    def _named(self, names: list[str], readable: Readable) -> Resolved:
         system = [name.casefold() for name in names if name.casefold() in self._system.names]
         found = {name: self._tables.table(name) for name in names if name.casefold() not in system}
-        sources = [self._checked(table) for table in found.values() if table is not None]
-        missing = [name for name, table in found.items() if table is None]
-        known = [*self._tables.table_names(), *self._system.names] if missing else []
-        return Resolved(sources, missing, known, {name: self._system.snapshot(name) for name in system})
+        tables = {n: t for n, t in found.items() if t is not None and seen([t], readable)}
+        sources = [self._checked(table) for table in tables.values()]
+        missing = [name for name in found if name not in tables]
+        known = [*self._names(readable), *self._system.names] if missing else []
+        return Resolved(sources, missing, known, {name: self._system.snapshot(name, readable) for name in system})
+
+    def _names(self, readable: Readable) -> list[str]:
+        if readable is None:
+            return self._tables.table_names()
+        return [table.name for table in seen(self._tables.tables(), readable)]
 
     def _checked(self, table: Table) -> TableSource:
         if table.quarantine:
             self._integrity.require(table.version, table.version.quarantine)
             return of_table(table)
         return source_of(self._integrity.checked(table.version), table.name)
+
+
+def seen(tables: Iterable[Table], readable: Readable) -> list[Table]:
+    """The tables of pipelines that a caller sees."""
+    return [table for table in tables if readable is None or table.version.pipeline in readable]
 
 
 def source_of(version: Version, table: str | None = None) -> TableSource:

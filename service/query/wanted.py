@@ -14,14 +14,17 @@ from collections.abc import Awaitable, Callable, Iterable
 import msgspec
 
 from service.kit import errors
+from service.model.rights import Readable
 from service.query.messages import Need, Resolved
-from service.query.scope import EVERYTHING, Scope
+from service.query.scope import Scope
 from service.sandbox.quoting import same
 from service.sandbox.source import TableSource
 
-Resolve = Callable[[list[str] | None], Awaitable[Resolved]]
-"""Finds the sources of tables by name (None: of all tables)."""
+Resolve = Callable[[list[str] | None, Readable], Awaitable[Resolved]]
+"""Finds the sources of tables by name (None: of all tables) among pipelines that the caller sees."""
 
+SYSTEM = "penstock."
+"""How the names of system tables begin."""
 _MOST_STATEMENTS = 4_096
 _MOST_TABLES, _MOST_FILES = 16, 64
 _SECONDS = 120.0
@@ -91,13 +94,12 @@ async def needed(need: Need, resolve: Resolve, scope: Scope) -> Resolved:
 
     Raises ``errors.Invalid`` (SQL_NOT_ALLOWED) for a name that is not that of a table.
     """
-    everything = await resolve(None) if need.everything else Resolved([])
-    found = await resolve(list(need.tables)) if need.tables else Resolved([])
+    everything = await resolve(None, scope.readable) if need.everything else Resolved([])
+    found = await resolve(list(need.tables), scope.readable) if need.tables else Resolved([])
     missing, known = list(found.missing), found.known
-    if scope != EVERYTHING:
-        hidden = {same(s.table) for s in found.sources if not scope.sees(s)}
-        hidden |= set(found.snapshots)  # they tell of all pipelines and rows
-        missing, known = missing + [name for name in need.tables if same(name) in hidden], []
+    if scope.row_filters:  # system tables tell of all rows
+        missing += [name for name in need.tables if same(name) in found.snapshots]
+        known = [name for name in known if not name.startswith(SYSTEM)]
     if missing:
         name = missing[0]
         hint = errors.did_you_mean(name, known)
@@ -109,8 +111,7 @@ async def needed(need: Need, resolve: Resolve, scope: Scope) -> Resolved:
             table=name,
         )
     sources = {s.table: s for s in map(named, [*everything.sources, *found.sources])}
-    mine = [scope.filtered(s) for s in sources.values() if scope.sees(s)]
-    return Resolved(mine, snapshots=found.snapshots)
+    return Resolved([scope.filtered(s) for s in sources.values()], snapshots=found.snapshots)
 
 
 def named(source: TableSource) -> TableSource:

@@ -320,7 +320,7 @@ class Attempt:
             folder = resources.layout.version(again.pipeline, again.version)
             parts, earlier = resources.parts(again), resources.native_before(record, again)
             reload = messages.Reload(folder=str(folder), parts=parts, rows=again.rows, earlier=earlier)
-        stored = {} if again is not None else resources.stored(self._pipeline)
+        stored = {} if again is not None else resources.stored(self._pipeline, resources.reads(record))
         if self._replay is not None and not self._is_newest(self._replay.base.version):
             raise errors.Permanent("another version was stored meanwhile; replay its quarantine", step="replay")
         remembered = base = None

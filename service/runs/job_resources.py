@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from service.kit.settings import Settings
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
+from service.model.rights import Readable
 from service.model.version import Version
 from service.processes.kept import KeptChildren
 from service.processes.limits import Limits
@@ -35,7 +36,8 @@ from service.values.version_mode import BaseVersion, Mode
 class JobResources:
     """The resources that the jobs of this process share.
 
-    ``same_since`` is the time since which the program is the same (``runs.program``), by default the start.
+    ``same_since`` is the time since which the program is the same (``runs.program``), by default the start. ``reads``
+    answers which pipelines the runs of a revision may read.
     """
 
     settings: Settings
@@ -48,6 +50,7 @@ class JobResources:
     spares: Spares = field(default_factory=Spares)
     kept: KeptChildren = field(default_factory=KeptChildren)
     same_since: datetime | None = None
+    reads: Callable[[PipelineRecord], Readable] = lambda _: None
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
@@ -91,11 +94,12 @@ class JobResources:
             stored=dict(stored or {}),
         )
 
-    def stored(self, pipeline: Pipeline) -> dict[str, messages.StoredParts]:
+    def stored(self, pipeline: Pipeline, readable: Readable) -> dict[str, messages.StoredParts]:
         """The versions that steps read, by the settings that name them. Blocks.
 
         They are resolved before the job starts: several steps that name a pipeline without a version read the same
-        version. Raises ``errors.Permanent`` if a version does not exist or lacks a column that a setting names.
+        version. Those of pipelines that are not ``readable`` do not exist. Raises ``errors.Permanent`` if a version
+        does not exist or lacks a column that a setting names.
         """
         wanted = [(f"collectors[{i}]", c.upstream()) for i, c in enumerate(pipeline.collectors)]
         wanted += [(f"processors[{i}]", u) for i, p in enumerate(pipeline.processors) for u in p.upstreams()]
@@ -105,7 +109,10 @@ class JobResources:
             if upstream is None:
                 continue
             key = (upstream.pipeline, upstream.version)
-            version = seen[key] if key in seen else seen.setdefault(key, self.history.version_of(*key))
+            if key not in seen:
+                there = readable is None or upstream.pipeline in readable
+                seen[key] = self.history.version_of(*key) if there else None
+            version = seen[key]
             found[f"{step}.{upstream.field}"] = self._readable(upstream, version, step)
         return found
 

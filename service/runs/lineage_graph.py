@@ -12,6 +12,7 @@ from service.model import lineage
 from service.model import pipeline as pipelines
 from service.model.lineage import LineageEdge, LineageNode
 from service.model.registry import Registry
+from service.model.rights import Readable
 from service.model.version import Column, Version
 from service.steps.collector import Upstream
 
@@ -38,10 +39,10 @@ def edges_of(name: str, document: Mapping[str, Any], registry: Registry) -> list
 
 
 class LineageGraph:
-    """The dependencies of all live pipelines."""
+    """The dependencies of the live pipelines that a caller sees; others are as if they did not exist."""
 
-    def __init__(self, stored: Pipelines, registry: Registry) -> None:
-        listed, _ = stored.list(limit=_MOST_PIPELINES, offset=0)
+    def __init__(self, stored: Pipelines, registry: Registry, readable: Readable = None) -> None:
+        listed, _ = stored.list(limit=_MOST_PIPELINES, offset=0, readable=readable)
         self._documents = {line.name: stored.get(line.name).document for line in listed}
         self._edges = [edge for name, doc in self._documents.items() for edge in edges_of(name, doc, registry)]
 

@@ -330,7 +330,7 @@ class Supervisor:
             async for batch in batches:
                 yield batch
 
-    async def delete(self, name: str, *, purge: bool) -> None:
+    async def delete(self, name: str, *, purge: bool, readable: frozenset[str] | None = None) -> None:
         """Delete a pipeline; with ``purge`` also its stored versions, even if it was deleted earlier.
 
         Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING).
@@ -345,7 +345,7 @@ class Supervisor:
         else:
             with self.reserved(record):
                 await self._loads.cancel(record.id, name)
-                await asyncio.to_thread(self.pipelines.delete, name)
+                await asyncio.to_thread(self.pipelines.delete, name, readable=readable)
         self._resources.integrity.forget(name)
         if purge and folder.is_dir():
             folder.replace(gone := layout.staging(ids.new("purged")))  # the next start removes what a crash leaves

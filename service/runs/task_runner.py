@@ -40,6 +40,7 @@ from service.kit import errors, ids
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.model.registry import is_ours
+from service.model.rights import Readable
 from service.model.version import Version
 from service.processes.places import Places, share
 from service.runs import apply_pool, cause_of_death, job_resources
@@ -184,12 +185,14 @@ class TaskRunner:
                 raise disk.storage_full() from error
             raise
 
-    async def ask_about(self, pipeline: Pipeline, task: Task, *, seconds: float, network: bool = False) -> bytes:
-        """``ask`` with the secrets that the pipeline names and the stored versions that it reads.
+    async def ask_about(
+        self, pipeline: Pipeline, task: Task, *, seconds: float, network: bool = False, readable: Readable = None
+    ) -> bytes:
+        """``ask`` with the secrets that the pipeline names and the ``readable`` versions that it reads.
 
         Raises what ``ask`` and ``stored`` raise.
         """
-        stored = await self.stored(pipeline)
+        stored = await self.stored(pipeline, readable)
         return await self.ask(task, seconds=seconds, document=pipeline.document, stored=stored, network=network)
 
     @property
@@ -197,9 +200,9 @@ class TaskRunner:
         """The names of the secrets that are configured."""
         return frozenset(self.resources.secrets)
 
-    async def stored(self, pipeline: Pipeline) -> Mapping[str, messages.StoredParts]:
-        """The stored versions that a pipeline reads. Raises ``errors.Permanent`` if one does not exist."""
-        return await asyncio.to_thread(self.resources.stored, pipeline)
+    async def stored(self, pipeline: Pipeline, readable: Readable = None) -> Mapping[str, messages.StoredParts]:
+        """The ``readable`` versions that a pipeline reads. Raises ``errors.Permanent`` if one does not exist."""
+        return await asyncio.to_thread(self.resources.stored, pipeline, readable)
 
     @property
     def waiting(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.served import CSV, PASSWORD, Served, serving
+from tests.unit.telemetry import deploy
 
 
 def scraped(served: Served) -> dict[tuple[Any, ...], float]:
@@ -97,3 +98,15 @@ def test_a_run_that_waits_keeps_its_request_over_a_restart(tmp_path: Path) -> No
         lines = served.until_logged(lambda line: line["event"] == "run.published")
         of_run = [line for line in lines if line.get("run_id") == run_id]
         assert {line["request_id"] for line in of_run} == {"my-own"}
+
+
+def test_the_dashboard_and_the_alerts_name_metrics_that_exist(plain: Served) -> None:
+    plain.json("POST", "/query", json={"sql": "SELECT 1 AS one"})
+    found = {str(name) for name, *_ in scraped(plain)}
+    families = plain.http.get(f"{plain.address}/metrics").text
+    named = deploy.named()
+    assert len(named) > 20
+    for name in named - found:  # a gauge by label has no sample while there is nothing of its kind
+        assert f"# TYPE {name} gauge" in families, name
+    told = {name for name in found if name.startswith("penstock_") and not name.endswith(("_sum", "_created"))}
+    assert told <= named | {name.removesuffix("_bucket") + "_count" for name in named} | {"penstock_build_info"}

@@ -15,6 +15,7 @@ import msgspec
 import polars as pl
 
 from service.files.layout import Layout
+from service.model.rights import Readable
 from service.model.version import Column, Version
 from service.query.answer import Answer
 from service.query.engine import Engine
@@ -33,12 +34,13 @@ class Warehouse:
     layout: Layout
     sources: dict[str, TableSource]
 
-    async def resolve(self, names: list[str] | None) -> Resolved:
+    async def resolve(self, names: list[str] | None, readable: Readable = None) -> Resolved:
+        there = {n: s for n, s in self.sources.items() if readable is None or s.pipeline in readable}
         if names is None:
-            return Resolved(list(self.sources.values()))
+            return Resolved(list(there.values()))
         lower = [n.casefold() for n in names]
-        missing = [n for n in names if n.casefold() not in self.sources]
-        return Resolved([s for n, s in self.sources.items() if n in lower], missing, list(self.sources))
+        missing = [n for n in names if n.casefold() not in there]
+        return Resolved([s for n, s in there.items() if n in lower], missing, list(there))
 
 
 def build(root: Path) -> Warehouse:

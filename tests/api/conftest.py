@@ -16,6 +16,7 @@ from service.api.services import Services
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
+from service.catalog.ownership import Ownership
 from service.catalog.pipelines import Pipelines
 from service.catalog.saved_queries import SavedQueries
 from service.catalog.schedules import Schedules
@@ -112,8 +113,8 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
     audit = AuditLog(layout.audit, store, clock, queries=settings.audit_queries, sync=lambda _: None)
     yield Services(
         settings=settings, clock=clock, registry=registry, layout=layout, store=store, pipelines=pipelines,
-        history=history, schedules=Schedules(store, clock), trigger_inputs=TriggerInputs(store),
-        deliveries=Deliveries(store, clock),
+        history=history, ownership=Ownership(store), schedules=Schedules(store, clock),
+        trigger_inputs=TriggerInputs(store), deliveries=Deliveries(store, clock),
         users=Users(store, clock), sessions=Sessions(store, clock), tokens=Tokens([SECRET], clock),
         supervisor=(supervisor := Supervisor(pipelines, history, clock)), engine=Engine(), tasks=Tasks(),
         source_of=source_of, quarantine_of=quarantine_of,

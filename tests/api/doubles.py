@@ -20,6 +20,7 @@ from service.kit.clock import Clock
 from service.model.lifecycle import Status
 from service.model.run import Run, public
 from service.model.version import Column, Source, Version
+from service.query.scope import EVERYTHING, Scope
 from service.steps.report import FittedStep
 from service.steps.storage import File
 from service.values.profile import Profile
@@ -150,11 +151,11 @@ class Supervisor:
         kinds: list[Any] = ["status", "log", "end"]
         yield [Event(number, kind, run) for number, kind in enumerate(kinds, 1) if number > after]
 
-    async def delete(self, name: str, *, purge: bool) -> None:
+    async def delete(self, name: str, *, purge: bool, readable: Any = None) -> None:
         record = await asyncio.to_thread(self.pipelines.get, name)
         if record.id in self.going:
             raise errors.Conflict(f"'{name}' is being run", code="PIPELINE_RUNNING")
-        await asyncio.to_thread(self.pipelines.delete, name)
+        await asyncio.to_thread(self.pipelines.delete, name, readable=readable)
         if purge:
             self.purged.append(name)
 
@@ -195,6 +196,7 @@ class Engine:
 
     failure: Exception | None = None
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    scopes: list[Scope] = field(default_factory=list)
     last: Blocks | None = None
     total: int = 10
     media_type: str = "text/csv"
@@ -209,14 +211,15 @@ class Engine:
     async def lookup(
         self, source: Any, key: list[str], kinds: list[Any], values: list[list[str]], **options: Any
     ) -> Answer:
+        self.scopes.append(options.pop("scope", EVERYTHING))
         self.asked.append(("lookup", {"key": key, "kinds": kinds, "values": values, **options}))
         if self.failure is not None:
             raise self.failure
         found = b"" if options["only"] and values == [["404"]] else b'{"data": []}'
         return Answer("application/json", Blocks([found]), content=found)
 
-    async def schema(self, source: Any, *, form: str = "json") -> bytes:
-        self._answer("schema", {"source": source, "format": "json", "form": form})
+    async def schema(self, source: Any, *, form: str = "json", scope: Scope = EVERYTHING) -> bytes:
+        self._answer("schema", {"source": source, "format": "json", "form": form, "scope": scope})
         return b'{"version": 1, "columns": []}' if form == "json" else form.encode()
 
     def _next(self, options: dict[str, Any]) -> int | None:
@@ -224,6 +227,7 @@ class Engine:
         return after if options["limit"] and after < self.total else None
 
     def _answer(self, kind: str, options: dict[str, Any]) -> Answer:
+        self.scopes.append(options.pop("scope", EVERYTHING))
         self.asked.append((kind, options))
         if self.failure is not None:
             raise self.failure
@@ -257,7 +261,7 @@ class Tasks:
     async def ask_about(self, pipeline: Any, task: Any, **_: Any) -> bytes:
         return await self.ask(task)
 
-    async def stored(self, pipeline: Any) -> dict[int, Any]:
+    async def stored(self, pipeline: Any, readable: Any = None) -> dict[int, Any]:
         return {}
 
     async def apply(self, version: Version, document: Any, request: ApplyRequest, *, seconds: float) -> ApplyAnswer:

@@ -74,6 +74,7 @@ def test_spelling_opens_nothing(anonymous: Client) -> None:
 
 
 def test_purge_needs_an_admin(anonymous: Client, services: Services) -> None:
+    services.pipelines.create("x", "x", {"collectors": []}, None)
     answer = anonymous.delete("/api/v1/pipeline/x?purge=true", headers=bearer(services, "operator"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
 

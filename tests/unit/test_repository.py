@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOP = {"service", "tests", "benchmarks", "pyproject.toml", "Containerfile", "README.md", "LICENSE", "CHANGELOG.md"}
-HIDDEN = {".ci", ".decisions", ".github", ".gitignore", ".containerignore", ".pre-commit-config.yaml"}
+HIDDEN = {".ci", ".decisions", ".deploy", ".github", ".gitignore", ".containerignore", ".pre-commit-config.yaml"}
 VAGUE = re.compile(r"(^|_)(utils?|helpers?|managers?|common|misc)$")
 # Written in pieces, so that this file does not contain what it looks for.
 HOSTS = re.compile(

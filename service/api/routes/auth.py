@@ -139,7 +139,8 @@ async def change_password(request: TypedRequest, authenticator: AuthenticatorDep
 )
 async def who_am_i(request: TypedRequest) -> User:
     query_string.read(request, query_string.NoParameters)
-    return request.user
+    user: User = request.scope["identity"].user  # type: ignore[typeddict-item]
+    return user
 
 
 HANDLERS = [log_in, refresh, log_out, change_password, who_am_i]

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import etags, examples, query_string
+from service.api import access, etags, examples, query_string
 from service.api.path_lookup import find_pipeline, find_version
 from service.api.query_string import about
 from service.api.route_docs import ResponseDoc, route
@@ -55,7 +55,8 @@ async def read_lineage(request: TypedRequest, services: ServicesDependency, name
     version: Version | None = None
     with contextlib.suppress(errors.Missing):
         version = await find_version(services, name)
-    graph = await asyncio.to_thread(LineageGraph, services.pipelines, services.registry)
+    visible = access.readable(request, services)
+    graph = await asyncio.to_thread(LineageGraph, services.pipelines, services.registry, visible)
     nodes, edges = await asyncio.to_thread(graph.around, name, depth)
     seen = msgspec.json.encode([record.id, record.revision, version and version.run_id, nodes, edges, depth])
     headers = etags.headers(etags.of_content(seen))

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import etags, examples, query_string, request_body, responses, row_keys, streaming
+from service.api import access, etags, examples, query_string, request_body, responses, row_keys, streaming
 from service.api.path_lookup import chosen_version, find_pipeline, find_version
 from service.api.query_string import EscapeFormulas, Format, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
@@ -21,6 +21,7 @@ from service.kit.codes import Code
 from service.kit.errors import Problem
 from service.model.formats import MEDIA_TYPES
 from service.model.version import Version
+from service.query.scope import Scope
 from service.values.version_name import VersionName
 
 _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "NO_KEY")
@@ -96,7 +97,8 @@ async def read_row(
     headers = {**etags.headers(tag), "vary": "Accept"}
     if etags.match(request, tag) == "this":
         return Response(None, status_code=304, headers=headers)
-    answer = await _lookup(services, version, row_key, [values], columns, form, query.escape_formulas, only=True)
+    seen = access.scope(request, services)
+    answer = await _lookup(services, seen, version, row_key, [values], columns, form, query.escape_formulas, only=True)
     if answer.content == b"":
         shown = ", ".join(f"{c} = {v[:60]}" for c, v in zip(row_key.columns, values, strict=True))
         raise errors.Missing(
@@ -129,7 +131,8 @@ async def read_rows(request: TypedRequest, services: ServicesDependency, name: F
     row_key = await _key(services, version)
     values = row_keys.in_body(body.keys, row_key)
     columns = _columns(version, body.columns)
-    answer = await _lookup(services, version, row_key, values, columns, form, query.escape_formulas)
+    seen = access.scope(request, services)
+    answer = await _lookup(services, seen, version, row_key, values, columns, form, query.escape_formulas)
     return streaming.respond(answer, f"{name}-v{version.version}", form)
 
 
@@ -142,12 +145,12 @@ async def _key(services: Services, version: Version) -> RowKey:
 
 
 async def _lookup(
-    services: Services, version: Version, key: RowKey, values: list[list[str]], columns: list[str] | None, form: str,
-    escape_formulas: bool, *, only: bool = False,
+    services: Services, scope: Scope, version: Version, key: RowKey, values: list[list[str]],
+    columns: list[str] | None, form: str, escape_formulas: bool, *, only: bool = False,
 ) -> EngineAnswer:  # fmt: skip
     return await services.engine.lookup(
         await services.source_of(version), key.columns, key.kinds, values, columns=columns, only=only, format=form,
-        escape_formulas=escape_formulas,
+        escape_formulas=escape_formulas, scope=scope,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from litestar import Response
 from litestar.params import FromPath
 
 from service.api import audit, audit_actions, etags, examples, idempotency, query_string, request_body, responses
+from service.api.access import readable
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
 from service.api.route_docs import ResponseDoc, route
@@ -85,8 +86,9 @@ async def create(request: TypedRequest, services: ServicesDependency) -> Respons
     pipeline = await planning.read_pipeline(request, services)
     claim = idempotency.claimed(request)
     record = await asyncio.to_thread(
-        services.pipelines.create, pipeline.name, pipeline.table, pipeline.document, request.user.username, claim
-    )
+        services.pipelines.create, pipeline.name, pipeline.table, pipeline.document, request.user.username, claim,
+        owner=request.user.account, readable=readable(request, services),
+    )  # fmt: skip
     saved = responses.Saved(message=f"pipeline '{record.name}' created", name=record.name, revision=record.revision)
     return Response(saved, headers={"location": f"/api/v1/pipeline/{record.name}/config"})
 
@@ -111,7 +113,9 @@ async def create(request: TypedRequest, services: ServicesDependency) -> Respons
 )
 async def validate(request: TypedRequest, services: ServicesDependency) -> responses.Validated:
     pipeline = await planning.read_pipeline(request, services)
-    return responses.Validated(valid=True, warnings=await planning.validation_warnings(services, pipeline))
+    return responses.Validated(
+        valid=True, warnings=await planning.validation_warnings(services, pipeline, readable(request, services))
+    )
 
 
 @get(
@@ -127,7 +131,12 @@ async def validate(request: TypedRequest, services: ServicesDependency) -> respo
 )
 async def list_pipelines(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, ListQuery)
-    wanted: dict[str, Any] = {"limit": page.limit, "offset": page.offset, "q": page.q}
+    wanted: dict[str, Any] = {
+        "limit": page.limit,
+        "offset": page.offset,
+        "q": page.q,
+        "readable": readable(request, services),
+    }
 
     def ask() -> dict[str, Any]:
         found, total = services.pipelines.list(**wanted)
@@ -200,6 +209,7 @@ async def change_config(
         pipeline.document,
         request.user.username,
         if_match=if_match,
+        readable=readable(request, services),
     )
     saved = responses.Saved(message=f"pipeline '{name}' changed", name=name, revision=record.revision)
     return Response(saved, headers={"etag": f'"{record.revision}"'})
@@ -228,7 +238,7 @@ async def delete_pipeline(
     await request_body.refuse(request, services.settings.max_body_bytes)
     if purge and not request.user.may("admin"):
         raise errors.Forbidden("purge=true needs the role admin", required="admin", role=request.user.role)
-    await services.supervisor.delete(valid_name(name), purge=purge)
+    await services.supervisor.delete(valid_name(name), purge=purge, readable=readable(request, services))
     return responses.Message(message=f"pipeline '{name}' deleted" + (" with its stored versions" if purge else ""))
 
 
@@ -302,7 +312,7 @@ async def read_status(request: TypedRequest, services: ServicesDependency, name:
 
 def _status(services: Services, record: PipelineRecord, newest: Run | None) -> responses.Status:
     next_run = services.schedules.next_fire(record.id, record.document)
-    triggered = services.trigger_inputs.state(record.id, record.document)
+    triggered = services.trigger_inputs.state(record.name, record.id, record.document)
     return responses.status(record.name, newest, next_run, triggered)
 
 

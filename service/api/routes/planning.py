@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from litestar import Response
 
-from service.api import audit_actions, examples, query_string, request_body
+from service.api import access, audit_actions, examples, query_string, request_body
 from service.api.query_string import about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.route_handler import post
@@ -21,6 +21,7 @@ from service.kit.codes import Code
 from service.model import pipeline as model
 from service.model import secret_names, source_files
 from service.model.plan import Plan, Sample
+from service.model.rights import Readable
 from service.steps.report import StepWarning
 
 SECONDS = 60.0
@@ -43,8 +44,10 @@ async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipe
     document = await request_body.configuration(request, services.settings.max_body_bytes)
     pipeline = await asyncio.to_thread(model.decode, document, services.registry)
     await asyncio.to_thread(source_files.check, pipeline, _readable(services))
+    access.refuse_names(request.user, pipeline)
     if pipeline.trigger is not None:
-        await asyncio.to_thread(services.trigger_inputs.check, pipeline.name, pipeline.document)
+        seen = access.readable(request, services)
+        await asyncio.to_thread(services.trigger_inputs.check, pipeline.name, pipeline.document, seen)
     return pipeline
 
 
@@ -70,8 +73,9 @@ async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipe
 async def preview(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
     query = query_string.read(request, PreviewQuery)
     pipeline = await read_pipeline(request, services)
+    seen = access.readable(request, services)
     task = Preview(document=pipeline.document, rows=query.rows)
-    answer = await services.tasks.ask_about(pipeline, task, seconds=SECONDS, network=True)
+    answer = await services.tasks.ask_about(pipeline, task, seconds=SECONDS, network=True, readable=seen)
     return Response(answer, media_type=JSON)
 
 
@@ -95,13 +99,14 @@ async def preview(request: TypedRequest, services: ServicesDependency) -> Respon
 async def plan(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
     query_string.read(request, query_string.NoParameters)
     pipeline = await read_pipeline(request, services)
-    before = await asyncio.to_thread(_before, services, pipeline)
+    seen = access.readable(request, services)
+    before = await asyncio.to_thread(_before, services, pipeline, seen)
     task = Planning(document=pipeline.document, before=before)
-    answer = await services.tasks.ask_about(pipeline, task, seconds=SECONDS)
+    answer = await services.tasks.ask_about(pipeline, task, seconds=SECONDS, readable=seen)
     return Response(answer, media_type=JSON)
 
 
-async def validation_warnings(services: Services, pipeline: model.Pipeline) -> list[StepWarning]:
+async def validation_warnings(services: Services, pipeline: model.Pipeline, readable: Readable) -> list[StepWarning]:
     """Warnings about a valid configuration. Raises ``errors.Invalid`` if its columns show that no run can succeed."""
     missing = await asyncio.to_thread(source_files.missing, pipeline, _readable(services))
     missing += secret_names.warnings(pipeline, services.tasks.secret_names)
@@ -109,7 +114,7 @@ async def validation_warnings(services: Services, pipeline: model.Pipeline) -> l
         return missing
     tasks, document = services.tasks, pipeline.document
     try:
-        stored = await tasks.stored(pipeline)
+        stored = await tasks.stored(pipeline, readable)
     except errors.StepError as error:  # it may exist when the pipeline is executed
         step = error.details.get("step")
         return [*missing, StepWarning(str(step or ""), "not_stored", error.message, error.details)]
@@ -121,8 +126,10 @@ def _readable(services: Services) -> Files:
     return Files((services.layout.uploads, *map(Path, services.settings.file_roots)), services.layout.root)
 
 
-def _before(services: Services, pipeline: model.Pipeline) -> Before | None:
+def _before(services: Services, pipeline: model.Pipeline, readable: Readable) -> Before | None:
     """The newest version of a pipeline of that name, with the columns of the collectors that did not change."""
+    if readable is not None and pipeline.name not in readable:
+        return None
     try:
         record = services.pipelines.get(pipeline.name)
         newest = services.history.version(record.id, pipeline.name)

@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.params import FromPath
 
 from service.api import (
+    access,
     audit_actions,
     cursors,
     etags,
@@ -31,6 +32,7 @@ from service.model.answers import QuarantinePage
 from service.model.formats import MEDIA_TYPES
 from service.model.run import Run
 from service.model.version import Version
+from service.query.scope import Scope
 from service.values.version_name import VersionName
 
 
@@ -68,17 +70,18 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
     asked = query_string.read(request, RowsQuery)
     form = streaming.format_of(request, asked.format)
     version, query = await cursors.resolve(request, services, name, asked)
+    seen = access.scope(request, services)
     tag = etags.of(version, "quarantine", msgspec.structs.replace(query, version=None, format=form))
     headers = {**etags.headers(tag), "vary": "Accept"}
     if (unchanged := etags.not_modified(request, headers)) is not None:
         return unchanged
     return await rows.respond(
-        request, services, version, query, form, functools.partial(_rows, services, version),
+        request, services, version, query, form, functools.partial(_rows, services, seen, version),
         rows=version.quarantined, name=f"{name}-v{version.version}-quarantine", headers=headers,
     )  # fmt: skip
 
 
-async def _rows(services: Services, version: Version, query: RowsQuery, form: str) -> EngineAnswer:
+async def _rows(services: Services, scope: Scope, version: Version, query: RowsQuery, form: str) -> EngineAnswer:
     return await services.engine.data(
         await services.quarantine_of(version),
         limit=query.limit,
@@ -86,6 +89,7 @@ async def _rows(services: Services, version: Version, query: RowsQuery, form: st
         format=form,
         escape_formulas=query.escape_formulas,
         about={"rules": msgspec.to_builtins(version.refusals)},
+        scope=scope,
     )
 
 

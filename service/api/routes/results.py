@@ -10,7 +10,18 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import audit_actions, cursors, etags, examples, query_string, responses, rows, stored_file, streaming
+from service.api import (
+    access,
+    audit_actions,
+    cursors,
+    etags,
+    examples,
+    query_string,
+    responses,
+    rows,
+    stored_file,
+    streaming,
+)
 from service.api.answer_cache import AnswerCacheDependency
 from service.api.cursors import RowsQuery
 from service.api.path_lookup import find_pipeline, find_version, named_version
@@ -24,6 +35,7 @@ from service.model.answers import DataPage, TableSchema
 from service.model.formats import FORMATS, MEDIA_TYPES, SCHEMA_FORMATS
 from service.model.version import Version
 from service.query.repeatable import is_repeatable
+from service.query.scope import Scope
 
 _KEPT_SECONDS = 3600
 _NONE: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA")
@@ -88,20 +100,21 @@ async def read_data(request: TypedRequest, services: ServicesDependency, name: F
     asked = query_string.read(request, DataQuery)
     form = streaming.format_of(request, asked.format)
     version, query = await cursors.resolve(request, services, name, asked)
+    scope = access.scope(request, services)
     file = f"{name}-v{version.version}"
     headers = {"cache-control": "private, no-cache", "vary": "Accept"}
     if is_repeatable(query.filter):
         headers |= etags.headers(etags.of(version, "data", msgspec.structs.replace(query, version=None, format=form)))
         if etags.match(request, headers["etag"]) == "any":  # the request may be new, so it may be invalid
             checked = query if form == "json" else msgspec.structs.replace(query, limit=0)
-            await _rows(services, version, checked, "json")
+            await _rows(services, scope, version, checked, "json")
         if (unchanged := etags.not_modified(request, headers)) is not None:
             return unchanged
     if form == "parquet" and _is_stored_file(version, query):
         await services.source_of(version)  # checks the file
         path = services.layout.version(name, version.version) / version.files[0].name
         return await stored_file.respond(request, path, file, headers)
-    read = functools.partial(_rows, services, version)
+    read = functools.partial(_rows, services, scope, version)
     return await rows.respond(
         request, services, version, query, form, read, rows=version.rows, name=file, headers=headers
     )
@@ -114,7 +127,7 @@ def _is_stored_file(version: Version, query: DataQuery) -> bool:
     return whole and len(version.files) == 1 and not any("Int128" in column.type for column in version.columns)
 
 
-async def _rows(services: Services, version: Version, query: DataQuery, form: str) -> EngineAnswer:
+async def _rows(services: Services, scope: Scope, version: Version, query: DataQuery, form: str) -> EngineAnswer:
     return await services.engine.data(
         await services.source_of(version),
         columns=[c.strip() for c in query.columns.split(",")] if query.columns else None,
@@ -124,6 +137,7 @@ async def _rows(services: Services, version: Version, query: DataQuery, form: st
         offset=query.offset,
         format=form,
         escape_formulas=query.escape_formulas,
+        scope=scope,
     )
 
 
@@ -163,7 +177,11 @@ async def read_schema(
     if form != "json":
         ending = SCHEMA_FORMATS[form].ending
         headers["content-disposition"] = f'attachment; filename="{name}-v{version.version}.{ending}"'
-    return Response(await schemas.get(version, form), media_type=SCHEMA_FORMATS[form].media_type, headers=headers)
+    return Response(
+        await schemas.get(version, form, access.scope(request, services)),
+        media_type=SCHEMA_FORMATS[form].media_type,
+        headers=headers,
+    )
 
 
 @get(

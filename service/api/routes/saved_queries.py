@@ -13,7 +13,7 @@ from litestar import Response
 from litestar.params import FromPath
 
 import service
-from service.api import audit_actions, disconnects, etags, examples, query_string, request_body, streaming
+from service.api import access, audit_actions, disconnects, etags, examples, query_string, request_body, streaming
 from service.api.answer_cache import AnswerCacheDependency
 from service.api.query_string import EscapeFormulas, Format, PageRequest, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
@@ -24,9 +24,11 @@ from service.kit.codes import Code
 from service.model import query_parameters, saved_query
 from service.model.answers import QueryResult
 from service.model.formats import FORMATS, MEDIA_TYPES
+from service.model.rights import PUBLIC
 from service.model.saved_query import QueryDefinition, SavedQuery
 from service.query.messages import Rehearsal
 from service.query.repeatable import is_repeatable_statement
+from service.query.scope import Scope
 
 _log = structlog.get_logger("penstock.sql")
 _SQL: tuple[Code, ...] = ("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "OVERLOADED")
@@ -76,7 +78,7 @@ class AnswerQuery(query_string.NoParameters, frozen=True, kw_only=True):
             status=201, text="It was saved.", kind=SavedQuery, example=_SAVED, headers={"Location": "Its path."}
         ),
         ResponseDoc(status=200, text="It was replaced.", kind=SavedQuery, example=_SAVED),
-        errors=(*_SQL, "STORAGE_FULL"),
+        errors=(*_SQL, "CONFLICT", "STORAGE_FULL"),
         body=RequestBody(kind=QueryDefinition, example=_DEFINITION),
         action=audit_actions.SAVE_QUERY,
     ),
@@ -88,7 +90,9 @@ async def save_query(request: TypedRequest, services: ServicesDependency, name: 
     before = await asyncio.to_thread(services.saved.find, name)
     if (definition.public or (before is not None and before.public)) and not request.user.may("admin"):
         raise errors.Forbidden("only an admin saves or replaces a public query", field="public", required="admin")
-    found = await _rehearsed(services, definition)
+    if before is not None and not access.query_seen(request, services)(before):
+        raise errors.Conflict(f"the name '{name}' is taken; choose another one", field="name")
+    found = await _rehearsed(services, definition, _scope(request, services, definition))
     system = any("." in table for table in found.tables)
     repeatable = is_repeatable_statement(definition.sql)
     saved, new = await asyncio.to_thread(
@@ -100,13 +104,18 @@ async def save_query(request: TypedRequest, services: ServicesDependency, name: 
     return Response(saved, status_code=201, headers=headers) if new else Response(saved, status_code=200)
 
 
-async def _rehearsed(services: Services, definition: QueryDefinition) -> Rehearsal:
+def _scope(request: TypedRequest, services: Services, query: QueryDefinition) -> Scope:
+    """What a query may read: what the caller may, or shared pipelines only if it is public."""
+    return access.scope_of(PUBLIC if query.public else access.rights_of(request), services)
+
+
+async def _rehearsed(services: Services, definition: QueryDefinition, scope: Scope) -> Rehearsal:
     """What the query answers; it is bound with a value for each parameter, and without those that it may lack."""
     samples, absent = query_parameters.samples(definition.parameters), query_parameters.absent(definition.parameters)
-    found = await _bound(services, definition, samples)
+    found = await _bound(services, definition, samples, scope)
     if absent:
         try:
-            await _bound(services, definition, {**samples, **dict.fromkeys(absent)})
+            await _bound(services, definition, {**samples, **dict.fromkeys(absent)}, scope)
         except errors.Invalid as error:
             field = f"parameters.{absent[0]}"
             raise errors.Invalid(
@@ -117,11 +126,13 @@ async def _rehearsed(services: Services, definition: QueryDefinition) -> Rehears
     return found
 
 
-async def _bound(services: Services, definition: QueryDefinition, values: Mapping[str, str | None]) -> Rehearsal:
+async def _bound(
+    services: Services, definition: QueryDefinition, values: Mapping[str, str | None], scope: Scope
+) -> Rehearsal:
     try:
         answer = await services.engine.sql(
             definition.sql, parameters=dict(values) or None, types=query_parameters.kinds(definition.parameters),
-            rehearsal=True,
+            rehearsal=True, scope=scope,
         )  # fmt: skip
     except errors.Invalid as error:
         if _UNDECLARED in error.message:
@@ -143,7 +154,7 @@ async def _bound(services: Services, definition: QueryDefinition, values: Mappin
 )
 async def list_queries(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, PageRequest)
-    found = await asyncio.to_thread(services.saved.all)
+    found = await asyncio.to_thread(services.saved.all, access.query_seen(request, services))
     return query_string.page_of(found[page.offset : page.offset + page.limit], len(found), page)
 
 
@@ -160,7 +171,7 @@ async def list_queries(request: TypedRequest, services: ServicesDependency) -> d
 )
 async def read_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> SavedQuery:
     query_string.read(request, query_string.NoParameters)
-    return await asyncio.to_thread(services.saved.get, name)
+    return await asyncio.to_thread(services.saved.get, name, access.query_seen(request, services))
 
 
 @delete(
@@ -177,7 +188,7 @@ async def read_query(request: TypedRequest, services: ServicesDependency, name: 
 )
 async def delete_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> None:
     query_string.read(request, query_string.NoParameters)
-    await asyncio.to_thread(services.saved.delete, name)
+    await asyncio.to_thread(services.saved.delete, name, access.query_seen(request, services))
     _log.info("query.removed", query=name, username=request.user.username)
 
 
@@ -213,18 +224,19 @@ async def answer_query(
     values = query_parameters.values(saved.parameters, given)
     asked = msgspec.structs.replace(asked, format=streaming.format_of(request, asked.format))
     form = asked.format or "json"
-    key = (name, saved.updated, tuple(values.items()), asked)
+    scope = _scope(request, services, saved)
+    key = (name, saved.updated, tuple(values.items()), asked, scope)
     headers = {"cache-control": _cache_control(saved), "vary": "Accept"}
     if (known := answers.get(key)) is not None:
         answer, age = known
         headers |= {"age": str(age), **({"etag": answer.etag} if answer.etag else {})}
         media = FORMATS[form].media_type
         return _unchanged(request, headers) or Response(answer.content, media_type=media, headers=headers)
-    if (tag := await _tag(services, saved, [values, asked])) is not None:
+    if (tag := await _tag(services, saved, [values, asked, scope.row_filters])) is not None:
         headers["etag"] = tag
         if (unchanged := _unchanged(request, headers)) is not None:
             return unchanged
-    made = await disconnects.unless_gone(request.receive, _answered(services, saved, values, asked))
+    made = await disconnects.unless_gone(request.receive, _answered(services, saved, values, asked, scope))
     if saved.cache_seconds and made.content is not None:
         answers.put(key, made.content, tag, saved.cache_seconds)
     return streaming.respond(made, name, form, headers)
@@ -232,17 +244,17 @@ async def answer_query(
 
 async def _allowed(request: TypedRequest, services: Services, name: str) -> SavedQuery:
     """The query, if the caller may have it answered. Raises ``errors.Unauthenticated``, ``errors.Missing``."""
-    identity = request.scope["identity"]  # type: ignore[typeddict-item]
+    identity, seen = request.scope["identity"], access.query_seen(request, services)  # type: ignore[typeddict-item]
     query = await asyncio.to_thread(services.saved.find, name)
-    if identity.user is None and (query is None or not query.public):
+    if identity.rights is None and (query is None or not (query.public and seen(query))):
         raise identity.refusal
-    if query is None:
-        return await asyncio.to_thread(services.saved.get, name)  # raises, with a hint
+    if query is None or not seen(query):
+        return await asyncio.to_thread(services.saved.get, name, seen)  # raises, with a hint
     return query
 
 
 async def _answered(
-    services: Services, query: SavedQuery, values: dict[str, str | None], asked: AnswerQuery
+    services: Services, query: SavedQuery, values: dict[str, str | None], asked: AnswerQuery, scope: Scope
 ) -> EngineAnswer:
     form = asked.format or "json"
     bounds = [rows for rows in (asked.limit, query.max_rows) if rows is not None]
@@ -252,7 +264,7 @@ async def _answered(
     _log.info("query.asked", query=query.name, format=form)
     return await services.engine.sql(
         query.sql, parameters=values or None, types=query_parameters.kinds(query.parameters), limit=limit, format=form,
-        escape_formulas=asked.escape_formulas,
+        escape_formulas=asked.escape_formulas, scope=scope,
     )  # fmt: skip
 
 

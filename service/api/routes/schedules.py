@@ -9,6 +9,7 @@ from typing import Any
 from litestar.params import FromPath
 
 from service.api import audit_actions, examples, query_string, request_body, responses
+from service.api.access import readable
 from service.api.path_lookup import find_pipeline
 from service.api.query_string import PageRequest
 from service.api.route_docs import ResponseDoc, route
@@ -34,7 +35,12 @@ _PAUSED = {**examples.SCHEDULE, "paused": True, "next_fire": None}
 )
 async def list_schedules(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, PageRequest)
-    states, now = await asyncio.to_thread(services.schedules.all), services.clock.now()
+    stored, now, seen = (
+        await asyncio.to_thread(services.schedules.all),
+        services.clock.now(),
+        readable(request, services),
+    )
+    states = [state for state in stored if seen is None or state.name in seen]
     shown = [responses.schedule(state, now) for state in states[page.offset : page.offset + page.limit]]
     return query_string.page_of(shown, len(states), page)
 

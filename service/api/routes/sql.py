@@ -10,7 +10,17 @@ import structlog
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import audit_actions, disconnects, etags, examples, query_string, request_body, responses, streaming
+from service.api import (
+    access,
+    audit_actions,
+    disconnects,
+    etags,
+    examples,
+    query_string,
+    request_body,
+    responses,
+    streaming,
+)
 from service.api.query_string import EscapeFormulas, Format, PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import get, post
@@ -18,6 +28,7 @@ from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
 from service.model.answers import QueryResult
 from service.model.formats import MEDIA_TYPES
+from service.query import sources
 
 _MOST_PARAMETERS = 10_000
 
@@ -72,6 +83,7 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
         timeout_seconds=statement.timeout_seconds,
         format=form,
         escape_formulas=query.escape_formulas,
+        scope=access.scope(request, services),
     )
     answer = await disconnects.unless_gone(request.receive, work)
     return streaming.respond(answer, "result", form)
@@ -96,7 +108,7 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
 )  # fmt: skip
 async def list_tables(request: TypedRequest, services: ServicesDependency) -> Response[Any]:
     page = query_string.read(request, PageRequest)
-    tables = await asyncio.to_thread(services.history.tables)
+    tables = sources.seen(await asyncio.to_thread(services.history.tables), access.readable(request, services))
     part = tables[page.offset : page.offset + page.limit]
     listed = query_string.page_of([responses.table(t) for t in part], len(tables), page)
     return etags.respond(request, msgspec.json.encode(listed))
@@ -119,9 +131,10 @@ async def list_tables(request: TypedRequest, services: ServicesDependency) -> Re
 )
 async def read_table(request: TypedRequest, services: ServicesDependency, table: FromPath[str]) -> Response[Any]:
     query_string.read(request, query_string.NoParameters)
+    seen = access.readable(request, services)
     found = await asyncio.to_thread(services.history.table, table) if len(table) < 100 else None
-    if found is None:
-        names = await asyncio.to_thread(services.history.table_names)
+    if found is None or not sources.seen([found], seen):
+        names = [one.name for one in sources.seen(await asyncio.to_thread(services.history.tables), seen)]
         raise errors.Missing(
             f"there is no table '{table[:100]}'{errors.did_you_mean(table[:100], names)}", field="table"
         )

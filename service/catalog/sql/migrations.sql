@@ -109,6 +109,9 @@ CREATE TABLE saved_queries (
     value JSON NOT NULL
 );
 -- name: to_4
+ALTER TABLE pipelines ADD COLUMN owner VARCHAR;
+ALTER TABLE pipelines ADD COLUMN visibility VARCHAR DEFAULT 'shared';
+-- name: to_5
 CREATE TABLE audit_heads (
     chain VARCHAR PRIMARY KEY,
     day DATE NOT NULL,

@@ -1,5 +1,5 @@
 -- name: find
-SELECT p.id, p.name, p.table_name, p.revision, p.created, r.document, r.created AS updated
+SELECT p.id, p.name, p.table_name, p.revision, p.created, p.owner, r.document, r.created AS updated, r.created_by AS author
 FROM pipelines p JOIN revisions r ON r.pipeline_id = p.id AND r.revision = coalesce($revision, p.revision)
 WHERE p.name = $name AND p.deleted IS NULL
 -- name: current
@@ -15,8 +15,8 @@ WHERE deleted IS NULL AND name <> $name AND (
 )
 ORDER BY same DESC
 -- name: insert
-INSERT INTO pipelines (id, name, table_name, revision, created, created_by)
-VALUES ($id, $name, $table_name, 1, $created, $created_by)
+INSERT INTO pipelines (id, name, table_name, revision, created, created_by, owner)
+VALUES ($id, $name, $table_name, 1, $created, $created_by, $owner)
 -- name: insert_revision
 INSERT INTO revisions (pipeline_id, revision, document, created, created_by)
 VALUES ($id, $revision, $document, $created, $created_by)
@@ -25,11 +25,13 @@ UPDATE pipelines SET revision = $revision, table_name = $table_name WHERE id = $
 -- name: delete
 UPDATE pipelines SET deleted = $deleted WHERE id = $id
 -- name: count
-SELECT count(*) AS total FROM pipelines WHERE deleted IS NULL AND ($q IS NULL OR contains(name, lower($q)))
+SELECT count(*) AS total FROM pipelines
+WHERE deleted IS NULL AND ($q IS NULL OR contains(name, lower($q))) AND ($readable IS NULL OR name IN $readable)
 -- name: list
 SELECT p.id, p.name, p.table_name, p.revision, p.created, r.document ->> 'description' AS description,
-       r.created AS updated,
+       r.created AS updated, p.owner, p.visibility,
        (SELECT max(v.version) FROM versions v WHERE v.pipeline_id = p.id AND NOT v.held) AS version
 FROM pipelines p JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision
 WHERE p.deleted IS NULL AND ($q IS NULL OR contains(p.name, lower($q)))
+    AND ($readable IS NULL OR p.name IN $readable)
 ORDER BY p.name LIMIT $limit OFFSET $offset

@@ -11,7 +11,9 @@ CREATE TABLE pipelines (
     revision INTEGER NOT NULL,
     created TIMESTAMP NOT NULL,
     created_by VARCHAR,
-    deleted TIMESTAMP
+    deleted TIMESTAMP,
+    owner VARCHAR,
+    visibility VARCHAR DEFAULT 'shared'
 );
 -- name: revisions
 CREATE TABLE revisions (

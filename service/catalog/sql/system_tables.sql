@@ -3,7 +3,8 @@ SELECT p.name, p.table_name, r.document ->> 'description' AS description, p.revi
     coalesce(newest.status, 'idle') AS status, v.version, v.rows, v.bytes,
     r.document ->> '$.schedule.cron' AS cron, r.document ->> '$.schedule.timezone' AS timezone,
     coalesce(s.paused, false) AS paused,
-    p.created AT TIME ZONE 'UTC' AS created, p.created_by, r.created AT TIME ZONE 'UTC' AS updated
+    p.created AT TIME ZONE 'UTC' AS created, p.created_by, r.created AT TIME ZONE 'UTC' AS updated,
+    p.owner, p.visibility
 FROM pipelines p
 JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision
 LEFT JOIN schedules s ON s.pipeline_id = p.id
@@ -12,7 +13,7 @@ LEFT JOIN (SELECT pipeline_id, arg_max(status, sequence) AS status FROM runs GRO
 LEFT JOIN (
     FROM versions WHERE NOT held QUALIFY row_number() OVER (PARTITION BY pipeline_id ORDER BY version DESC) = 1
 ) v ON v.pipeline_id = p.id
-WHERE p.deleted IS NULL
+WHERE p.deleted IS NULL AND ($readable IS NULL OR p.name IN $readable)
 ORDER BY p.name LIMIT $most
 -- name: runs
 SELECT r.run_id, r.pipeline, r.revision, r.status, TRY_CAST(r.value ->> 'attempt' AS INTEGER) AS attempt, r.version,
@@ -25,13 +26,13 @@ SELECT r.run_id, r.pipeline, r.revision, r.status, TRY_CAST(r.value ->> 'attempt
     r.peak_memory_bytes, r.requested_by, TRY_CAST(r.value ->> 'replay_of' AS INTEGER) AS replay_of,
     TRY_CAST(r.value ->> 'restored_from' AS INTEGER) AS restored_from
 FROM runs r JOIN pipelines p ON p.id = r.pipeline_id
-WHERE p.deleted IS NULL
+WHERE p.deleted IS NULL AND ($readable IS NULL OR p.name IN $readable)
 ORDER BY r.sequence DESC LIMIT $most
 -- name: steps
 WITH newest AS (
     SELECT r.run_id, r.pipeline, r.sequence, json_extract(r.value, '$.steps[*]') AS steps
     FROM runs r JOIN pipelines p ON p.id = r.pipeline_id
-    WHERE p.deleted IS NULL
+    WHERE p.deleted IS NULL AND ($readable IS NULL OR p.name IN $readable)
     ORDER BY r.sequence DESC LIMIT $most
 ),
 each_step AS (
@@ -59,7 +60,7 @@ JOIN pipelines p ON p.id = v.pipeline_id
 LEFT JOIN (
     SELECT pipeline_id, version, list(tag ORDER BY tag) AS tags FROM version_tags GROUP BY pipeline_id, version
 ) t ON t.pipeline_id = v.pipeline_id AND t.version = v.version
-WHERE p.deleted IS NULL
+WHERE p.deleted IS NULL AND ($readable IS NULL OR p.name IN $readable)
 ORDER BY v.created DESC, p.name, v.version DESC LIMIT $most
 -- name: column_types
 SELECT DISTINCT unnest(json_extract_string(v.value, '$.columns[*].type')) AS type
@@ -69,7 +70,7 @@ WHERE p.deleted IS NULL AND NOT v.held
 WITH newest AS (
     SELECT p.name AS pipeline, p.table_name, v.version, json_extract(v.value, '$.columns[*]') AS columns
     FROM versions v JOIN pipelines p ON p.id = v.pipeline_id
-    WHERE p.deleted IS NULL AND NOT v.held
+    WHERE p.deleted IS NULL AND ($readable IS NULL OR p.name IN $readable) AND NOT v.held
     QUALIFY row_number() OVER (PARTITION BY p.id ORDER BY v.version DESC) = 1
 ),
 each_column AS (
@@ -80,6 +81,8 @@ SELECT pipeline, table_name, version, position, described ->> 'name' AS name,
     coalesce(list_extract($names, list_position($texts, described ->> 'type')), described ->> 'type') AS type
 FROM each_column
 ORDER BY pipeline, position LIMIT $most
+-- name: query_tables
+SELECT name, json_extract_string(value, '$.tables[*]') AS tables FROM saved_queries
 -- name: queries
 SELECT name, value ->> '$.description' AS description, value ->> '$.sql' AS sql,
     TRY_CAST(value ->> '$.max_rows' AS BIGINT) AS max_rows,
@@ -88,13 +91,14 @@ SELECT name, value ->> '$.description' AS description, value ->> '$.sql' AS sql,
     TRY_CAST(value ->> 'created' AS TIMESTAMPTZ) AS created, value ->> 'created_by' AS created_by,
     TRY_CAST(value ->> 'updated' AS TIMESTAMPTZ) AS updated, value ->> 'updated_by' AS updated_by
 FROM saved_queries
+WHERE $queries IS NULL OR name IN $queries
 ORDER BY name LIMIT $most
 -- name: quarantine
 WITH each_rule AS (
     SELECT p.name AS pipeline, p.table_name, v.version, v.created,
         unnest(json_extract(v.value, '$.refusals[*]')) AS refusal
     FROM versions v JOIN pipelines p ON p.id = v.pipeline_id
-    WHERE p.deleted IS NULL
+    WHERE p.deleted IS NULL AND ($readable IS NULL OR p.name IN $readable)
 )
 SELECT pipeline, table_name, version, refusal ->> 'step' AS step, refusal ->> 'rule' AS rule,
     refusal ->> 'column' AS "column", TRY_CAST(refusal ->> 'rows' AS BIGINT) AS rows

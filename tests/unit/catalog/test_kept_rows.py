@@ -156,7 +156,9 @@ def test_a_transaction_reads_what_it_wrote_and_nobody_keeps_it(store: Store) -> 
 
     def broken_off(transaction: Transaction) -> None:
         assert transaction.kept_row("pipelines", "p", current, {"name": "p"}) is None
-        transaction.execute("INSERT INTO pipelines VALUES ('id', 'p', 'p', 1, '2026-01-01', NULL, NULL)")
+        transaction.execute(
+            "INSERT INTO pipelines (id, name, table_name, revision, created) VALUES ('id', 'p', 'p', 1, '2026-01-01')"
+        )
         assert transaction.kept_row("pipelines", "p", current, {"name": "p"}) is not None
         raise ZeroDivisionError
 

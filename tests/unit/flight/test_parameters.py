@@ -17,7 +17,7 @@ from service.flight.statements import Statement
 def bound(sql: str, *values: Any) -> Statement:
     """The statement with values, which a driver names by their places."""
     columns = {str(place): value if isinstance(value, lib.Array) else [value] for place, value in enumerate(values)}
-    return parameters.bound(sql, lib.table(columns))
+    return parameters.bound(Statement(sql), lib.table(columns))
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,30 @@ def test_values_that_json_has() -> None:
 )
 def test_values_that_json_does_not_have_are_cast(value: Any, text: str | None, kind: str | None) -> None:
     place = "?" if kind is None else f"CAST(? AS {kind})"
-    assert bound("SELECT 'é?', ? + 1", value) == Statement(f"SELECT 'é?', {place} + 1", [text])
+    found = bound("SELECT 'é?', ? + 1", value)
+    assert (found.sql, found.parameters) == (f"SELECT 'é?', {place} + 1", [text])
+
+
+def test_other_values_take_the_place_of_the_first() -> None:
+    statement = bound("SELECT ?", timedelta(seconds=90))
+    for value, sql in [
+        (date(2026, 1, 31), "SELECT CAST(? AS DATE)"),
+        (7, "SELECT ?"),
+        (b"a", "SELECT CAST(? AS BLOB)"),
+    ]:
+        statement = parameters.bound(Statement.of(statement.handle), lib.table({"0": [value]}))
+        assert statement.sql == sql
 
 
 def test_names_and_places() -> None:
     day = lib.array([date(2026, 1, 31)])
-    sql = "SELECT $day, $id, $day"
-    cast = Statement("SELECT CAST($day AS DATE), $id, CAST($day AS DATE)", {"day": "2026-01-31", "id": 1})
-    assert parameters.bound(sql, lib.table({"id": [1], "day": day})) == cast  # by their names
-    assert parameters.bound(sql, lib.table({"0": day, "1": [1]})) == cast  # in their order
-    assert parameters.bound("SELECT $2, $1", lib.table({"0": [1], "1": ["x"]})).parameters == [1, "x"]
+    given = Statement("SELECT $day, $id, $day")
+    cast = "SELECT CAST($day AS DATE), $id, CAST($day AS DATE)"
+    for values in ({"id": [1], "day": day}, {"0": day, "1": [1]}):  # by their names, in their order
+        found = parameters.bound(given, lib.table(values))
+        assert (found.sql, found.parameters) == (cast, {"day": "2026-01-31", "id": 1})
+    numbered = parameters.bound(Statement("SELECT $2, $1"), lib.table({"0": [1], "1": ["x"]}))
+    assert numbered.parameters == [1, "x"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +99,7 @@ def test_names_and_places() -> None:
 def test_what_cannot_be_bound_is_refused(values: list[Any], message: str) -> None:
     table = lib.table({"x": [1]}).select([]) if not values else None
     with pytest.raises(Refused, match=message):
-        parameters.bound("SELECT ?", table) if table is not None else bound("SELECT ?", *values)
+        parameters.bound(Statement("SELECT ?"), table) if table is not None else bound("SELECT ?", *values)
 
 
 def test_too_many_parameters_are_refused() -> None:

@@ -51,7 +51,7 @@ def found(rules: list[dict[str, Any]], *collectors: dict[str, Any]) -> dict[str,
     pipeline = a_pipeline(processors=processors, **({"collectors": list(collectors)} if collectors else {}))
     layout = Layout(Path("/data"))
     resources = JobResources(Settings(), layout, cast(History, Moving()), REGISTRY, FixedClock(), {}, Unchecked(layout))
-    return resources.stored(pipeline)
+    return resources.stored(pipeline, None)
 
 
 def rule(column: str = "a", **more: Any) -> dict[str, Any]:

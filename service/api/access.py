@@ -1,0 +1,96 @@
+"""What there is for a caller: pipelines that the caller does not see do not exist, whatever names them.
+
+``admit`` is a guard of every route, so that a new route below a pipeline or a run is closed without doing anything. It
+answers 404 before the handler reads the request: a name that is hidden and one that nobody uses get the same answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from litestar.connection import ASGIConnection
+
+from service.api.services import Services, TypedRequest
+from service.catalog import run_rows
+from service.catalog.pipelines import missing
+from service.kit import errors
+from service.model.pipeline import Pipeline
+from service.model.rights import PUBLIC, Readable, Rights
+from service.model.saved_query import SavedQuery
+from service.query.scope import Scope
+
+_BASE = "/api/v1/"
+_PIPELINE, _RUN = f"{_BASE}pipeline/{{name", f"{_BASE}runs/{{run_id"
+
+
+async def admit(connection: ASGIConnection[Any, Any, Any, Any], services: Services) -> None:
+    """Raises ``errors.Missing`` if the path names a pipeline, or a run of one, that the caller does not see."""
+    ownership, template = services.ownership, str(connection.scope.get("path_template"))
+    if not template.startswith(_BASE):
+        return
+    if not ownership.is_current:
+        await asyncio.to_thread(ownership.refresh)
+    rights = rights_of(connection)
+    if template.startswith(_PIPELINE):
+        name = str(connection.path_params["name"])
+        if not (rights.is_unbounded or ownership.sees(rights, name)):
+            raise missing(name)
+    elif template.startswith(_RUN) and ownership.readable(rights) is not None:
+        run_id = str(connection.path_params["run_id"])
+        if not await asyncio.to_thread(ownership.sees_run, rights, run_id):
+            raise run_rows.missing(run_id)
+
+
+def rights_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Rights:
+    """The rights of a caller; without a token those that everyone has."""
+    rights: Rights | None = connection.scope["user"]
+    return rights or PUBLIC
+
+
+def readable(request: TypedRequest, services: Services) -> Readable:
+    """The pipelines that the caller sees; None: all of them."""
+    return services.ownership.readable(rights_of(request))
+
+
+def scope(request: TypedRequest, services: Services) -> Scope:
+    """What the caller's queries may read."""
+    return scope_of(rights_of(request), services)
+
+
+def scope_of(rights: Rights, services: Services) -> Scope:
+    """What the queries of a caller with these rights may read."""
+    return Scope.of(services.ownership.readable(rights), rights.row_filter)
+
+
+def query_seen(request: TypedRequest, services: Services) -> Callable[[SavedQuery], bool]:
+    """Whether the caller sees a saved query: it reads only pipelines that the caller sees."""
+    rights, seen = rights_of(request), readable(request, services)
+    return lambda query: rights.answers(query.name) and services.ownership.has_tables(seen, query.tables)
+
+
+def refuse_names(rights: Rights, pipeline: Pipeline) -> None:
+    """Refuse a configuration that names pipelines which an API key may not name, there or not.
+
+    Raises ``errors.Forbidden``.
+    """
+    if rights.pipelines is None:
+        return
+    for field, name in _named(pipeline):
+        if not rights.names(name):
+            patterns = ", ".join(rights.pipelines)
+            message = f"{field}: this key may only name pipelines like {patterns}, not '{name}'"
+            raise errors.Forbidden(message, field=field)
+
+
+def _named(pipeline: Pipeline) -> Iterable[tuple[str, str]]:
+    yield "name", pipeline.name
+    for place, name in enumerate(pipeline.trigger.after if pipeline.trigger is not None else ()):
+        yield f"trigger.after[{place}]", name
+    for place, collector in enumerate(pipeline.collectors):
+        if (read := collector.upstream()) is not None:
+            yield f"collectors[{place}].{read.field}", read.pipeline
+    for place, processor in enumerate(pipeline.processors):
+        for checked in processor.upstreams():
+            yield f"processors[{place}].{checked.field}", checked.pipeline

@@ -1,0 +1,143 @@
+"""Who owns each pipeline, whether it is shared, and so which pipelines a caller sees.
+
+All of it is held in memory until a pipeline changes, because every request asks. A private pipeline that was deleted
+stays private: its runs are still read, and saved queries still name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from service.catalog.pipelines import PipelineRecord, missing
+from service.catalog.statements import load_sql
+from service.catalog.store import Row, Store, Transaction
+from service.kit import errors
+from service.model.rights import PUBLIC, Bounds, Readable, Rights, Visibility
+from service.model.table import QUARANTINE
+
+_SQL = load_sql("ownership")
+_COMMANDS = "cli"  # who a revision is by that a command saved
+_MOST_BOUNDS = 1_024
+
+
+class Owned(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline, its owner (null: the admins), and who sees it: everyone, or its owner and the admins."""
+
+    name: str
+    owner: str | None
+    visibility: Visibility
+
+
+class _Known:
+    """The pipelines at one state of the catalog, and what was derived from them."""
+
+    def __init__(self, stamp: int, rows: list[Row]) -> None:
+        self.stamp = stamp
+        self.live = {row["name"]: row for row in rows if row["live"]}
+        self.any_private = any(row["visibility"] == "private" for row in rows)
+        self.tables = {name: name for name in self.live} | {row["table_name"]: n for n, row in self.live.items()}
+        self.readable: dict[Bounds, Readable] = {}
+        self.sets: dict[frozenset[str], frozenset[str]] = {}  # one object for equal sets, which are compared often
+
+
+class Ownership:
+    """The owners in the catalog. Methods block unless ``is_current``; ``sees_run`` and ``change`` always do."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: _Known | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether everything is in memory as it is now."""
+        return self._known is not None and self._known.stamp == self._store.stamp(("pipelines",))
+
+    def refresh(self) -> None:
+        """Read what has changed."""
+        self._now()
+
+    def _now(self) -> _Known:
+        known, stamp = self._known, self._store.stamp(("pipelines",))
+        if known is None or known.stamp != stamp:
+            known = self._known = _Known(stamp, self._store.rows(_SQL["all"]))
+        return known
+
+    def readable(self, rights: Rights) -> Readable:
+        """The pipelines that a caller sees."""
+        known, bounds = self._now(), rights.bounds
+        if bounds not in known.readable:
+            if len(known.readable) >= _MOST_BOUNDS:
+                known.readable.clear()
+            known.readable[bounds] = self._derived(known, rights)
+        return known.readable[bounds]
+
+    @staticmethod
+    def _derived(known: _Known, rights: Rights) -> Readable:
+        if rights.is_unbounded or (rights.pipelines is None and not known.any_private):
+            return None
+        seen = frozenset(n for n, row in known.live.items() if rights.sees(row["owner"], row["visibility"], n))
+        return known.sets.setdefault(seen, seen)
+
+    def sees(self, rights: Rights, name: str) -> bool:
+        """Whether there is a pipeline of that name for a caller."""
+        row = self._now().live.get(name)
+        return row is not None and rights.sees(row["owner"], row["visibility"], name)
+
+    def has_tables(self, readable: Readable, tables: Iterable[str]) -> bool:
+        """Whether the pipelines behind names of tables, as SQL spells them, are all ``readable``."""
+        if readable is None:
+            return True
+        known = self._now().tables
+        names = [table.partition("@")[0].casefold() for table in tables]
+        of = [known.get(n) or known.get(n.removesuffix(QUARANTINE)) for n in names if not n.startswith("penstock.")]
+        return all(name is not None and name in readable for name in of)
+
+    def sees_run(self, rights: Rights, run_id: str) -> bool:
+        """Whether a caller sees the pipeline of a run, also if that was deleted."""
+        row = self._store.row(_SQL["of_run"], {"run_id": run_id})
+        return row is not None and rights.sees(row["owner"], row["visibility"], row["name"])
+
+    def reads(self, record: PipelineRecord) -> Readable:
+        """The pipelines that runs of a revision may read: those that both its owner and its author see.
+
+        Otherwise somebody who changes the configuration of another one could read what only that one may.
+        """
+        owner = self._account(record.owner) if record.owner is not None else None
+        author = self._account(record.author) if record.author is not None else None
+        if author is None and record.author != _COMMANDS and record.author is not None and record.owner is not None:
+            author = PUBLIC  # the account was deleted
+        sets = [seen for who in (owner, author) if who is not None and (seen := self.readable(who)) is not None]
+        return frozenset.intersection(*sets) if sets else None
+
+    def _account(self, username: str) -> Rights | None:
+        row = self._store.kept_row("users", username, _SQL["role"], {"username": username})
+        return Rights(username=username, role=row["role"], account=username) if row is not None else None
+
+    def get(self, name: str) -> Owned:
+        """Raises ``errors.Missing`` (PIPELINE_NOT_FOUND)."""
+        row = self._now().live.get(name)
+        if row is None:
+            raise missing(name)
+        return Owned(name=name, owner=row["owner"], visibility=row["visibility"])
+
+    def change(self, after: Owned) -> Owned:
+        """Store the owner and the visibility of a pipeline. Raises ``errors.Missing``, ``errors.Invalid``."""
+
+        def work(transaction: Transaction) -> None:
+            row = self._now().live.get(after.name)
+            if row is None:
+                raise missing(after.name)
+            if after.owner is not None and transaction.row(_SQL["role"], {"username": after.owner}) is None:
+                raise errors.Invalid(f"owner: there is no user '{after.owner[:80]}'", field="owner")
+            values = {"id": row["id"], "owner": after.owner, "visibility": after.visibility}
+            transaction.execute(_SQL["change"], values)
+
+        self._store.write(work, urgent=True)  # also on a full disk nobody reads on who must not
+        return after
+
+
+def pass_on(transaction: Transaction, username: str) -> None:
+    """Give the pipelines of a user to the admins. Part of the transaction that deletes the user."""
+    transaction.execute(_SQL["pass_on"], {"owner": username})

@@ -1,0 +1,48 @@
+"""The service on a file system that is read-only but for its data directory, as a container may be run.
+
+The kernel refuses every other write (Landlock, which a process can only narrow and its children inherit).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from service.client import Penstock
+from service.processes import landlock
+from tests.acceptance import documents, service
+
+_PASSWORD = "a password of a test"
+_CONFINED = (
+    "import os, sys; from service.processes import landlock; "
+    "landlock.restrict(read=['/'], write=[sys.argv[1], '/dev'], network=True); "
+    "os.chdir(sys.argv[1]); os.execv(sys.executable, [sys.executable, '-m', 'service', *sys.argv[2:]])"
+)
+
+
+def test_everything_works_where_only_the_data_directory_can_be_written(tmp_path: Path) -> None:
+    assert landlock.abi() > 0, "the kernel of this machine has no Landlock"
+    data, elsewhere, port = tmp_path / "data", tmp_path / "elsewhere", service.free_port()
+    data.mkdir()
+    elsewhere.mkdir()
+    env = service.clean_environment(
+        PYTHONPATH=str(documents.ROOT), PENSTOCK_ADMIN_PASSWORD=_PASSWORD, TMPDIR=str(elsewhere),
+    )  # fmt: skip
+    command = [sys.executable, "-c", _CONFINED, str(data), "serve", "--port", str(port), "--data-dir", str(data)]
+    address = f"http://127.0.0.1:{port}"
+    with service.process(command, cwd=tmp_path, env=env) as child:
+        ready = f"import urllib.request as u; u.urlopen('{address}/health/ready', timeout=4).close()"
+        service.until([sys.executable, "-c", ready], child, env=env)
+        with Penstock(address, username="admin", password=_PASSWORD) as client:
+            client.upload("orders.csv", b"id,amount\n1,2.5\n2,3.5\n2,3.5\n")
+            client.create(
+                {
+                    "name": "orders", "collectors": [{"type": "csv", "file_path": "orders.csv"}],
+                    "processors": [{"type": "cleaner", "config": {"drop_duplicates": {}}}, {"type": "analyzer"}],
+                    "storage": [{"type": "parquet"}, {"type": "duckdb"}],
+                }
+            )  # fmt: skip
+            client.execute("orders", progress=False)
+            assert client.query("SELECT sum(amount) AS total FROM orders").rows() == [(6.0,)]
+            assert client.profile("orders")
+    assert list(elsewhere.iterdir()) == []
