@@ -128,9 +128,9 @@ class Audit:
                 details["changes"] = [name for name in body.__struct_fields__ if getattr(body, name) is not None]
             details |= more or {}
         return self.log.event(
-            action.name, actor=actor, key=_key(scope), address=address, object=self._object(action, scope, body, outcome),
-            outcome=outcome, code=code, request_id=contextvars.get_contextvars().get("request_id"), details=details,
-            **_query(query),
+            action.name, actor=actor, key=_key(scope), address=address, outcome=outcome, code=code,
+            object=self._object(action, scope, body, outcome), details=details,
+            request_id=contextvars.get_contextvars().get("request_id"), **_query(query),
         )  # fmt: skip
 
     def _actor(self, action: Action, scope: Scope, body: Any) -> str | None:
