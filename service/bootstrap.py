@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from service.catalog import data_directory
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
@@ -28,9 +29,8 @@ from service.catalog.system_tables import SystemTables
 from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
 from service.catalog.version_marks import VersionMarks
-from service.files import permissions, signing_secret
+from service.files import signing_secret
 from service.files.layout import Layout
-from service.files.reserve import Reserve
 from service.kit import settings as configuration
 from service.kit import startup
 from service.kit.clock import Clock, SystemClock
@@ -52,6 +52,7 @@ from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 from service.runs.verification import Verifier
 from service.runs.version_upkeep import VersionUpkeep
+from service.telemetry import otlp
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -89,19 +90,6 @@ class Core:
 
 
 @asynccontextmanager
-async def catalog(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
-    """Open the data directory for this process alone. Raises ``errors.Conflict`` (DATA_DIR_IN_USE)."""
-    layout = Layout(settings.root, permissions.group_id(settings.data_group))
-    with permissions.private_umask():
-        layout.open()
-        store = await asyncio.to_thread(lambda: Store(layout.catalog, Reserve(layout.reserve)))
-        try:
-            yield layout, store
-        finally:
-            await asyncio.to_thread(store.close)
-
-
-@asynccontextmanager
 async def open_core(
     settings: Settings, environment: Mapping[str, str], clock: Clock | None = None
 ) -> AsyncIterator[Core]:
@@ -111,7 +99,10 @@ async def open_core(
     """
     clock = clock or SystemClock()
     egress.check(settings.allowed_private_hosts)
-    async with catalog(settings) as (layout, store), AuditLog.opened(settings, layout, store, clock) as audit:
+    async with (
+        data_directory.opened(settings) as (layout, store),
+        AuditLog.opened(settings, layout, store, clock) as audit,
+    ):
         await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
         lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)
@@ -159,7 +150,7 @@ def application(core: Core, users: Users) -> Litestar:
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
-        audit=core.audit, metrics=core.tasks.resources.metrics,
+        audit=core.audit, metrics=core.tasks.resources.metrics, traces=core.tasks.resources.traces,
     )  # fmt: skip
     return create_app(services)
 
@@ -193,6 +184,7 @@ async def serve(
             core.verifier.stop()
             await core.supervisor.close()
 
-        async with automatic(core):
+        resources = core.tasks.resources
+        async with automatic(core), otlp.exporting(settings.otlp_endpoint, resources.metrics, resources.traces):
             await server.answer(listener, app, core.layout.root, stopping=stopping, started=started, drain=drain)
     _log.info("server.stopped")

@@ -16,9 +16,7 @@ from service.kit import errors
 from service.kit.clock import Clock
 from service.kit.issuer_tokens import Header, IssuerClaims, IssuerTokens, KeySet, UnknownKey
 from service.kit.settings import Settings
-from service.model.user import RANK, User
-
-PREFIX = "oidc:"
+from service.model.user import ISSUED, RANK, User
 
 _log = structlog.get_logger("penstock.auth")
 
@@ -53,7 +51,7 @@ def _user(claims: IssuerClaims) -> User:
     if role is None:
         raise errors.Forbidden("the token brings no role of Penstock; PENSTOCK_OIDC_ROLE_MAP says which values do")
     since = datetime.fromtimestamp(claims.issued or claims.not_before, UTC)
-    return User(username=PREFIX + claims.subject, role=role, created=since)
+    return User(username=ISSUED + claims.subject, role=role, created=since)
 
 
 def configured(settings: Settings, clock: Clock) -> OpenId | None:

@@ -41,6 +41,7 @@ from service.query.scope import EVERYTHING, Scope
 from service.runs.backup import BackupReport
 from service.runs.verification import Verification
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import Traces
 
 
 class Runs(Protocol):
@@ -244,6 +245,7 @@ class Services:
     saved: SavedQueries
     audit: AuditLog
     metrics: Metrics = field(default_factory=Metrics)
+    traces: Traces = field(default_factory=Traces)
     limiter: Callable[[int, Clock], Limiter] = RateLimiter
     """Makes what counts requests, from how many are allowed a minute."""
 

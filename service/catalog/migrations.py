@@ -12,7 +12,7 @@ import structlog
 from service.catalog.statements import load_sql
 from service.kit import errors
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 4
 """The version that this release reads and writes: the highest number in ``sql/migrations.sql`` (``to_1``, …)."""
 
 

@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 
 Role = Literal["viewer", "operator", "admin"]
+ISSUED = "oidc:"
+"""How the names of callers with a token of an issuer begin. They have no account; no account's name has a colon."""
 RANK: dict[Role, int] = {"viewer": 0, "operator": 1, "admin": 2}
 
 

@@ -22,7 +22,7 @@ from service.kit.issuer_tokens import KeySet
 
 FRESH_SECONDS, PAUSE_SECONDS = 900.0, 10.0
 """How long keys are not looked up again, and the least time between two looks."""
-SECONDS = 10.0
+SECONDS = 5.0
 MOST_BYTES = 512 * 1024
 _HEADERS = {
     "user-agent": f"penstock/{service.__version__}",

@@ -70,6 +70,7 @@ def test_what_must_be_on_disk_before_the_answer() -> None:
         "auth.login", "auth.refresh", "auth.logout", "user.create", "user.change", "user.password", "user.delete",
         "pipeline.create", "pipeline.change", "pipeline.delete", "version.delete", "version.restore", "file.delete",
         "tag.delete", "saved_query.delete", "backup.create", "backup.restore",
+        "pipeline.share",
     }  # fmt: skip
     assert {action.name for action in declared if action.adds} == {
         "user.create", "pipeline.create", "pipeline.change", "version.restore", "backup.create",

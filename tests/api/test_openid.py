@@ -88,6 +88,16 @@ def test_nobody_takes_the_place_of_an_account(anonymous: Client, services: Servi
     assert anonymous.get(ME, headers=sent(foreign)).status_code == 200
 
 
+def test_a_private_pipeline_of_a_caller_without_account(anonymous: Client, services: Services, issuer: Issuer) -> None:
+    mine = sent(token(issuer.url, roles=["operator"]))
+    assert code(anonymous.post(CREATE, json=a_pipeline(), headers=mine)) == (201, "")
+    path = "/api/v1/pipeline/orders"
+    assert anonymous.patch(path, json={"visibility": "private"}, headers=mine).json()["owner"] == "oidc:ann"
+    bob, boss = sent(token(issuer.url, sub="bob")), sent(token(issuer.url, sub="boss", roles=["admin"]))
+    others = (bob, bearer(services, "operator"), boss, mine)
+    assert [anonymous.get(f"{path}/config", headers=h).status_code for h in others] == [404, 404, 200, 200]
+
+
 def test_rotation(anonymous: Client, issuer: Issuer, clock: FixedClock) -> None:
     old, new = token(issuer.url), token(issuer.url, rsa_key("two"), "k2")
     assert anonymous.get(ME, headers=sent(old)).status_code == 200

@@ -38,7 +38,7 @@ class OwnershipChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ),
         errors=("PIPELINE_NOT_FOUND", "STORAGE_FULL"),
         body=RequestBody(kind=OwnershipChange, example={"visibility": "private"}),
-        action=audit_actions.CHANGE_PIPELINE,
+        action=audit_actions.SHARE_PIPELINE,
     ),
 )  # fmt: skip
 async def change_ownership(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Owned:

@@ -111,7 +111,6 @@ CREATE TABLE saved_queries (
 -- name: to_4
 ALTER TABLE pipelines ADD COLUMN owner VARCHAR;
 ALTER TABLE pipelines ADD COLUMN visibility VARCHAR DEFAULT 'shared';
--- name: to_5
 CREATE TABLE audit_heads (
     chain VARCHAR PRIMARY KEY,
     day DATE NOT NULL,

@@ -117,6 +117,21 @@ def test_runs_read_what_owner_and_author_see(ownership: Ownership, pipelines: Pi
     assert ownership.reads(pipelines.get("sales_eu")) is None
 
 
+def test_callers_without_an_account_own_and_read_as_operators(ownership: Ownership, pipelines: Pipelines) -> None:
+    """Callers of an issuer are in no table of users: their runs read what they own, and no more than others see."""
+    hide(ownership)
+    foreign = Rights(username="oidc:ann", role="operator", account="oidc:ann")
+    pipelines.create("mine", "mine", {}, "oidc:ann", owner="oidc:ann")
+    hide(ownership, "mine")
+    assert [ownership.sees(who, "mine") for who in (foreign, ADMIN, ANN)] == [True, True, False]
+    assert ownership.reads(pipelines.get("mine")) == frozenset({"sales_eu", "mine"})
+    pipelines.update("sales_eu", "sales_eu", {}, "oidc:ann")  # of the admins, who see all
+    assert ownership.reads(pipelines.get("sales_eu")) == frozenset({"sales_eu", "mine"})
+    pipelines.update("pay", "wages", {}, "oidc:bob")
+    assert ownership.reads(pipelines.get("pay")) == frozenset({"sales_eu"})
+    assert ownership.change(Owned(name="pay", owner="oidc:bob", visibility="private")).owner == "oidc:bob"
+
+
 def test_errors_tell_of_what_the_caller_sees(ownership: Ownership, pipelines: Pipelines, store: Store) -> None:
     hide(ownership)
     seen = ownership.readable(BOB)
