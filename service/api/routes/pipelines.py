@@ -10,16 +10,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import (
-    audit,
-    audit_actions,
-    etags,
-    examples,
-    idempotency,
-    query_string,
-    request_body,
-    responses,
-)
+from service.api import audit, audit_actions, etags, examples, idempotency, query_string, request_body, responses
 from service.api.access import readable
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
