@@ -68,7 +68,7 @@ class ApiKeys:
         """Make a key of 256 random bits, with the idempotency key of the request.
 
         If an earlier try of the request has made it, only that is known, and no longer the key itself. Raises
-        ``errors.Conflict`` for too many keys.
+        ``errors.Conflict`` for too many keys, ``errors.Unauthenticated`` for the owner who was deleted meanwhile.
         """
         if claim is not None and claim.resource is not None:
             return self.get(claim.resource, owner), None
@@ -81,6 +81,8 @@ class ApiKeys:
         )  # fmt: skip
 
         def work(transaction: Transaction) -> None:
+            if transaction.row(_SQL["owner"], {"owner": owner}) is None:  # else it would open an account of that name
+                raise errors.Unauthenticated(f"the account '{owner}' was deleted meanwhile")
             row = {"id": key.id, "owner": owner, "hash": tokens.digest(secret), "value": _text(key)}
             transaction.execute(_SQL["insert"], row)
             if claim is not None:

@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 
 from service.api.services import Services
 from service.catalog.api_keys import ApiKeys
-from service.catalog.ownership import Owned
+from service.model.rights import Rights
 from service.kit.clock import FixedClock
 from tests.api.conftest import PASSWORD, a_pipeline, bearer
 from tests.api.doubles import Engine
@@ -43,7 +43,7 @@ class Keyring:
 def keyring(anonymous: Client, services: Services) -> Keyring:
     for name in ("sales_eu", "hr"):
         services.pipelines.create(name, name, a_pipeline(name), "operator", owner="operator")
-    services.ownership.change(Owned(name="hr", owner="operator", visibility="private"))
+    services.ownership.change("hr", Rights(username="root", role="admin"), {"visibility": "private"})
     return Keyring(anonymous, services)
 
 
