@@ -6,6 +6,7 @@ The uses of keys are noted in memory and written now and then, at most once a mi
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import UTC
 
 import msgspec
@@ -120,6 +121,23 @@ class ApiKeys:
             transaction.execute(_SQL["sweep"])
 
         self._store.write(work)
+
+
+def rename(transaction: Transaction, table: str, renamed: str) -> None:
+    """Let row filters of a table, and so of its versions, hold under its new name. Part of the transaction of that."""
+    if table.casefold() == renamed.casefold():
+        return
+    for row in transaction.rows(_SQL["all"]):
+        key = msgspec.json.decode(row["value"], type=MachineKey)
+        if any(name.casefold() == table.casefold() for name in key.row_filter or {}):
+            changed = msgspec.structs.replace(key, row_filter=_renamed(key.row_filter or {}, table, renamed))
+            transaction.execute(_SQL["update"], {"id": key.id, "value": _text(changed)})
+
+
+def _renamed(row_filter: Mapping[str, str], table: str, renamed: str) -> dict[str, str]:
+    """The filters; one of an earlier table of the new name gives way."""
+    kept = {name: text for name, text in row_filter.items() if name.casefold() != renamed.casefold()}
+    return {renamed if name.casefold() == table.casefold() else name: text for name, text in kept.items()}
 
 
 def forget(transaction: Transaction, owner: str) -> None:

@@ -100,6 +100,13 @@ class Ownership:
         of = [known.get(n) or known.get(n.removesuffix(QUARANTINE)) for n in names if not n.startswith("penstock.")]
         return all(name is not None and name in readable for name in of)
 
+    def by_pipeline(self, row_filter: Mapping[str, str]) -> dict[str, str]:
+        """Conditions by the pipelines of their tables; that of a table which there is not stays, but for none."""
+        if not row_filter:
+            return {}
+        of = {row["table_name"]: name for name, row in self._now().live.items()}
+        return {of.get(table.casefold(), f"@{table}"): condition for table, condition in row_filter.items()}
+
     def table_of(self, name: str) -> str:
         """The table of a pipeline, in lower case; of one that there is not, the name."""
         row = self._now().live.get(name)

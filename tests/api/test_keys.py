@@ -10,8 +10,8 @@ from litestar.testing import TestClient
 
 from service.api.services import Services
 from service.catalog.api_keys import ApiKeys
-from service.model.rights import Rights
 from service.kit.clock import FixedClock
+from service.model.rights import Rights
 from tests.api.conftest import PASSWORD, a_pipeline, bearer
 from tests.api.doubles import Engine
 
@@ -241,3 +241,13 @@ def test_a_user_has_a_hundred_keys(keyring: Keyring, services: Services) -> None
     for _ in range(99):
         services.keys.add("operator", definition)
     assert keyring.make(status=409)["error"]["code"] == "CONFLICT"
+
+
+def test_a_row_filter_follows_its_table(keyring: Keyring, services: Services) -> None:
+    """Else who renames the table shows all its rows to the key, earlier versions included."""
+    key = keyring.make(row_filter={"Sales_EU": "amount > 1", "hr": "true"})
+    services.pipelines.update("sales_eu", "sales_all", a_pipeline("sales_eu"), "operator")
+    assert services.keys.get(key["id"]).row_filter == {"sales_all": "amount > 1", "hr": "true"}
+    assert keyring.ask(key, "GET", "/pipeline/sales_eu/stats").json()["error"]["code"] == "ROW_FILTERED"
+    services.pipelines.update("sales_eu", "SALES_ALL", a_pipeline("sales_eu"), "operator")
+    assert services.keys.get(key["id"]).row_filter == {"sales_all": "amount > 1", "hr": "true"}

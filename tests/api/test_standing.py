@@ -26,7 +26,9 @@ ROOT = Rights(username="root", role="admin")
 NEW_ADMIN = {"username": "mallory", "password": PASSWORD, "role": "admin"}
 
 
-def late(app: Litestar, headers: dict[str, str], method: str, path: str, body: Any, meanwhile: Callable[[], Any]) -> int:
+def late(
+    app: Litestar, headers: dict[str, str], method: str, path: str, body: Any, meanwhile: Callable[[], Any]
+) -> int:
     """The status of a request whose body arrives after ``meanwhile``."""
     sent: list[Any] = []
 
@@ -50,7 +52,11 @@ def late(app: Litestar, headers: dict[str, str], method: str, path: str, body: A
 
 @pytest.mark.parametrize("change", ["hide", "demote", "disable"])
 def test_a_stream_of_events_ends_with_the_right_to_read_it(
-    orders: TestClient[Litestar], services: Services, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, change: str
+    orders: TestClient[Litestar],
+    services: Services,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
 ) -> None:
     services.users.add("bob", PASSWORD, "operator")
     run_id = orders.get("/api/v1/pipeline/orders/runs").json()["items"][0]["run_id"]

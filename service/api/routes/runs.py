@@ -123,9 +123,7 @@ def _last_event(text: str | None) -> int:
     return int(text)
 
 
-async def _server_sent(
-    request: TypedRequest, events: AsyncGenerator[Sequence[Event], None]
-) -> AsyncIterator[bytes]:
+async def _server_sent(request: TypedRequest, events: AsyncGenerator[Sequence[Event], None]) -> AsyncIterator[bytes]:
     """Events as server-sent events, with a comment for each quiet time, while the caller may read them."""
     async with contextlib.aclosing(events) as batches:
         async for batch in batches:
