@@ -24,6 +24,7 @@ ALLOWED = {
     "handlers",  # logging
     "oneof_index", "proto3_optional",  # fields of Protobuf's descriptors
     "bind_uds",  # Granian
+    "generate_trace_id", "generate_span_id",  # OpenTelemetry's ids
     "connection_made", "data_received", "eof_received", "connection_lost", "pause_writing",  # asyncio.Protocol
     "_get_default_plugins",  # Litestar
     "NULL_ORDERING",  # a sqlglot dialect

@@ -168,9 +168,9 @@ class Authenticator:
         self._backoff.succeeded(key)
         _log.info("auth.password_changed", username=claims.username, address=address)
 
-    async def end(self, refresh_token: str) -> None:
-        """End the login of a refresh token, if there is one."""
-        await asyncio.to_thread(self._services.sessions.end_of, refresh_token)
+    async def end(self, refresh_token: str) -> str | None:
+        """End the login of a refresh token, if there is one, and return its user."""
+        return await asyncio.to_thread(self._services.sessions.end_of, refresh_token)
 
     async def log_out(self, claims: Claims | None) -> None:
         """End the login that an access token belongs to. Raises ``errors.Invalid`` for a request without a token."""
@@ -179,6 +179,10 @@ class Authenticator:
             raise errors.Invalid(message, field="authorization")
         await asyncio.to_thread(self._services.sessions.end, claims.family, claims.id)
         _log.info("auth.logged_out", username=claims.username)
+
+    def username(self, pair: TokenPair) -> str:
+        """Whom a pair of tokens belongs to."""
+        return self._services.tokens.read(pair.access_token).username
 
     async def _count(self, address: str, username: str) -> str:
         """Count an attempt with a password; the key under which it fails. Raises ``errors.Throttled``."""

@@ -13,7 +13,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api import compression, error_response, head, local_caller, rate_limit
+from service.api import compression, error_response, head, local_caller, rate_limit, request_span
 from service.api.cors import Cors, Headers
 from service.api.disconnects import Hearing
 from service.api.early_answers import ALWAYS, UNLESS_SET
@@ -35,7 +35,7 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, services: Services, authenticator: Authenticator) -> None:
         self._app = app
-        self._clock, self._metrics = services.clock, services.metrics
+        self._clock, self._metrics, self._traces = services.clock, services.metrics, services.traces
         self._gatekeeper = authenticator
         self._rate_limiter = services.limiter(services.settings.rate_limit_per_minute, services.clock)
         self._cors = Cors(services.settings.cors_origins)
@@ -65,7 +65,9 @@ class RequestMiddleware:
                 size += len(message["body"])
             await send(message)
 
-        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        span = self._traces.begin(_text(headers.get(b"traceparent")))
+        trace = {} if span is None else {"trace_id": span.place.trace_id}
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id, **trace)
         try:
             who = await self._admit(scope, headers)
             preflight = self._cors.preflight(method, headers)
@@ -78,10 +80,12 @@ class RequestMiddleware:
             if status:
                 _log.warning("request.broken_off", error=f"{type(error).__name__}: {error}")
                 raise  # the server breaks the connection, so that the client sees an incomplete answer
-            await _send(error, scope, answer)
+            await send_error(error, scope, answer)
         finally:
             hearing.close()
             self._log_request(scope, method, status, size, began)
+            if span is not None:
+                request_span.end(span, scope, method, status, request_id)
             structlog.contextvars.reset_contextvars(**bound)
 
     def _with_headers(
@@ -169,7 +173,7 @@ def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
         raise errors.Invalid("the query string must be ASCII, percent-encoded, without NUL", field="query")
 
 
-async def _send(error: Exception, scope: Scope, send: Send) -> None:
+async def send_error(error: Exception, scope: Scope, send: Send) -> None:
     """Send the answer to an error that was raised outside of the routes."""
     response = error_response.respond(error, scope)
     body: bytes = response.content

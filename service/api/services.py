@@ -13,6 +13,7 @@ from litestar.params import SkipValidation
 
 from service.api.rate_limit import Limiter, RateLimiter
 from service.catalog.api_keys import ApiKeys
+from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
 from service.catalog.ownership import Ownership
@@ -41,6 +42,7 @@ from service.query.scope import EVERYTHING, Scope
 from service.runs.backup import BackupReport
 from service.runs.verification import Verification
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import Traces
 
 
 class Runs(Protocol):
@@ -243,7 +245,9 @@ class Services:
     held: Decisions
     saved: SavedQueries
     keys: ApiKeys
+    audit: AuditLog
     metrics: Metrics = field(default_factory=Metrics)
+    traces: Traces = field(default_factory=Traces)
     limiter: Callable[[int, Clock], Limiter] = RateLimiter
     """Makes what counts requests, from how many are allowed a minute."""
 

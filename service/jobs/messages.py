@@ -12,12 +12,16 @@ from service.model.run import Phase, Step
 from service.model.version import Column, Refusal, Source
 from service.steps.report import FittedStep, StepWarning
 from service.steps.storage import Earlier, File, Written
+from service.telemetry.tracing import Span
 from service.values.profile import Profile
 from service.values.version_mode import BaseVersion, Layout
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a worker needs. With ``reload`` it only loads deferred forms of a committed version."""
+    """Everything that a worker needs. With ``reload`` it only loads deferred forms of a committed version.
+
+    ``trace`` is the ``traceparent`` of the run if its spans are recorded.
+    """
 
     run_id: str
     pipeline_id: str
@@ -26,6 +30,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created: datetime
     grants: Grants
+    trace: str | None = None
     reload: Reload | None = None
     replay: Replay | None = None
     remembered: Remembered | None = None
@@ -196,7 +201,13 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     peak_memory_bytes: int
 
 
-WorkerMessage = Progress | LogLine | Prepared | Loaded | Failed
+class Spans(msgspec.Struct, frozen=True, tag=True):
+    """What a child did, for the trace of its run."""
+
+    spans: list[Span]
+
+
+WorkerMessage = Progress | LogLine | Prepared | Loaded | Failed | Spans
 
 encode = msgspec.msgpack.Encoder().encode
 _messages: msgspec.msgpack.Decoder[WorkerMessage] = msgspec.msgpack.Decoder(WorkerMessage)

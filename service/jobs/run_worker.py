@@ -7,8 +7,10 @@ are made in the same worker. When the supervisor has committed a large one, anot
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,11 +36,13 @@ from service.jobs.job import Job
 from service.jobs.messages import Order
 from service.jobs.outcome import CollectorState, Outcome
 from service.jobs.process import Processed
+from service.jobs.traced_requests import TracedRequests
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.pipeline import Join, Pipeline
 from service.model.registry import tag_of
 from service.model.version import Column
+from service.network import observer
 from service.processes.channel import Channel
 from service.steps.storage import Dataset
 from service.values import polars_errors
@@ -85,10 +89,23 @@ class RunWorker:
             self._load(pipeline, dataset, Path(reload.folder))
             return
         self.job.folder.mkdir(mode=0o700, exist_ok=True)  # in the folder of a worker that may be kept
-        with self.job.reporting():
+        with self.job.reporting(), self._tracing():
             prepared = self._version(pipeline)
         store.write_manifest(self.order, prepared)
         self._send(self.job.hidden(prepared))
+
+    @contextlib.contextmanager
+    def _tracing(self) -> Iterator[None]:
+        """Send spans of the requests meanwhile, if the run is traced."""
+        if self.order.trace is None:
+            yield
+            return
+        requests = TracedRequests(self.order, lambda spans: self._send(self.job.hidden(spans)))
+        try:
+            with observer.observing(requests.note):
+                yield
+        finally:
+            requests.flush()
 
     def _version(self, pipeline: Pipeline) -> messages.Prepared:
         """Collect, process and store."""

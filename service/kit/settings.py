@@ -141,6 +141,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     accept_empty_catalog: Annotated[
         bool, _about("Start with an empty catalog although the warehouse holds versions; they move to .orphaned.")
     ] = False
+    audit_queries: Annotated[
+        Literal["hash", "text", "off"],
+        _about("How the audit log has SQL: its SHA-256, its text, or not at all."),
+    ] = "hash"
+    audit_days: Annotated[int, _about("How many days the audit log is kept.", ge=1, le=36_500)] = 365
     scrub_mib_per_second: Annotated[
         float, _about("MiB per second at which stored files are read and checked every night, 0 for never.", ge=0)
     ] = 20
@@ -152,6 +157,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openlineage_namespace: Annotated[
         str, _about("The namespace of jobs and of stored datasets in OpenLineage events.", min_length=1)
     ] = "penstock"
+    otlp_endpoint: Annotated[
+        str | None,
+        _about("An OpenTelemetry collector (OTLP over HTTP, http://host:4318) for traces and metrics."),
+    ] = None
     heartbeat_seconds: Annotated[
         float, _about("A run's process that is stopped for this long (SIGSTOP) is ended.", gt=0, le=3600)
     ] = 5
@@ -206,8 +215,9 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         except (msgspec.ValidationError, ValueError) as error:
             problems.append(errors.Problem(PREFIX + name.upper(), _plain(name, value, str(error))))
     problems += [*signing_keys.problems(decoded), *oidc_settings.problems(decoded)]
-    if not str(decoded.get("openlineage_url") or "http://").startswith(("http://", "https://")):
-        problems.append(errors.Problem("PENSTOCK_OPENLINEAGE_URL", "is not an http:// or https:// URL"))
+    for name in ("openlineage_url", "otlp_endpoint"):
+        if not str(decoded.get(name) or "http://").startswith(("http://", "https://")):
+            problems.append(errors.Problem(PREFIX + name.upper(), "is not an http:// or https:// URL"))
     problems += [errors.Problem("PENSTOCK_TRUSTED_PROXIES", text) for text in _no_networks(decoded)]
     if problems:
         raise errors.Invalid.of(problems, "settings")

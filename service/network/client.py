@@ -31,7 +31,7 @@ import httpx
 import service
 from service.kit import errors, placeholders
 from service.kit.excerpts import excerpt
-from service.network import compression, egress, error_table, guarded_backend, redirect
+from service.network import compression, egress, error_table, guarded_backend, observer, redirect
 from service.network.pacing import exhausted
 from service.network.policy import ClientContext
 from service.network.request import Hop, Request, Response, fault
@@ -157,7 +157,8 @@ class Client:
             await host.enter(interval, self._at_once, self._sleep)
             try:
                 async with asyncio.timeout(left) as deadline:
-                    answer = await self._send(request, method, hop, content, at_origin)
+                    sending = self._send(request, method, hop, content, at_origin)
+                    answer = await observer.observed(self._ctx.step, method, hop.root, sending)
                 wait = self._pause_seconds(answer)
                 if wait:  # no caller sends another request before the host is ready
                     longest = self._retry.max_delay_seconds

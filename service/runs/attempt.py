@@ -31,11 +31,13 @@ from service.runs import (
     publication,
     recovery,
     replay_request,
+    traced_run,
     unchanged,
 )
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 from service.runs.run_progress import RunProgress
+from service.telemetry import tracing
 
 _STARTS = 3  # how often a child is started before the run gives up
 _EARLIER = 5  # runs that an estimate looks at
@@ -251,18 +253,23 @@ class Attempt:
             match messages.decode(data):
                 case messages.Prepared() as prepared:
                     self._is_clean = True
+                    traced_run.record_steps(self._resources.traces, order, prepared.steps)
                     return prepared
                 case messages.Failed() as failed:
                     live.change(
                         steps=failed.steps, warnings=failed.warnings, rows_collected=failed.rows_collected,
                         peak_memory_bytes=failed.peak_memory_bytes,
                     )  # fmt: skip
+                    step = failed.error.details.get("step")
+                    traced_run.record_steps(self._resources.traces, order, failed.steps, step)
                     raise errors.from_body(failed.error)
                 case messages.Progress(phase, step, rows, steps):
                     await self._learn()
                     live.advance(phase, step, rows, steps)
                 case messages.LogLine() as line:
                     live.relay(line.fields)
+                case messages.Spans(spans):
+                    self._resources.traces.record(spans)
         end = await child.wait()
         live.change(peak_memory_bytes=child.observed.peak_bytes or None)
         stderr = self._place.stderr if self._place is not None else None
@@ -338,7 +345,7 @@ class Attempt:
         return Order(
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
             version=again.version if again is not None else resources.history.next_version(record.id),
-            created=resources.clock.now(), reload=reload, replay=self._replay,
+            created=resources.clock.now(), trace=tracing.current_header(), reload=reload, replay=self._replay,
             remembered=remembered, base=base,
             grants=resources.grants(folder, record.document, stored),
         )  # fmt: skip

@@ -22,7 +22,7 @@ from service.model import lifecycle
 from service.model.lifecycle import WAITING, Status
 from service.model.pipeline import Execution
 from service.model.run import Run
-from service.runs import attempt_records
+from service.runs import attempt_records, traced_run
 from service.runs.attempt import Attempt
 from service.runs.job_resources import JobResources
 from service.runs.leases import Renewal
@@ -105,6 +105,7 @@ class RunDriver:
 
     async def _drive(self, live: LiveRun, record: PipelineRecord, replay: Replay | None) -> None:
         live.has_begun = True
+        span = self._resources.traces.begin()
         log_context.bind(run_id=live.run.run_id, pipeline=live.run.pipeline, request_id=live.run.request_id)
         try:
             if live.stopped_as is not None:  # it was stopped before this task began
@@ -125,6 +126,7 @@ class RunDriver:
             live.log("error", "run.bug", exception=repr(error))
             await self.fail(live, _unexpected(error))
         finally:
+            traced_run.end(span, live.run)
             self._slots.free(live.run.run_id)
 
     async def _wait(self, live: LiveRun) -> None:

@@ -29,6 +29,7 @@ from service.runs import native_changes, publication, remembered_state
 from service.steps.collector import Upstream
 from service.steps.storage import Earlier, File
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import Traces
 from service.values.version_mode import BaseVersion, Mode
 
 
@@ -52,6 +53,7 @@ class JobResources:
     same_since: datetime | None = None
     reads: Callable[[PipelineRecord], Readable] = lambda _: None
     metrics: Metrics = field(default_factory=Metrics)
+    traces: Traces = field(default_factory=Traces)
 
     def __post_init__(self) -> None:
         if self.same_since is None:

@@ -128,9 +128,13 @@ class Metrics:
             "penstock_limits_hit_total", "Requests that a limit refused with 429 or 503.", ("limit", "status"),
             _LIMITS,
         )  # fmt: skip
+        self.telemetry_lost = Counter(
+            "penstock_telemetry_lost_total", "Spans and sets of metrics that the OpenTelemetry collector did not take.",
+            ("signal",), [("traces",), ("metrics",)],
+        )  # fmt: skip
         self._counted: list[Counter | Histogram] = [
             self.requests, self.request_seconds, self.run_seconds, self.rows_stored, self.bytes_stored,
-            self.query_seconds, self.limits_hit,
+            self.query_seconds, self.limits_hit, self.telemetry_lost,
         ]  # fmt: skip
         self._quick: list[_Gauge] = []
         self._slow: list[_Gauge] = []

@@ -126,6 +126,7 @@ DISTRIBUTIONS = {
     "jwt": "PyJWT",
     "markdown_it": "markdown-it-py",
     "prometheus_client": "prometheus-client",
+    "opentelemetry": "opentelemetry-sdk",
     "yaml": "PyYAML",
     "swagger_ui": "swagger-ui-py",
     "vl_convert": "vl-convert-python",
@@ -144,11 +145,15 @@ def _imported(folder: str) -> set[str]:
 
 def test_what_the_service_imports_is_declared_and_nothing_else() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["flight"]]
+    wanted = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["flight"],
+        *project["optional-dependencies"]["otel"],
+    ]
     declared = {re.split(r"[<>=;\[ ]", line, maxsplit=1)[0].lower() for line in wanted}
     imported = {DISTRIBUTIONS.get(name, name).lower() for name in _imported("service") - {"service"}}
-    # one is served from its installed files, the other one read by zoneinfo; neither is imported
-    assert imported | {"swagger-ui-py", "tzdata"} == declared
+    # one is served from its installed files, one read by zoneinfo, one imported below the name of another
+    assert imported | {"swagger-ui-py", "tzdata", "opentelemetry-exporter-otlp-proto-http"} == declared
     pinned = {line.partition("==")[0].lower() for line in (ROOT / ".ci" / "constraints.txt").read_text().splitlines()}
     assert {name.replace("_", "-") for name in declared} <= {name.replace("_", "-") for name in pinned}
 

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import examples, idempotency, query_string, request_body
+from service.api import audit_actions, examples, idempotency, query_string, request_body
 from service.api.query_string import PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import delete, get, patch, post
@@ -81,6 +81,7 @@ async def list_keys(request: TypedRequest, services: ServicesDependency) -> dict
         errors=("CONFLICT", "STORAGE_FULL"),
         body=RequestBody(kind=NewKey, example=_DEFINITION),
         idempotent=True,
+        action=audit_actions.CREATE_KEY,
     ),
 )
 async def make_key(request: TypedRequest, services: ServicesDependency) -> MadeKey:
@@ -107,6 +108,7 @@ async def make_key(request: TypedRequest, services: ServicesDependency) -> MadeK
         ResponseDoc(text="The key.", kind=MachineKey, example=_KEY),
         errors=("NOT_FOUND", "STORAGE_FULL"),
         body=RequestBody(kind=KeyChange, example={"expires": "2027-01-01T00:00:00Z"}),
+        action=audit_actions.CHANGE_KEY,
     ),
 )
 async def change_key(request: TypedRequest, services: ServicesDependency, id: FromPath[str]) -> MachineKey:
@@ -121,6 +123,7 @@ async def change_key(request: TypedRequest, services: ServicesDependency, id: Fr
     except msgspec.ValidationError as error:
         raise errors.Invalid(str(error), field=request_body.FIELD) from None
     definition.check(request.user, services.clock.now())
+    services.audit.admit()
     return await asyncio.to_thread(services.keys.change, key, definition)
 
 
@@ -133,6 +136,7 @@ async def change_key(request: TypedRequest, services: ServicesDependency, id: Fr
         "It opens nothing from now on. Only its user and admins may remove it.",
         ResponseDoc(status=204, text="It was removed.", media=()),
         errors=("NOT_FOUND", "STORAGE_FULL"),
+        action=audit_actions.DELETE_KEY,
     ),
 )
 async def remove_key(request: TypedRequest, services: ServicesDependency, id: FromPath[str]) -> Response[None]:

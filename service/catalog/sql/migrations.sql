@@ -121,3 +121,13 @@ CREATE TABLE api_key_uses (
     id VARCHAR PRIMARY KEY,
     last_used TIMESTAMP NOT NULL
 );
+CREATE TABLE audit_heads (
+    chain VARCHAR PRIMARY KEY,
+    day DATE NOT NULL,
+    begin_byte BIGINT NOT NULL,
+    end_byte BIGINT NOT NULL,
+    lines BIGINT NOT NULL,
+    hash VARCHAR NOT NULL,
+    closed BOOLEAN NOT NULL,
+    dropped BOOLEAN NOT NULL
+);
