@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -15,11 +15,13 @@ from litestar.testing import TestClient
 
 from service.api import audit_actions
 from service.api.app import create_app
+from service.api.audit import Audit
 from service.api.audit_actions import Action
 from service.api.services import Services
 from service.files import audit_file
 from service.kit import errors
 from service.kit.clock import FixedClock
+from service.model.rights import Rights
 from tests.api.conftest import PASSWORD, a_pipeline, bearer
 from tests.api.doubles import Engine
 
@@ -237,6 +239,27 @@ def test_texts_of_queries(services: Services, queries: Any, expected: list[Any])
     with TestClient(app) as client:
         client.post(f"{API}/query", json={"sql": "SELECT 1"}, headers=bearer(services, "viewer"))
     assert [event.get("query") for event in events(services)] == expected
+
+
+def test_who_goes_before_the_answer_is_recorded(services: Services) -> None:
+    async def gone(scope: Any, receive: Any, send: Any) -> None:
+        scope["route_handler"] = Handler
+        scope["path_params"] = {"name": "orders"}
+        raise asyncio.CancelledError
+
+    class Handler:
+        opt: ClassVar[dict[str, Any]] = {"action": audit_actions.EXECUTE}
+
+    async def call(user: Rights | None) -> None:
+        scope: Any = {"type": "http", "user": user, "query_string": b"", "client": ("10.0.0.1", 1), "headers": []}
+        with pytest.raises(asyncio.CancelledError):
+            await Audit(gone, services)(scope, None, None)  # type: ignore[arg-type]
+
+    asyncio.run(call(Rights(username="ann", role="operator", account="ann", key="key_1")))
+    asyncio.run(call(None))  # a stranger did nothing
+    (event,) = events(services)
+    assert brief(event) == ("run.execute", "ann", "orders", "failed", None)
+    assert event["key"] == "key_1"
 
 
 # reading
