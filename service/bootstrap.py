@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from service.catalog import data_directory
+from service.catalog.api_keys import ApiKeys
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
@@ -151,6 +152,7 @@ def application(core: Core, users: Users) -> Litestar:
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
         audit=core.audit, metrics=core.tasks.resources.metrics, traces=core.tasks.resources.traces,
+        keys=ApiKeys(core.store, core.clock),
     )  # fmt: skip
     return create_app(services)
 

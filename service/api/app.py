@@ -33,6 +33,7 @@ from service.api.routes import (
     guide,
     health,
     held_versions,
+    keys,
     lineage,
     lookups,
     metrics,
@@ -83,6 +84,7 @@ _API: Sequence[ControllerRouterHandler] = [
     *auth.HANDLERS,
     *browser_sessions.HANDLERS,
     *users.HANDLERS,
+    *keys.HANDLERS,
     *admin.HANDLERS,
     *audit_log.HANDLERS,
 ]

@@ -121,9 +121,10 @@ class Audit:
         actor, address = self._actor(action, scope, body), _address(scope)
         if actor is None and outcome == "ok" and action in (REFRESH, LOG_OUT):
             return None  # there was no session
-        details: dict[str, Any] = {}
+        key: str | None = getattr(scope.get("user"), "key", None)
+        details: dict[str, Any] = {"key": key} if key is not None else {}
         if outcome == "ok":
-            details = {name: value for name in action.shown if (value := _field(body, options, name)) is not None}
+            details |= {name: value for name in action.shown if (value := _field(body, options, name)) is not None}
             if action is CHANGE_USER:
                 details["changes"] = [name for name in body.__struct_fields__ if getattr(body, name) is not None]
             details |= more or {}

@@ -115,6 +115,10 @@ class RequestMiddleware:
             allowance = await self._rate_limiter.take(counted)
             scope[_ALLOWANCE] = allowance  # type: ignore[literal-required]
             allowance.require("requests")
+            if who.rights is not None and who.rights.rate_limit_per_minute is not None:
+                allowance = await self._rate_limiter.take(who.rights.caller, who.rights.rate_limit_per_minute)
+                scope[_ALLOWANCE] = allowance  # type: ignore[literal-required]
+                allowance.require("requests")
         _refuse(scope, headers)
         return counted
 

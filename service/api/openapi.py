@@ -45,6 +45,7 @@ _PARAMETERS = {
     "key": ("The values of the key, separated by commas.", "2"),
     "run_id": ("The run.", examples.RUN_ID),
     "number": ("The version.", "3"),
+    "id": ("The id of the key.", "key_01a22c7c8586b609314fedd0"),
     "tag": ("The tag.", "stable"),
     "table": ("A table, `orders` or `orders@3`.", "orders"),
     "username": ("The name of the account.", "ann"),

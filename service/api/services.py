@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.api.rate_limit import Limiter, RateLimiter
+from service.catalog.api_keys import ApiKeys
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
@@ -244,6 +245,7 @@ class Services:
     held: Decisions
     saved: SavedQueries
     audit: AuditLog
+    keys: ApiKeys
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
     limiter: Callable[[int, Clock], Limiter] = RateLimiter

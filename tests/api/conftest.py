@@ -13,6 +13,7 @@ from litestar.testing import TestClient
 
 from service.api.app import Api
 from service.api.services import Services
+from service.catalog.api_keys import ApiKeys
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
@@ -124,7 +125,7 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         upkeep=(upkeep := VersionUpkeep(history, pipelines, marks, layout, clock, integrity)),
         verify=Verifier(store, history, pipelines, layout, condition).verify,
         held=HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock),
-        saved=SavedQueries(store, clock), audit=audit,
+        saved=SavedQueries(store, clock), keys=ApiKeys(store, clock), audit=audit,
     )  # fmt: skip
     audit.close()
 

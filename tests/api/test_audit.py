@@ -71,11 +71,11 @@ def test_what_must_be_on_disk_before_the_answer() -> None:
     assert {action.name for action in declared if action.at_once} == {
         "auth.login", "auth.refresh", "auth.logout", "user.create", "user.change", "user.password", "user.delete",
         "pipeline.create", "pipeline.change", "pipeline.delete", "version.delete", "version.restore", "file.delete",
-        "tag.delete", "saved_query.delete", "backup.create", "backup.restore",
-        "pipeline.share",
+        "tag.delete", "saved_query.delete", "backup.create", "backup.restore", "pipeline.share",
+        "key.create", "key.change", "key.delete",
     }  # fmt: skip
     assert {action.name for action in declared if action.adds} == {
-        "user.create", "pipeline.create", "pipeline.change", "version.restore", "backup.create",
+        "user.create", "pipeline.create", "pipeline.change", "version.restore", "backup.create", "key.create",
     }  # fmt: skip
 
 
@@ -92,6 +92,9 @@ CALLS: list[tuple[Call, tuple[Any, ...]]] = [
     (lambda c: c.delete(f"{API}/users/ann"), ("user.delete", "admin", "ann", "ok", None)),
     (lambda c: c.delete(f"{API}/users/{PASSWORD}"), ("user.delete", "admin", None, "refused", "USER_NOT_FOUND")),
     (lambda c: c.delete(f"{API}/users/admin"), ("user.delete", "admin", "admin", "refused", "LAST_ADMIN")),
+    (lambda c: c.post(f"{API}/keys", json={"name": "nightly", "role": "viewer"}),
+     ("key.create", "admin", "nightly", "ok", None)),
+    (lambda c: c.delete(f"{API}/keys/psk_{PASSWORD}"), ("key.delete", "admin", None, "refused", "NOT_FOUND")),
     (lambda c: c.post(f"{API}/pipeline/create", json=a_pipeline()), ("pipeline.create", "admin", "orders", "ok", None)),
     (lambda c: c.put(f"{API}/pipeline/orders/config", json=a_pipeline(description="x")),
      ("pipeline.change", "admin", "orders", "ok", None)),
@@ -131,6 +134,7 @@ def test_what_actions_leave(client: Client, services: Services) -> None:
     assert {event["address"] for event in found} == {"testclient"}
     assert {event["time"] for event in found} == {"2026-01-01T00:00:00Z"}
     assert PASSWORD not in repr(found)
+    assert "psk_" not in repr(found)
     by_action = {event["action"]: event for event in found if event["outcome"] == "ok"}
     assert by_action["user.create"]["details"] == {"role": "viewer"}
     assert by_action["user.change"]["details"] == {"role": "operator", "changes": ["password", "role"]}

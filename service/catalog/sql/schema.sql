@@ -198,3 +198,15 @@ CREATE TABLE audit_heads (
     closed BOOLEAN NOT NULL,
     dropped BOOLEAN NOT NULL
 );
+-- name: api_keys
+CREATE TABLE api_keys (
+    id VARCHAR PRIMARY KEY,
+    owner VARCHAR NOT NULL,
+    hash VARCHAR NOT NULL,
+    value JSON NOT NULL
+);
+-- name: api_key_uses
+CREATE TABLE api_key_uses (
+    id VARCHAR PRIMARY KEY,
+    last_used TIMESTAMP NOT NULL
+);
