@@ -168,6 +168,7 @@ async def list_pipelines(request: TypedRequest, services: ServicesDependency) ->
         errors=("PIPELINE_NOT_FOUND", "NOT_FOUND"),
         query=ConfigQuery,
         headers=etags.REQUEST_HEADERS,
+        filters_rows=True,  # it has no rows
     ),
 )
 async def read_config(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
