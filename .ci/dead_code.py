@@ -13,7 +13,7 @@ from pathlib import Path
 from vulture.core import Vulture
 
 ALLOWED = {
-    "add_user", "list_users", "remove_user",  # commands: click calls them
+    "add_user", "list_users", "remove_user", "add_key",  # commands: click calls them
     "pin_version", "unpin_version", "tag_version", "untag_version", "restore_version",
     "accept_version", "reject_version",
     "to_asgi_response", "send_body", "authorize_connection",  # Litestar's protocols of responses and handlers

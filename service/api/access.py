@@ -22,12 +22,17 @@ from service.model.saved_query import SavedQuery
 from service.query.scope import Scope
 
 _BASE = "/api/v1/"
+_ANSWER = "/api/v1/q/{name}"
+_PEOPLE = ("/api/v1/keys", "/api/v1/users", "/api/v1/auth/password", "/api/v1/auth/session")
+_WHOLE = ("/api/v1/admin", "/api/v1/audit", "/metrics")
 _PIPELINE, _RUN = f"{_BASE}pipeline/{{name", f"{_BASE}runs/{{run_id"
 
 
 async def admit(connection: ASGIConnection[Any, Any, Any, Any], services: Services) -> None:
     """Raises ``errors.Missing`` if the path names a pipeline, or a run of one, that the caller does not see."""
     ownership, template = services.ownership, str(connection.scope.get("path_template"))
+    if (caller := connection.scope["user"]) is not None and caller.key is not None:
+        _admit_key(caller, str(connection.scope.get("method")), template)
     if not template.startswith(_BASE):
         return
     if not ownership.is_current:
@@ -41,6 +46,16 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], services: Servic
         run_id = str(connection.path_params["run_id"])
         if not await asyncio.to_thread(ownership.sees_run, rights, run_id):
             raise run_rows.missing(run_id)
+
+
+def _admit_key(key: Rights, method: str, template: str) -> None:
+    """Refuse what an API key may not do whatever its role is. Raises ``errors.Forbidden``."""
+    if template.startswith(_PEOPLE) and (method != "GET" or key.is_bounded):
+        raise errors.Forbidden("an API key may not do this; log in with POST /api/v1/auth/token")
+    if key.queries is not None and template.startswith((_BASE, "/metrics")) and template != _ANSWER:
+        raise errors.Forbidden("this API key may only have its saved queries answered (GET /api/v1/q/{name})")
+    if key.is_bounded and template.startswith(_WHOLE):
+        raise errors.Forbidden("this API key has bounds, and this is about the whole service")
 
 
 def rights_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Rights:

@@ -15,8 +15,9 @@ from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ControllerRouterHandler
 
-from service.api import access, error_response, login, openapi
+from service.api import access, audit, error_response, login, openapi
 from service.api.answer_cache import AnswerCache
+from service.api.audit import Audit
 from service.api.compression import Compression
 from service.api.idempotency import Idempotency
 from service.api.login import Authenticator
@@ -32,6 +33,7 @@ from service.api.routes import (
     guide,
     health,
     held_versions,
+    keys,
     lineage,
     lookups,
     metrics,
@@ -50,6 +52,9 @@ from service.api.routes import (
     users,
     version_diffs,
     version_upkeep,
+)
+from service.api.routes import (
+    audit as audit_log,
 )
 from service.api.services import Services
 from service.api.version_cache import SchemaCache, VersionCache
@@ -79,7 +84,9 @@ _API: Sequence[ControllerRouterHandler] = [
     *auth.HANDLERS,
     *browser_sessions.HANDLERS,
     *users.HANDLERS,
+    *keys.HANDLERS,
     *admin.HANDLERS,
+    *audit_log.HANDLERS,
 ]
 _OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *metrics.HANDLERS, *docs.HANDLERS, *guide.HANDLERS]
 
@@ -119,7 +126,7 @@ class Api(Litestar):
                 "answers": Provide(self._answers, sync_to_thread=False),
                 "openapi": Provide(self._openapi, sync_to_thread=False),
             },
-            guards=[login.authorise, self._admit],
+            guards=[login.authorise, self._admit, audit.admit],
             exception_handlers={Exception: error_response.handle},
             lifespan=list(lifespan),
             openapi_config=None,
@@ -140,7 +147,7 @@ class Api(Litestar):
         pages, answers = VersionCache(profiles.MOST_PAGES), AnswerCache(services.clock)
         self._bound = _Bound(services, authenticator, schemas, pages, answers, Readiness(services))
         keyed = Idempotency(self._router, services, services.tokens.derived("idempotency keys"))
-        self.asgi_handler = RequestMiddleware(Compression(keyed), services, authenticator)
+        self.asgi_handler = RequestMiddleware(Compression(Audit(keyed, services)), services, authenticator)
 
     async def _admit(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         await access.admit(connection, self._services())

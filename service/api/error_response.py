@@ -23,6 +23,7 @@ LIMIT = "penstock.limit"
 """The key of a scope with the name of the limit that its request ran into."""
 _FAULT = "the service failed to answer this; its log has the reason under the request id"
 
+RAISED = "penstock.error"
 _log = structlog.get_logger("penstock.api")
 
 
@@ -103,7 +104,8 @@ def _from_litestar(error: HTTPException) -> errors.PenstockError:
 
 
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Litestar's one exception handler."""
+    """Litestar's one exception handler. It leaves the error in the ASGI scope (``RAISED``) for who records it."""
+    request.scope[RAISED] = error  # type: ignore[literal-required]
     return respond(error, request.scope)
 
 

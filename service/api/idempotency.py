@@ -42,6 +42,7 @@ class _Exchange:
         self.claim: Claim | None = None
         self._receive = receive
         self._body: bytes | None = None
+        self.kept: bytes | None = None
 
     async def receive(self) -> Any:
         if self._body is None:
@@ -92,7 +93,7 @@ class Idempotency:
         try:
             await self._app(scope, exchange.receive, hold)
             if exchange.claim is not None:
-                await self._keep(exchange.claim, held)
+                await self._keep(exchange.claim, held, exchange.kept)
         finally:
             if exchange.claim is not None:
                 self._leave(exchange.claim)
@@ -147,7 +148,7 @@ class Idempotency:
         text = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
         return [hmac.new(secret, text, hashlib.sha256).hexdigest() for secret in self._secrets]
 
-    async def _keep(self, claim: Claim, held: list[Message]) -> None:
+    async def _keep(self, claim: Claim, held: list[Message], kept: bytes | None) -> None:
         """Store the answer before it is sent. Without it the next try makes the answer from what was committed."""
         start: Any = held[0] if held else {"status": 500}
         if not 200 <= start["status"] < 300:
@@ -155,7 +156,7 @@ class Idempotency:
         answer = Answer(
             status=start["status"],
             headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]],
-            body=b"".join(message.get("body", b"") for message in held[1:]),  # type: ignore[misc]
+            body=kept or b"".join(message.get("body", b"") for message in held[1:]),  # type: ignore[misc]
         )
         try:
             await asyncio.to_thread(self.keys.store, claim, answer)
@@ -189,6 +190,13 @@ def claimed(request: TypedRequest) -> Claim | None:
     """The claim of a request that has a key."""
     exchange: _Exchange | None = request.scope.get(_STATE)  # type: ignore[assignment]
     return exchange.claim if exchange is not None else None
+
+
+def withhold(request: TypedRequest, body: bytes) -> None:
+    """Let ``body`` be what a repeated request gets and what is stored: the first answer tells a secret."""
+    exchange: _Exchange | None = request.scope.get(_STATE)  # type: ignore[assignment]
+    if exchange is not None:
+        exchange.kept = body
 
 
 async def claimed_run(

@@ -18,6 +18,7 @@ from litestar.types import Scope
 from service.api import local_caller, openid, rate_limit
 from service.api.log_in_backoff import Backoff
 from service.api.services import Services
+from service.catalog import api_keys
 from service.catalog.sessions import Refresh, Reused
 from service.kit import errors, issuer_tokens
 from service.kit.tokens import Claims
@@ -84,12 +85,25 @@ class Authenticator:
             return Identity(refusal=errors.Unauthenticated(_ANONYMOUS))
         token = token.strip()
         try:
+            if token.startswith(api_keys.START):
+                return self._machine(token)
             if self._openid is not None and (header := issuer_tokens.header_of(token)) is not None:
                 return _identity(await self._openid.user(token, header))
             claims = self._services.tokens.read(token)
             return _identity(self._user(claims), claims)
         except (errors.Unauthenticated, errors.Forbidden, errors.Unavailable) as refusal:
             return Identity(refusal=refusal)
+
+    def _machine(self, secret: str) -> Identity:
+        """The user of an API key, with the rights that both have now."""
+        key = self._services.keys.find(secret)
+        account = self._services.users.account(key.owner) if key is not None else None
+        if key is None or account is None or account.user.disabled:
+            raise errors.Unauthenticated("this API key is not valid: it is unknown, expired or removed")
+        if self._services.keys.note_use(key):
+            asyncio.get_running_loop().run_in_executor(None, self._services.keys.write_uses)
+        rights = key.rights(account.user)
+        return Identity(msgspec.structs.replace(account.user, role=rights.role), rights)
 
     def _user(self, claims: Claims) -> User:
         """The account behind a token, as it is now."""
@@ -154,9 +168,9 @@ class Authenticator:
         self._backoff.succeeded(key)
         _log.info("auth.password_changed", username=claims.username, address=address)
 
-    async def end(self, refresh_token: str) -> None:
-        """End the login of a refresh token, if there is one."""
-        await asyncio.to_thread(self._services.sessions.end_of, refresh_token)
+    async def end(self, refresh_token: str) -> str | None:
+        """End the login of a refresh token, if there is one, and return its user."""
+        return await asyncio.to_thread(self._services.sessions.end_of, refresh_token)
 
     async def log_out(self, claims: Claims | None) -> None:
         """End the login that an access token belongs to. Raises ``errors.Invalid`` for a request without a token."""
@@ -165,6 +179,10 @@ class Authenticator:
             raise errors.Invalid(message, field="authorization")
         await asyncio.to_thread(self._services.sessions.end, claims.family, claims.id)
         _log.info("auth.logged_out", username=claims.username)
+
+    def username(self, pair: TokenPair) -> str:
+        """Whom a pair of tokens belongs to."""
+        return self._services.tokens.read(pair.access_token).username
 
     async def _count(self, address: str, username: str) -> str:
         """Count an attempt with a password; the key under which it fails. Raises ``errors.Throttled``."""

@@ -80,7 +80,7 @@ class RequestMiddleware:
             if status:
                 _log.warning("request.broken_off", error=f"{type(error).__name__}: {error}")
                 raise  # the server breaks the connection, so that the client sees an incomplete answer
-            await _send(error, scope, answer)
+            await send_error(error, scope, answer)
         finally:
             hearing.close()
             self._log_request(scope, method, status, size, began)
@@ -115,6 +115,10 @@ class RequestMiddleware:
             allowance = await self._rate_limiter.take(counted)
             scope[_ALLOWANCE] = allowance  # type: ignore[literal-required]
             allowance.require("requests")
+            if who.rights is not None and who.rights.rate_limit_per_minute is not None:
+                allowance = await self._rate_limiter.take(who.rights.caller, who.rights.rate_limit_per_minute)
+                scope[_ALLOWANCE] = allowance  # type: ignore[literal-required]
+                allowance.require("requests")
         _refuse(scope, headers)
         return counted
 
@@ -169,7 +173,7 @@ def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
         raise errors.Invalid("the query string must be ASCII, percent-encoded, without NUL", field="query")
 
 
-async def _send(error: Exception, scope: Scope, send: Send) -> None:
+async def send_error(error: Exception, scope: Scope, send: Send) -> None:
     """Send the answer to an error that was raised outside of the routes."""
     response = error_response.respond(error, scope)
     body: bytes = response.content

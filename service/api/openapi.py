@@ -17,6 +17,7 @@ from litestar.routes import HTTPRoute
 
 import service
 from service.api import configuration_schema, error_response, examples, idempotency, json_schemas
+from service.api.audit_actions import Action
 from service.api.json_schemas import REFERENCE, Schemas
 from service.api.login import PUBLIC
 from service.api.route_docs import JSON, Description, RequestBody, ResponseDoc
@@ -44,6 +45,7 @@ _PARAMETERS = {
     "key": ("The values of the key, separated by commas.", "2"),
     "run_id": ("The run.", examples.RUN_ID),
     "number": ("The version.", "3"),
+    "id": ("The id of the key.", "key_01a22c7c8586b609314fedd0"),
     "tag": ("The tag.", "stable"),
     "table": ("A table, `orders` or `orders@3`.", "orders"),
     "username": ("The name of the account.", "ann"),
@@ -223,7 +225,10 @@ def _answer(answer: ResponseDoc, schemas: Schemas, description: Description) -> 
 
 
 def _stores(handler: HTTPRouteHandler) -> bool:
-    """Whether a route may write to the disk: those that change something, which viewers do not."""
+    """Whether a route may write to the disk: those that change something, which viewers do not, and log-ins."""
+    action: Action | None = handler.opt.get("action")
+    if action is not None and not action.goes_on:
+        return True
     return handler.http_methods.isdisjoint({"GET", "HEAD"}) and handler.opt["role"] in ("operator", "admin")
 
 

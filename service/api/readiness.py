@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from service.api.services import Services
+from service.catalog.audit_log import AuditLog
 from service.catalog.store import Store
 from service.files import disk
 from service.kit import errors, ids
@@ -36,15 +37,16 @@ class Readiness:
             "disk": lambda: asyncio.to_thread(_disk, root),
             "workers": lambda: _workers(services.workers_alive),
             "data": lambda: asyncio.to_thread(services.condition),
+            "audit": lambda: _audit(services.audit),
         }
         self._going: dict[str, asyncio.Task[str]] = {}
 
     async def checks(self) -> dict[str, str]:
-        """``ok`` or what is wrong, by check. The data are listed only if something is wrong with them."""
+        """``ok`` or what is wrong, by check. Data and audit log are listed only if something is wrong with them."""
         going = {name: self._task(name) for name in self._checks}
         await asyncio.wait(going.values(), timeout=self._seconds)
         found = {name: self._result(name, task) for name, task in going.items()}
-        return {name: state for name, state in found.items() if name != "data" or state != OK}
+        return {name: state for name, state in found.items() if name not in ("data", "audit") or state != OK}
 
     def _task(self, name: str) -> asyncio.Task[str]:
         task = self._going.get(name)
@@ -73,6 +75,10 @@ def _catalog(store: Store) -> str:
 
 async def _workers(alive: Callable[[], Awaitable[bool]]) -> str:
     return OK if await alive() else "failed: the process that starts workers has died or stands still; it is replaced"
+
+
+async def _audit(log: AuditLog) -> str:
+    return OK if log.broken is None else f"failed: the audit log cannot be written ({log.broken})"
 
 
 def _disk(root: Path) -> str:

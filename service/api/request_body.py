@@ -25,6 +25,8 @@ LONGEST_CONFIGURATION = 512 * 1024
 """A configuration is read twice: the second time to find keys that are written twice."""
 _THREAD_BYTES = 64 * 1024
 _decoder = ThreadPoolExecutor(1, "decoder")  # one, so that long bodies share one turn of the interpreter
+READ = "penstock.body"
+"""The key of the ASGI scope with the body that a handler read, as a value."""
 FIELD = "body"
 """What errors about the whole body name."""
 _YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
@@ -101,7 +103,7 @@ async def configuration(request: TypedRequest, most: int) -> dict[str, Any]:
     most = min(most, LONGEST_CONFIGURATION)
     text = await (read(request, most) if is_yaml else json(request, most, also=" or application/yaml"))
     read_text = documents.from_yaml if is_yaml else documents.configuration
-    return as_object(await decoded(text, read_text))
+    return _noted(request, as_object(await decoded(text, read_text)))
 
 
 async def json(request: TypedRequest, most: int, *, also: str = "") -> bytes:
@@ -118,8 +120,9 @@ async def value(request: TypedRequest, kind: type[T], most: int, *, form: bool =
     Raises ``errors.Invalid`` with all problems, ``errors.Unsupported``.
     """
     if form and media_type(request) == _FORM:
-        return _as(kind, _fields(await read(request, most)))
-    return await decoded(await json(request, min(most, LONGEST)), lambda text: _as(kind, documents.from_json(text)))
+        return _noted(request, _as(kind, _fields(await read(request, most))))
+    text = await json(request, min(most, LONGEST))
+    return _noted(request, await decoded(text, lambda text: _as(kind, documents.from_json(text))))
 
 
 async def optional(request: TypedRequest, kind: type[T], most: int) -> T | None:
@@ -129,7 +132,12 @@ async def optional(request: TypedRequest, kind: type[T], most: int) -> T | None:
         return None
     if media_type(request) != "application/json":
         raise errors.Unsupported("send 'Content-Type: application/json'")
-    return await decoded(text, lambda text: _as(kind, documents.from_json(text)))
+    return _noted(request, await decoded(text, lambda text: _as(kind, documents.from_json(text))))
+
+
+def _noted(request: TypedRequest, value: T) -> T:
+    request.scope[READ] = value  # type: ignore[literal-required]
+    return value
 
 
 async def decoded(text: bytes, decode: Callable[[bytes], T]) -> T:

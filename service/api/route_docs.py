@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 import msgspec
 
 from service.api import idempotency, query_string
+from service.api.audit_actions import Action
 from service.api.login import PUBLIC
 from service.kit.codes import Code
 from service.model.user import Role
@@ -78,8 +79,9 @@ def route(
     body: RequestBody | None = None,
     headers: dict[str, str] | None = None,
     idempotent: bool = False,
+    action: Action | None = None,
 ) -> Options:
-    """The options of a route: the role that it needs and its documentation.
+    """The options of a route: the role that it needs, what the audit log calls it, and its documentation.
 
     With ``idempotent`` it takes an ``Idempotency-Key``; its handler commits ``idempotency.claimed`` with its work.
     """
@@ -93,5 +95,5 @@ def route(
         tags=[tag],
         status_code=answers[0].status,
         before_request=idempotency.claim if idempotent else None,
-        opt={"role": role, "description": documentation},
+        opt={"role": role, "description": documentation, "action": action},
     )

@@ -12,6 +12,8 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from service.api.rate_limit import Limiter, RateLimiter
+from service.catalog.api_keys import ApiKeys
+from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import Alongside, History
 from service.catalog.ownership import Ownership
@@ -242,6 +244,8 @@ class Services:
     """Compares the catalog with the files (``deep``: also checksums). Blocks."""
     held: Decisions
     saved: SavedQueries
+    audit: AuditLog
+    keys: ApiKeys
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
     limiter: Callable[[int, Clock], Limiter] = RateLimiter

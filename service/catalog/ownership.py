@@ -105,18 +105,17 @@ class Ownership:
 
         Otherwise somebody who changes the configuration of another one could read what only that one may.
         """
-        owner = self._account(record.owner) if record.owner is not None else None
-        author = self._account(record.author) if record.author is not None else None
-        if author is None and record.author != _COMMANDS and record.author is not None and record.owner is not None:
-            author = PUBLIC  # the account was deleted
-        sets = [seen for who in (owner, author) if who is not None and (seen := self.readable(who)) is not None]
+        found = [self._reads(name) for name in (record.owner, record.author) if name is not None]
+        sets = [seen for seen in found if seen is not None]
         return frozenset.intersection(*sets) if sets else None
 
-    def _account(self, username: str) -> Rights | None:
-        if username.startswith(ISSUED):  # only the issuer knows the role: no run reads what an operator does not see
-            return Rights(username=username, role="operator", account=username)
+    def _reads(self, username: str) -> Readable:
+        """What a user sees with the present role; without an account (deleted, or of an issuer) no admin's view."""
         row = self._store.kept_row("users", username, _SQL["role"], {"username": username})
-        return Rights(username=username, role=row["role"], account=username) if row is not None else None
+        if row is None and username == _COMMANDS:
+            return None
+        role = row["role"] if row is not None else PUBLIC.role
+        return self.readable(Rights(username=username, role=role, account=username))
 
     def get(self, name: str) -> Owned:
         """Raises ``errors.Missing`` (PIPELINE_NOT_FOUND)."""
@@ -144,5 +143,9 @@ class Ownership:
 
 
 def pass_on(transaction: Transaction, username: str) -> None:
-    """Give the pipelines of a user to the admins. Part of the transaction that deletes the user."""
+    """Give the pipelines of a user to the admins, with what the user wrote of them.
+
+    Part of the transaction that deletes the user.
+    """
+    transaction.execute(_SQL["pass_on_revisions"], {"owner": username})
     transaction.execute(_SQL["pass_on"], {"owner": username})

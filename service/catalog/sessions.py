@@ -102,11 +102,13 @@ class Sessions:
             kept = {name: until for name, until in self._revoked.items() if until >= now}
             self._revoked = {**kept, **dict.fromkeys(denied, expires)}
 
-    def end_of(self, token: str) -> None:
-        """End the login of a refresh token. One that is unknown or ended changes nothing."""
+    def end_of(self, token: str) -> str | None:
+        """End the login of a refresh token, and return its user. One that is unknown or ended changes nothing: None."""
         found = self._store.rows(_SQL["find"], {"hash": tokens.digest(token)})
         if found and found[0]["revoked"] is None:
             self.end(found[0]["family"])
+            return str(found[0]["username"])
+        return None
 
     def is_revoked(self, claims: tokens.Claims) -> bool:
         """Whether an access token, or the login that issued it, was ended."""

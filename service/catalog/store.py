@@ -78,7 +78,7 @@ class Store:
         self._checkpoints = checkpoints.Checkpoints(path)
         self.healthy = True
         try:
-            self.created = self._urgent(self._migrate)
+            self.created = self.urgent(self._migrate)
         except BaseException:
             self._connection.close()
             raise
@@ -158,9 +158,10 @@ class Store:
         ``work`` may be called more than once. ``urgent`` is what frees space or lets somebody in. Raises what it
         raises; ``errors.Unavailable`` (STORAGE_FULL).
         """
-        return self._urgent(lambda: self._group.write(work)) if urgent else self._group.write(work)
+        return self.urgent(lambda: self._group.write(work)) if urgent else self._group.write(work)
 
-    def _urgent(self, work: Callable[[], T]) -> T:
+    def urgent(self, work: Callable[[], T]) -> T:
+        """The result of ``work``, which gets slices of the reserve while it finds the disk full, and is repeated."""
         return work() if self._reserve is None else self._reserve.spend(work)
 
     @contextmanager

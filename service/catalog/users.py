@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from service.catalog import ownership
+from service.catalog import api_keys, ownership
 from service.catalog.idempotency import Claim
 from service.catalog.statements import load_sql
 from service.catalog.store import Store, Transaction, naive
@@ -177,7 +177,7 @@ class Users:
         return self.change(username, password=new, since=account.valid_after)
 
     def delete(self, username: str) -> None:
-        """Delete an account; its pipelines pass to the admins.
+        """Delete an account; its keys end, and its pipelines pass to the admins.
 
         Raises ``errors.Missing``, ``errors.Conflict`` (LAST_ADMIN).
         """
@@ -189,6 +189,7 @@ class Users:
             def work(transaction: Transaction) -> None:
                 transaction.execute(_SQL["delete"], {"username": username})
                 ownership.pass_on(transaction, username)
+                api_keys.forget(transaction, username)
                 transaction.execute(_KEYS["forget"], {"caller": username})  # the name may be given to another person
                 transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": now})
 

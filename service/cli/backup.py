@@ -8,8 +8,10 @@ from typing import Any
 import click
 import msgspec
 
+from service.api import audit_actions
 from service.catalog.history import History
 from service.cli import output, remote, session
+from service.cli.deed import Deed
 from service.files import permissions
 from service.kit.clock import SystemClock
 from service.runs.backup import BackupReport, Backups
@@ -42,6 +44,7 @@ def _make(directory: str, data_dir: str | None) -> BackupReport:
     return session.with_catalog(
         session.existing(data_dir=data_dir),
         lambda layout, store: Backups(store, History(store), layout, SystemClock()).make(directory),
+        Deed(audit_actions.BACK_UP, directory),
     )
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from service.api import audit_actions
 from service.bootstrap import Core
 from service.cli import output, remote, session
+from service.cli.deed import Deed
 from service.client.connection import Connection
 from service.kit import errors
 from service.model.answers import QueryResult
@@ -35,7 +37,7 @@ def query(
             sys.stdout.buffer.write(part)
         sys.stdout.buffer.flush()
 
-    session.with_core(session.existing(data_dir=data_dir), work)
+    session.with_core(session.existing(data_dir=data_dir), work, Deed(audit_actions.QUERY, query=sql))
 
 
 def _query_service(connection: Connection, sql: str, form: str, limit: int | None, escape_formulas: bool) -> None:

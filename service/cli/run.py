@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,9 +12,11 @@ from typing import Any
 import click
 import msgspec
 
+from service.api import audit_actions
 from service.bootstrap import Core
 from service.cli import errors as command_errors
 from service.cli import output, pipeline_file, remote, remote_run, session
+from service.cli.deed import Deed, recorded
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.model.lifecycle import STORED
@@ -70,8 +73,9 @@ def run_file(
 
 async def execute(core: Core, pipeline: Pipeline, *, show: bool, full_refresh: bool = False) -> Run:
     """Save the pipeline (a new revision if it changed), run it, and wait until all its storages are ready."""
-    _save(core, pipeline)
-    run = await core.supervisor.execute(pipeline.name, "cli", full_refresh=full_refresh)
+    await _save(core, pipeline)
+    started = core.supervisor.execute(pipeline.name, "cli", full_refresh=full_refresh)
+    run = await recorded(core.audit, Deed(audit_actions.EXECUTE, pipeline.name), started)
     with _bar(show=show) as advance:
         async for batch in core.supervisor.events(run.run_id, 0, _QUIET_SECONDS):
             for event in batch:
@@ -116,14 +120,20 @@ def _rates(data: dict[str, Any]) -> str:
     return "  ".join(text for text in texts if text)
 
 
-def _save(core: Core, pipeline: Pipeline) -> None:
+async def _save(core: Core, pipeline: Pipeline) -> None:
     try:
         known = core.pipelines.get(pipeline.name)
     except errors.Missing:
-        core.pipelines.create(pipeline.name, pipeline.table, pipeline.document, "cli")
+        await recorded(
+            core.audit, Deed(audit_actions.CREATE_PIPELINE, pipeline.name),
+            asyncio.to_thread(core.pipelines.create, pipeline.name, pipeline.table, pipeline.document, "cli"),
+        )  # fmt: skip
         return
     if known.document != pipeline.document:
-        core.pipelines.update(pipeline.name, pipeline.table, pipeline.document, "cli")
+        await recorded(
+            core.audit, Deed(audit_actions.CHANGE_PIPELINE, pipeline.name),
+            asyncio.to_thread(core.pipelines.update, pipeline.name, pipeline.table, pipeline.document, "cli"),
+        )  # fmt: skip
 
 
 def print_summary(run: Run, root: Path) -> None:

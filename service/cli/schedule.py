@@ -8,11 +8,12 @@ from typing import Any
 import click
 import msgspec
 
-from service.api import responses
+from service.api import audit_actions, responses
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
 from service.catalog.store import Store
 from service.cli import output, remote, session
+from service.cli.deed import Deed
 from service.kit.clock import SystemClock
 from service.model.schedule import ScheduleState
 
@@ -53,11 +54,12 @@ def _change(
         pipelines.get(name)
         return [change(schedules)]
 
-    return _with_schedules(data_dir, work)[0]
+    action = audit_actions.PAUSE if verb == "pause" else audit_actions.RESUME
+    return _with_schedules(data_dir, work, Deed(action, name))[0]
 
 
 def _with_schedules(
-    data_dir: str | None, work: Callable[[Pipelines, Schedules], list[ScheduleState]]
+    data_dir: str | None, work: Callable[[Pipelines, Schedules], list[ScheduleState]], deed: Deed | None = None
 ) -> list[dict[str, Any]]:
     """The schedules that ``work`` returns, as the API shows them."""
     clock = SystemClock()
@@ -65,7 +67,7 @@ def _with_schedules(
     def inside(store: Store) -> list[ScheduleState]:
         return work(Pipelines(store, clock), Schedules(store, clock))
 
-    states = session.with_catalog(session.existing(data_dir=data_dir), lambda _, store: inside(store))
+    states = session.with_catalog(session.existing(data_dir=data_dir), lambda _, store: inside(store), deed)
     shown: list[dict[str, Any]] = msgspec.to_builtins([responses.schedule(state, clock.now()) for state in states])
     return shown
 

@@ -12,12 +12,14 @@ import msgspec
 from service.files.layout import Layout
 from service.kit import errors
 from service.kit import settings as configuration
+from service.kit.clock import SystemClock
 from service.kit.settings import Settings
 from service.telemetry import logs
 
 if TYPE_CHECKING:
     from service.bootstrap import Core
     from service.catalog.store import Store
+    from service.cli.deed import Deed
 
 T = TypeVar("T")
 
@@ -46,26 +48,39 @@ def existing(*, data_dir: str | None, without_catalog: bool = False) -> Settings
     raise errors.Missing(f"there is no data directory at {found.root}; name another with --data-dir", field="data_dir")
 
 
-def with_catalog(chosen: Settings, work: Callable[[Layout, Store], T]) -> T:
-    """The result of ``work``, which gets the data directory and its catalog and may block."""
-    from service import bootstrap
+def with_catalog(chosen: Settings, work: Callable[[Layout, Store], T], deed: Deed | None = None) -> T:
+    """The result of ``work``, which gets the data directory and its catalog and may block.
+
+    ``deed`` is what it does, for the audit log.
+    """
+    from service.catalog import data_directory
+    from service.catalog.audit_log import AuditLog
+    from service.cli.deed import recorded
 
     async def inside() -> T:
-        async with bootstrap.catalog(chosen) as (layout, store):
-            return await asyncio.to_thread(work, layout, store)
+        async with data_directory.opened(chosen) as (layout, store):
+            result = asyncio.to_thread(work, layout, store)
+            if deed is None:
+                return await result
+            async with AuditLog.opened(chosen, layout, store, SystemClock()) as log:
+                return await recorded(log, deed, result)
 
     return asyncio.run(inside())
 
 
-def with_core(chosen: Settings, work: Callable[[Core], Awaitable[T]]) -> T:
-    """The result of ``work``, which gets the services over the data directory; a run of its own never waits."""
+def with_core(chosen: Settings, work: Callable[[Core], Awaitable[T]], deed: Deed | None = None) -> T:
+    """The result of ``work``, which gets the services over the data directory; a run of its own never waits.
+
+    ``deed`` is what it does, for the audit log.
+    """
     from service import bootstrap
+    from service.cli.deed import recorded
 
     logs.configure("console", "critical")  # the command prints errors itself
     chosen = msgspec.structs.replace(chosen, max_concurrent_runs=max(1, chosen.max_concurrent_runs))
 
     async def inside() -> T:
         async with bootstrap.open_core(chosen, os.environ) as core:
-            return await work(core)
+            return await (work(core) if deed is None else recorded(core.audit, deed, work(core)))
 
     return asyncio.run(inside())

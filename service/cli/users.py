@@ -10,8 +10,10 @@ from urllib.parse import quote
 import click
 import msgspec
 
+from service.api import audit_actions
 from service.catalog.users import Users
 from service.cli import output, remote, session
+from service.cli.deed import Deed
 from service.kit import errors, passwords
 from service.kit.clock import SystemClock
 from service.kit.settings import Settings
@@ -20,8 +22,8 @@ from service.model.user import Role, User
 T = TypeVar("T")
 
 
-def _with_users(settings: Settings, work: Callable[[Users], T]) -> T:
-    return session.with_catalog(settings, lambda _, store: work(Users(store, SystemClock())))
+def _with_users(settings: Settings, work: Callable[[Users], T], deed: Deed | None = None) -> T:
+    return session.with_catalog(settings, lambda _, store: work(Users(store, SystemClock())), deed)
 
 
 def _password(name: str, *, from_stdin: bool) -> tuple[str, bool]:
@@ -46,7 +48,8 @@ def add(name: str, role: Role, *, from_stdin: bool, data_dir: str | None, url: s
     with remote.service(url, data_dir) as connection:
         if connection is not None:
             connection.send("POST", "users", {"username": name, "password": password, "role": role})
-        has_admin = connection is not None or _with_users(settings, work)
+        deed = Deed(audit_actions.CREATE_USER, name, {"role": role})
+        has_admin = connection is not None or _with_users(settings, work, deed)
     _print(
         {"username": name, "role": role, **({"password": password} if generated else {})},
         f"added {role} '{name}'" + (f" with the password {password}" if generated else ""),
@@ -65,7 +68,8 @@ def change_password(name: str, *, from_stdin: bool, data_dir: str | None, url: s
         if connection is not None:
             connection.send("PATCH", _path(name), {"password": password})
         else:
-            _with_users(session.existing(data_dir=data_dir), lambda users: users.change(name, password=password))
+            deed = Deed(audit_actions.CHANGE_USER, name, {"changes": ["password"]})
+            _with_users(session.existing(data_dir=data_dir), lambda users: users.change(name, password=password), deed)
     _print(
         {"username": name, **({"password": password} if generated else {})},
         f"changed the password of '{name}'" + (f" to {password}" if generated else ""),
@@ -86,7 +90,9 @@ def change(
             account = connection.send("PATCH", _path(name), changes)
         else:
             found = session.existing(data_dir=data_dir)
-            changed = _with_users(found, lambda users: users.change(name, role=role, disabled=disabled))
+            changes = {key: value for key, value in (("role", role), ("disabled", disabled)) if value is not None}
+            deed = Deed(audit_actions.CHANGE_USER, name, {**changes, "changes": [*changes]})
+            changed = _with_users(found, lambda users: users.change(name, role=role, disabled=disabled), deed)
             account = msgspec.to_builtins(changed)
     state = ", disabled" if account["disabled"] else ""
     _print(account, f"'{name}' is {account['role']}{state}", as_json=as_json)
@@ -98,7 +104,8 @@ def remove(name: str, *, data_dir: str | None, url: str | None, as_json: bool) -
         if connection is not None:
             connection.send("DELETE", _path(name))
         else:
-            _with_users(session.existing(data_dir=data_dir), lambda users: users.delete(name))
+            deed = Deed(audit_actions.DELETE_USER, name)
+            _with_users(session.existing(data_dir=data_dir), lambda users: users.delete(name), deed)
     _print({"username": name}, f"removed '{name}'", as_json=as_json)
 
 

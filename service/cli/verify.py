@@ -7,8 +7,10 @@ import asyncio
 import click
 import msgspec
 
+from service.api import audit_actions
 from service.bootstrap import Core
 from service.cli import output, remote, session
+from service.cli.deed import Deed
 from service.cli.errors import Ended
 from service.kit import errors
 from service.runs.verification import Verification
@@ -26,7 +28,9 @@ def verify(*, data_dir: str | None, url: str | None, deep: bool, adopt: bool, as
 
     with remote.service(url, data_dir, patient=True) as connection:
         if connection is None:
-            result = session.with_core(session.existing(data_dir=data_dir, without_catalog=True), work)
+            found = session.existing(data_dir=data_dir, without_catalog=True)
+            deed = Deed(audit_actions.VERIFY, details={"adopt": True}) if adopt else None
+            result = session.with_core(found, work, deed)
         elif adopt:
             raise errors.Conflict("stop the service before 'penstock verify --adopt'", code="DATA_DIR_IN_USE")
         else:

@@ -9,19 +9,23 @@ from typing import Any
 import click
 import msgspec
 
-from service.api import path_lookup, responses
+from service.api import audit_actions, path_lookup, responses
+from service.api.audit_actions import Action
 from service.bootstrap import Core
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
 from service.catalog.version_marks import VersionMarks
 from service.cli import output, remote, session
+from service.cli.deed import Deed
 from service.kit.clock import SystemClock
 from service.model.version import Version
 
 _COLUMNS = ["version", "state", "created", "rows", "bytes", "run_id", "pinned", "tags"]
 _EVERY = 1 << 31
 BY = "command line"
+
+_MARKS = {"pin": audit_actions.PIN, "unpin": audit_actions.UNPIN, "tag": audit_actions.TAG}
 
 Mark = Callable[[VersionMarks, str, Version], None]
 
@@ -65,7 +69,8 @@ def untag(pipeline: str, tag: str, *, data_dir: str | None, url: str | None, as_
             def work(store: Store) -> None:
                 VersionMarks(store).untag(_identity(store, pipeline), pipeline, tag)
 
-            session.with_catalog(session.existing(data_dir=data_dir), lambda _, store: work(store))
+            deed = Deed(audit_actions.DELETE_TAG, f"{pipeline}/{tag}")
+            session.with_catalog(session.existing(data_dir=data_dir), lambda _, store: work(store), deed)
     _say({"pipeline": pipeline, "tag": tag, "removed": True}, f"removed the tag '{tag}' of '{pipeline}'", as_json)
 
 
@@ -75,20 +80,29 @@ def restore(pipeline: str, version: str, *, state: bool, as_json: bool, **where:
     async def here(core: Core, which: int | str) -> Version:
         return await core.supervisor.restore(pipeline, which, BY, state=state)
 
-    found = _published(pipeline, version, "restore?state=true" if state else "restore", here, **where)
+    verb = "restore?state=true" if state else "restore"
+    found = _published(pipeline, version, verb, audit_actions.RESTORE_VERSION, here, **where)
     _say(found, f"'{pipeline}' has the rows of version {version}: version {found['version']}", as_json)
 
 
 def accept(pipeline: str, version: str, *, as_json: bool, **where: str | None) -> None:
     """Publish a held version. Raises ``errors.Missing``, ``errors.Conflict``."""
-    found = _published(pipeline, version, "accept", lambda core, which: core.held.accept(pipeline, which, BY), **where)
+
+    async def here(core: Core, which: int | str) -> Version:
+        return await core.held.accept(pipeline, which, BY)
+
+    found = _published(pipeline, version, "accept", audit_actions.ACCEPT, here, **where)
     _say(found, f"version {found['version']} of '{pipeline}' is published", as_json)
 
 
 def reject(pipeline: str, version: str, *, as_json: bool, **where: str | None) -> None:
     """Delete a held version. Raises ``errors.Missing``, ``errors.Conflict``."""
     request = ("POST", f"pipeline/{pipeline}/versions/{version}/reject")
-    _removed(pipeline, version, request, lambda core, which: core.held.reject(pipeline, which, BY), **where)
+
+    async def here(core: Core, which: int | str) -> None:
+        await core.held.reject(pipeline, which, BY)
+
+    _removed(pipeline, version, request, audit_actions.REJECT, here, **where)
     shown = {"pipeline": pipeline, "version": version, "rejected": True}
     _say(shown, f"rejected version {version} of '{pipeline}'", as_json)
 
@@ -96,14 +110,18 @@ def reject(pipeline: str, version: str, *, as_json: bool, **where: str | None) -
 def delete(pipeline: str, version: str, *, as_json: bool, **where: str | None) -> None:
     """Delete a version. Raises ``errors.Missing``, ``errors.Conflict``."""
     request = ("DELETE", f"pipeline/{pipeline}/versions/{version}")
-    _removed(pipeline, version, request, lambda core, which: core.upkeep.delete(pipeline, which, BY), **where)
+
+    async def here(core: Core, which: int | str) -> None:
+        await core.upkeep.delete(pipeline, which, BY)
+
+    _removed(pipeline, version, request, audit_actions.DELETE_VERSION, here, **where)
     shown = {"pipeline": pipeline, "version": version, "deleted": True}
     _say(shown, f"deleted version {version} of '{pipeline}'", as_json)
 
 
 def _published(
-    pipeline: str, version: str, verb: str, publish: Callable[[Core, int | str], Awaitable[Version]], *,
-    data_dir: str | None, url: str | None,
+    pipeline: str, version: str, verb: str, action: Action, publish: Callable[[Core, int | str], Awaitable[Version]],
+    *, data_dir: str | None, url: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     """The version that a running service publishes, or ``publish`` here, with its native form loaded."""
 
@@ -115,12 +133,13 @@ def _published(
     with remote.service(url, data_dir, patient=True) as connection:
         if connection is not None:
             return dict(connection.send("POST", f"pipeline/{pipeline}/versions/{version}/{verb}"))
-        return session.with_core(session.existing(data_dir=data_dir), work)
+        deed = Deed(action, f"{pipeline}/{version}")
+        return session.with_core(session.existing(data_dir=data_dir), work, deed)
 
 
 def _removed(
-    pipeline: str, version: str, request: tuple[str, str], remove: Callable[[Core, int | str], Awaitable[None]], *,
-    data_dir: str | None, url: str | None,
+    pipeline: str, version: str, request: tuple[str, str], action: Action,
+    remove: Callable[[Core, int | str], Awaitable[None]], *, data_dir: str | None, url: str | None,
 ) -> None:  # fmt: skip
     """Let a running service remove the version, with the method and path ``request``, or do it here."""
     with remote.service(url, data_dir) as connection:
@@ -128,7 +147,8 @@ def _removed(
             connection.send(*request)
         else:
             which = path_lookup.named_version(version, pipeline)
-            session.with_core(session.existing(data_dir=data_dir), lambda core: remove(core, which))
+            deed = Deed(action, f"{pipeline}/{version}")
+            session.with_core(session.existing(data_dir=data_dir), lambda core: remove(core, which), deed)
 
 
 def _mark(
@@ -146,7 +166,8 @@ def _mark(
                 change(VersionMarks(store), key, wanted)
                 return _view(store, pipeline, wanted.version)
 
-            found = session.with_catalog(session.existing(data_dir=data_dir), lambda _, store: work(store))
+            deed = Deed(_MARKS[verb], f"{pipeline}/{version}", body or {})
+            found = session.with_catalog(session.existing(data_dir=data_dir), lambda _, store: work(store), deed)
     marks = ", ".join([*(["pinned"] if found["pinned"] else []), *found["tags"]]) or "no marks"
     _say(found, f"version {found['version']} of '{pipeline}': {marks}", as_json)
 

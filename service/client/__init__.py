@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from service.client.answers import Account, Pipeline, Run, Saved, SavedQuery, Schedule, Version
+    from service.client.answers import Account, ApiKey, Pipeline, Run, Saved, SavedQuery, Schedule, Version
     from service.client.asynchronous import AsyncPenstock
     from service.client.errors import (
         ConflictError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "synchronous": ("Penstock",),
     "asynchronous": ("AsyncPenstock",),
-    "answers": ("Account", "Pipeline", "Run", "Saved", "SavedQuery", "Schedule", "Version"),
+    "answers": ("Account", "ApiKey", "Pipeline", "Run", "Saved", "SavedQuery", "Schedule", "Version"),
     "errors": (
         "ConflictError", "InvalidError", "NoService", "NotAllowedError", "NotFoundError", "NotLoggedInError",
         "OverloadedError", "RateLimitedError", "RunFailed", "ServiceError",
@@ -37,6 +37,7 @@ _HOMES = {
 
 __all__ = [
     "Account",
+    "ApiKey",
     "AsyncPenstock",
     "ConflictError",
     "InvalidError",

@@ -101,6 +101,24 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     disabled: bool = False
 
 
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key; ``key`` is the key itself, only in the answer that made it."""
+
+    id: str
+    owner: str
+    name: str
+    prefix: str
+    role: str | None = None
+    pipelines: list[str] | None = None
+    queries: list[str] | None = None
+    row_filter: dict[str, str] | None = None
+    rate_limit_per_minute: int | None = None
+    expires: datetime | None = None
+    created: datetime
+    last_used: datetime | None = None
+    key: str | None = None
+
+
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """The schedule of a pipeline; ``next_fire`` is None while it is paused or not enabled."""
 

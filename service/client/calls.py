@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 import polars as pl
 
-from service.client.answers import Account, JsonObject, Pipeline, Run, Saved, SavedQuery, Schedule, Version
+from service.client.answers import Account, ApiKey, JsonObject, Pipeline, Run, Saved, SavedQuery, Schedule, Version
 
 T = TypeVar("T")
 Query = Mapping[str, Any]
@@ -277,3 +277,23 @@ def refresh(token: str) -> Call[JsonObject]:
 
 def log_out() -> Call[None]:
     return Call("POST", "auth/logout", _nothing)
+
+
+def keys() -> Call[tuple[list[ApiKey], int]]:
+    return Call("GET", "keys", items(ApiKey))
+
+
+def make_key(definition: JsonObject) -> Call[ApiKey]:
+    return Call("POST", "keys", _as(ApiKey), body=definition, headers=_key())
+
+
+def change_key(id_: str, changes: JsonObject) -> Call[ApiKey]:
+    return Call("PATCH", _at("keys", id_), _as(ApiKey), body=changes)
+
+
+def delete_key(id_: str) -> Call[None]:
+    return Call("DELETE", _at("keys", id_), _nothing)
+
+
+def share(name: str, changes: JsonObject) -> Call[JsonObject]:
+    return Call("PATCH", _at("pipeline", name), _object, body=changes)

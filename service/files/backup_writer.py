@@ -44,18 +44,23 @@ class BackupWriter:
         """The bytes of the files that are shared with the earlier backup."""
         return sum(file.bytes for file in self.files if self._earlier.get(file.path) is file)
 
-    def add(self, source: Path, name: str, *, size: int | None = None, checksum: str = "") -> None:
+    def add(
+        self, source: Path, name: str, *, size: int | None = None, checksum: str = "", most: int | None = None
+    ) -> None:
         """Add the file ``source`` as ``name``. ``size`` and ``checksum`` are what is recorded of it.
+
+        Of a file that grows only the first ``most`` bytes are added.
 
         Raises ``Mismatch``, ``OSError``, ``errors.Unavailable``.
         """
         target = self._folder / name
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         earlier = self._earlier.get(name)
-        if earlier is not None and not checksum and earlier.bytes == source.stat().st_size:
+        length = source.stat().st_size
+        if earlier is not None and not checksum and earlier.bytes == length and most in (None, length):
             checksum, size = sha256(source), earlier.bytes
         if earlier is None or (earlier.bytes, earlier.sha256) != (size, checksum) or not self._share(earlier, target):
-            self._copy(source, target, name, size, checksum)
+            self._copy(source, target, name, size, checksum, most)
 
     def add_written(self, name: str) -> None:
         """Add a file that is in the folder already. Raises ``OSError``."""
@@ -86,12 +91,13 @@ class BackupWriter:
         self.files.append(earlier)
         return True
 
-    def _copy(self, source: Path, target: Path, name: str, size: int | None, checksum: str) -> None:
+    def _copy(self, source: Path, target: Path, name: str, size: int | None, checksum: str, most: int | None) -> None:
         """Copy the file as long as it is now: one that is appended to meanwhile stays a prefix of itself."""
         digest, copied = hashlib.sha256(), 0
         with source.open("rb", buffering=0) as reading, target.open("xb", buffering=0) as writing:
             os.fchmod(writing.fileno(), 0o600)
             left = os.fstat(reading.fileno()).st_size
+            left = left if most is None else min(left, most)
             while left and (block := reading.read(min(_BLOCK, left))):
                 self._go_on()
                 digest.update(block)

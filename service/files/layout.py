@@ -13,6 +13,7 @@
     <data>/warehouse/.deleted/…                versions of deleted pipelines whose name was taken again
     <data>/warehouse/.orphaned/<pipeline>/…    folders that the catalog does not know, moved there at a start
     <data>/logs/<run>.ndjson                   the log lines and other events of a run (files.event_journal)
+    <data>/audit/2026-11-30.ndjson             who did what on that day (files.audit_file)
     <data>/spill/…                             scratch folders of query workers
     <data>/.reserve                            space for log-ins and deletions on a full disk (files.reserve)
     <data>/pace/…                              when runs may call each host again; emptied at start
@@ -100,6 +101,10 @@ class Layout:
         return self.root / "logs"
 
     @property
+    def audit(self) -> Path:
+        return self.root / "audit"
+
+    @property
     def spill(self) -> Path:
         return self.root / "spill"
 
@@ -159,7 +164,7 @@ class Layout:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.catalog.exists() or not any(self.root.iterdir()):
             permissions.restrict(self.root, self.group, shared=0o710)
-        for folder in (self.uploads, self.warehouse, self.staging_root, self.logs, self.spill, self.pace):
+        for folder in (self.uploads, self.warehouse, self.staging_root, self.logs, self.audit, self.spill, self.pace):
             folder.mkdir(mode=0o700, exist_ok=True)
         permissions.restrict(self.warehouse, self.group, shared=0o750)
 

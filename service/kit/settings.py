@@ -141,6 +141,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     accept_empty_catalog: Annotated[
         bool, _about("Start with an empty catalog although the warehouse holds versions; they move to .orphaned.")
     ] = False
+    audit_queries: Annotated[
+        Literal["hash", "text", "off"],
+        _about("How the audit log has SQL: its SHA-256, its text, or not at all."),
+    ] = "hash"
+    audit_days: Annotated[int, _about("How many days the audit log is kept.", ge=1, le=36_500)] = 365
     scrub_mib_per_second: Annotated[
         float, _about("MiB per second at which stored files are read and checked every night, 0 for never.", ge=0)
     ] = 20

@@ -35,6 +35,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     pipelines: tuple[str, ...] | None = None
     queries: tuple[str, ...] | None = None
     row_filter: Mapping[str, str] = {}
+    rate_limit_per_minute: int | None = None
 
     @property
     def caller(self) -> str:
@@ -50,6 +51,11 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     def is_unbounded(self) -> bool:
         """Whether the caller sees all pipelines."""
         return self.role == "admin" and self.pipelines is None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the caller is a key with fewer rights than its role."""
+        return self.pipelines is not None or self.queries is not None or bool(self.row_filter)
 
     def may(self, role: Role) -> bool:
         """Whether the caller has at least ``role``."""

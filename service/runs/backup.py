@@ -88,12 +88,12 @@ class Backups:
     def _make(self, place: BackupDirectory, partial: Path, pins: Path, directory: str) -> BackupReport:
         before = place.backups()
         created = self._clock.now()
-        versions = self._snapshot(partial / self._layout.catalog.name, pins)
+        versions, audit = self._snapshot(partial / self._layout.catalog.name, pins)
         writer = BackupWriter(partial, before[-1] if before else None, self._stop)
         added = [(c, self._add_version(writer, c, pins)) for c in versions]
         lost = [c for c, outcome in added if outcome == "without native"]
         count = sum(outcome != "purged" for _, outcome in added)
-        self._add_others(writer)
+        self._add_others(writer, audit)
         self._finish_catalog(partial / self._layout.catalog.name, lost)
         writer.add_written(self._layout.catalog.name)
         found = BackupManifest(release=service.__version__, created=created, versions=count, files=writer.files)
@@ -105,11 +105,16 @@ class Backups:
         _log.info("backup.made", folder=str(folder), **{**msgspec.to_builtins(report), "directory": str(place.path)})
         return report
 
-    def _snapshot(self, catalog: Path, pins: Path) -> list[Committed]:
-        """Copy the catalog, and pin the versions that it has; they are returned."""
+    def _snapshot(self, catalog: Path, pins: Path) -> tuple[list[Committed], dict[Path, int]]:
+        """Copy the catalog, and pin the versions that it has.
+
+        They are returned, and the files of the audit log with their sizes: the catalog knows all chains in these.
+        """
         pinned: list[Committed] = []
+        audit: dict[Path, int] = {}
 
         def pin() -> None:
+            audit.update((path, path.stat().st_size) for path in sorted(self._layout.audit.glob("*.ndjson")))
             for committed in self._history.committed():
                 version = committed.version
                 folder = self._layout.version(version.pipeline, version.version)
@@ -118,7 +123,7 @@ class Backups:
                     pinned.append(committed)
 
         self._store.copy_to(catalog, pin)
-        return pinned
+        return pinned, audit
 
     def _add_version(self, writer: BackupWriter, committed: Committed, pins: Path) -> _Outcome:
         """Add the files of a version, without its native table if that is damaged: it can be built again.
@@ -157,12 +162,10 @@ class Backups:
             return "without native"
         return "whole"
 
-    def _add_others(self, writer: BackupWriter) -> None:
+    def _add_others(self, writer: BackupWriter, audit: dict[Path, int]) -> None:
         """Add the uploads, the audit log and the signing secret."""
         root = self._layout.root
-        folders = (self._layout.uploads, root / "audit")
-        others = [p for folder in folders for p in sorted(folder.rglob("*"))]
-        for path in (*others, self._layout.secret):
+        for path in (*sorted(self._layout.uploads.rglob("*")), *audit, self._layout.secret):
             hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
             if path.is_symlink() or not path.is_file() or hidden:
                 continue
@@ -170,7 +173,7 @@ class Backups:
             if os.fsencode(name).decode(errors="replace") != name:
                 raise errors.Conflict(f"the name of the file {name!r} is not UTF-8; rename it, then try again")
             with contextlib.suppress(FileNotFoundError):  # it was deleted meanwhile
-                writer.add(path, name)
+                writer.add(path, name, most=audit.get(path))
 
     def _finish_catalog(self, path: Path, lost: list[Committed]) -> None:
         """Let the copied catalog know native tables that are not in the backup as not built, and check it."""

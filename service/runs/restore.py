@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
@@ -32,6 +33,8 @@ _RESTORED = (
     "warehouse", "uploads", "audit", "logs", "spill", "pace", "secret.key", "catalog.duckdb.wal", "catalog.duckdb",
 )  # fmt: skip
 """What a restore puts into a data directory: only that is its own to remove."""
+
+_log = structlog.get_logger("penstock.backup")
 
 
 class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,8 +158,11 @@ def _verify(layout: Layout, clock: Clock) -> int:
         found = Verifier(store, history, Pipelines(store, clock), layout, condition).verify(deep=True)
     finally:
         store.close()
-    if found.failed:
-        first = next(f for f in found.findings if f.kind == "damaged")
+    tampered = [f for f in found.findings if f.kind == "tampered"]
+    if tampered:  # the rows are whole, and who lost a disk needs them
+        _log.warning("restore.audit_tampered", file=tampered[0].folder, reason=tampered[0].message)
+    first = next((f for f in found.findings if f.kind in ("damaged", "refused")), None)
+    if first is not None:
         raise backup_directory.damaged(f"{first.folder}: {first.message}")
     return found.versions
 

@@ -10,10 +10,11 @@ from typing import Literal
 
 import msgspec
 
+from service.catalog.audit_heads import AuditHeads
 from service.catalog.history import Committed, History
 from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.catalog.store import Store
-from service.files import permissions
+from service.files import audit_check, audit_file, permissions
 from service.files.checksums import Checksums
 from service.files.layout import CURRENT, PARTS, UNCOMMITTED, Layout, flush, linked
 from service.kit import errors
@@ -24,7 +25,7 @@ from service.runs.condition import Condition
 from service.runs.manifest import Manifest
 from service.steps.storage import File
 
-Kind = Literal["damaged", "unknown", "adopted", "refused"]
+Kind = Literal["damaged", "tampered", "unknown", "adopted", "refused"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     ``damaged``: files of a version in the catalog are missing or changed, or the catalog itself is lost. ``unknown``:
     a folder that the catalog does not know. ``adopted``: one that was taken back. ``refused``: one that could not be.
+    ``tampered``: a file of the audit log is not as it was written.
     """
 
     kind: Kind
@@ -50,8 +52,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> bool:
-        """Whether data is damaged, the catalog is lost, or a folder could not be adopted."""
-        return any(f.kind in ("damaged", "refused") for f in self.findings)
+        """Whether something is damaged, the catalog is lost, or a folder could not be adopted."""
+        return any(f.kind in ("damaged", "tampered", "refused") for f in self.findings)
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Verifier:
                 findings += self._damage(committed.version, deep=deep)
         findings += [*self._lost_catalog(), *self._astray()]
         findings += [self._unknown(folder) for folder in self._unknown_folders()]
+        findings += self._tampered() and self._tampered()  # a second time, since a chain may have begun meanwhile
         return Verification(versions=found, files=files, findings=findings)
 
     def _is_gone(self, committed: Committed) -> bool:
@@ -131,10 +134,24 @@ class Verifier:
                     message=f"it names {found} instead of {folder.name}; the next start or version corrects it",
                 )  # fmt: skip
 
+    def _tampered(self) -> list[Finding]:
+        """Files of the audit log that differ from the heads of their chains."""
+        faults = audit_check.faults(self.layout.audit, AuditHeads(self.store).all(), self._go_on)
+        return [
+            Finding(
+                kind="tampered", folder=self._relative(fault.file),
+                message=fault.message if fault.line is None else f"line {fault.line}: {fault.message}",
+            )
+            for fault in faults
+        ]  # fmt: skip
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise errors.Unavailable("the service is stopping; verify the data again when it runs")
+
     def _until_stopped(self, version: Version) -> Iterator[File]:
         for file in _stored(version):
-            if self._stopped.is_set():
-                raise errors.Unavailable("the service is stopping; verify the data again when it runs")
+            self._go_on()
             yield file
 
     def _unknown_folders(self) -> list[Path]:
@@ -168,7 +185,7 @@ class Verifier:
             key=lambda c: (c[1].pipeline, c[1].version),
         )
         newest = {found.pipeline: found for _, found in candidates}
-        findings = []
+        findings = self._adopt_audit()
         for folder, found in candidates:
             try:
                 self._adopt_one(folder, found, newest[found.pipeline])
@@ -188,6 +205,16 @@ class Verifier:
                     recovery.orphan(self.layout, name, folder, "it could not be adopted")
             self.condition.accept()
         return findings
+
+    def _adopt_audit(self) -> list[Finding]:
+        """Take back chains of the audit log that only its files know."""
+        heads, found = AuditHeads(self.store), []
+        for head in audit_check.unknown(self.layout.audit, heads.all()):
+            heads.put(head)
+            message = f"{head.lines} lines are in the catalog again; what was changed in them before does not show"
+            file = self._relative(audit_file.path(self.layout.audit, head.day))
+            found.append(Finding(kind="adopted", folder=file, message=message))
+        return found
 
     def _adopt_one(self, folder: Path, found: Manifest, newest: Manifest) -> None:
         faults = list(_faults(folder, found.as_version().base_files, Checksums(), deep=True))

@@ -13,6 +13,8 @@ from litestar.testing import TestClient
 
 from service.api.app import Api
 from service.api.services import Services
+from service.catalog.api_keys import ApiKeys
+from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
 from service.catalog.history import History
 from service.catalog.ownership import Ownership
@@ -88,7 +90,7 @@ def accounts() -> Store:
 
 
 @pytest.fixture
-def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: Store) -> Services:
+def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: Store) -> Iterator[Services]:
     store, layout, registry = Store(None), Layout(tmp_path), Registry()
     layout.create()
     registry.collectors.add(Csv)
@@ -109,7 +111,8 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
     async def quarantine_of(version: Version) -> str:
         return f"refused by {version.run_id}"
 
-    return Services(
+    audit = AuditLog(layout.audit, store, clock, queries=settings.audit_queries, sync=lambda _: None)
+    yield Services(
         settings=settings, clock=clock, registry=registry, layout=layout, store=store, pipelines=pipelines,
         history=history, ownership=Ownership(store), schedules=Schedules(store, clock),
         trigger_inputs=TriggerInputs(store), deliveries=Deliveries(store, clock),
@@ -122,8 +125,9 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         upkeep=(upkeep := VersionUpkeep(history, pipelines, marks, layout, clock, integrity)),
         verify=Verifier(store, history, pipelines, layout, condition).verify,
         held=HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock),
-        saved=SavedQueries(store, clock),
+        saved=SavedQueries(store, clock), keys=ApiKeys(store, clock), audit=audit,
     )  # fmt: skip
+    audit.close()
 
 
 @pytest.fixture(scope="session")

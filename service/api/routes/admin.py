@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from service.api import examples, query_string, request_body
+from service.api import audit_actions, examples, query_string, request_body
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import post
 from service.api.services import ServicesDependency, TypedRequest
@@ -50,6 +50,7 @@ class BackupRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ResponseDoc(text="The backup is whole.", kind=BackupReport, example=examples.BACKUP),
         errors=("CONFLICT", "DATA_CORRUPT", "OVERLOADED"),
         body=RequestBody(kind=BackupRequest, example={"directory": "/var/backups/penstock"}),
+        action=audit_actions.BACK_UP,
     ),
 )
 async def make_backup(request: TypedRequest, services: ServicesDependency) -> BackupReport:
@@ -78,6 +79,7 @@ class VerifyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ResponseDoc(text="The findings.", kind=Verification, example=_VERIFICATION),
         errors=("DATA_CORRUPT", "OVERLOADED"),
         body=RequestBody(kind=VerifyRequest, example={"deep": True}, required=False),
+        action=audit_actions.VERIFY,
     ),
 )
 async def verify(request: TypedRequest, services: ServicesDependency) -> Verification:

@@ -8,7 +8,7 @@ import msgspec
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from service.api import examples, middleware, query_string, request_body, responses
+from service.api import audit, audit_actions, examples, middleware, query_string, request_body, responses
 from service.api.login import Authenticator, TokenPair
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import get, post
@@ -57,6 +57,7 @@ class PasswordChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ResponseDoc(text="Logged in.", kind=TokenPair, example=examples.PAIR),
         errors=("INVALID_CREDENTIALS",),
         body=RequestBody(kind=Credentials, example=examples.LOGIN),
+        action=audit_actions.LOG_IN,
     ),
 )
 async def log_in(request: TypedRequest, authenticator: AuthenticatorDependency) -> TokenPair:
@@ -76,12 +77,15 @@ async def log_in(request: TypedRequest, authenticator: AuthenticatorDependency) 
         ResponseDoc(text="A new pair.", kind=TokenPair, example=examples.PAIR),
         errors=("UNAUTHORIZED",),
         body=RequestBody(kind=RefreshRequest, example={"refresh_token": "pr_…"}),
+        action=audit_actions.REFRESH,
     ),
 )
 async def refresh(request: TypedRequest, authenticator: AuthenticatorDependency) -> TokenPair:
     query_string.read(request, query_string.NoParameters)
     body = await request_body.value(request, RefreshRequest, _MOST_BYTES, form=True)
-    return await authenticator.refresh(body.refresh_token, middleware.address(request.scope))
+    pair = await authenticator.refresh(body.refresh_token, middleware.address(request.scope))
+    audit.acts(request, authenticator.username(pair))
+    return pair
 
 
 @post(
@@ -92,6 +96,7 @@ async def refresh(request: TypedRequest, authenticator: AuthenticatorDependency)
         "Log out",
         "Ends this login: its access tokens and its refresh token are refused from now on.",
         ResponseDoc(text="Logged out.", kind=responses.Message, example={"message": "logged out"}),
+        action=audit_actions.LOG_OUT,
     ),
 )
 async def log_out(request: TypedRequest, authenticator: AuthenticatorDependency) -> responses.Message:
@@ -112,6 +117,7 @@ async def log_out(request: TypedRequest, authenticator: AuthenticatorDependency)
         ResponseDoc(text="Changed.", kind=responses.Message, example={"message": _CHANGED}),
         errors=("INVALID_CREDENTIALS",),
         body=RequestBody(kind=PasswordChange, example={"old": examples.LOGIN["password"], "new": "another long one"}),
+        action=audit_actions.CHANGE_PASSWORD,
     ),
 )
 async def change_password(request: TypedRequest, authenticator: AuthenticatorDependency) -> responses.Message:

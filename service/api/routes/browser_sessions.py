@@ -13,7 +13,7 @@ import msgspec
 from litestar import Response
 from litestar.datastructures import Cookie
 
-from service.api import examples, middleware, query_string, request_body
+from service.api import audit, audit_actions, examples, middleware, query_string, request_body
 from service.api.login import Authenticator, TokenPair
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import delete, post
@@ -56,6 +56,7 @@ _EXAMPLE = {name: value for name, value in examples.PAIR.items() if name != "ref
         ResponseDoc(text="Signed in.", kind=Access, example=_EXAMPLE, headers=_SETS),
         errors=("INVALID_CREDENTIALS",),
         body=RequestBody(kind=SignIn, example=examples.LOGIN),
+        action=audit_actions.LOG_IN,
     ),
 )
 async def sign_in(
@@ -80,6 +81,7 @@ async def sign_in(
         ResponseDoc(status=204, text="There is no session.", media=()),
         errors=("FORBIDDEN",),
         headers={HEADER: "`1`: a form of another site cannot send it."},
+        action=audit_actions.REFRESH,
     ),
 )
 async def refresh_session(
@@ -94,8 +96,10 @@ async def refresh_session(
         return Response(None, status_code=204)
     try:
         pair = await authenticator.refresh(token, middleware.address(request.scope))
-    except errors.Unauthenticated:
+    except errors.Unauthenticated as error:
+        audit.refused(request, error)
         return _signed_out(request)
+    audit.acts(request, authenticator.username(pair))
     return _answer(request, services, pair)
 
 
@@ -107,19 +111,19 @@ async def refresh_session(
         "Sign out with a browser",
         "Ends the session of the cookie, with its access tokens, and removes the cookie; also 204 without a session.",
         ResponseDoc(status=204, text="Signed out.", media=()),
+        action=audit_actions.LOG_OUT,
     ),
 )
 async def sign_out(request: TypedRequest, authenticator: AuthenticatorDependency) -> Response[None]:
     query_string.read(request, query_string.NoParameters)
     await request_body.refuse(request, _MOST_BYTES)
-    await _end(request, authenticator)
+    audit.acts(request, await _end(request, authenticator))
     return _signed_out(request)
 
 
-async def _end(request: TypedRequest, authenticator: Authenticator) -> None:
+async def _end(request: TypedRequest, authenticator: Authenticator) -> str | None:
     token = request.cookies.get(COOKIE)
-    if token is not None:
-        await authenticator.end(token)
+    return await authenticator.end(token) if token is not None else None
 
 
 def _answer(request: TypedRequest, services: Services, pair: TokenPair) -> Response[Access]:

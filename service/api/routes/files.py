@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import examples, query_string, request_body, responses
+from service.api import audit_actions, examples, query_string, request_body, responses
 from service.api.query_string import PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import delete, get, put
@@ -32,6 +32,7 @@ _DISCARDED = 1 << 30  # bytes of a body that are read although they cannot be st
         ResponseDoc(status=201, text="The file is new.", kind=uploads.Uploaded, example=examples.UPLOADED),
         errors=("FILE_EXISTS", "OVERLOADED"),
         body=RequestBody(media=("application/octet-stream", "text/csv")),
+        action=audit_actions.UPLOAD,
     ),
 )
 async def upload(
@@ -105,6 +106,7 @@ async def list_files(request: TypedRequest, services: ServicesDependency) -> dic
             text="The file was removed.", kind=responses.Message, example={"message": "file 'orders.csv' removed"}
         ),
         errors=("NOT_FOUND",),
+        action=audit_actions.DELETE_FILE,
     ),
 )
 async def remove(request: TypedRequest, services: ServicesDependency, path: FromPath[str]) -> responses.Message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litestar.params import FromPath
 
-from service.api import examples, idempotency, query_string, request_body, responses
+from service.api import audit_actions, examples, idempotency, query_string, request_body, responses
 from service.api.path_lookup import find_version, named_version, valid_name
 from service.api.route_docs import ResponseDoc, route
 from service.api.route_handler import post
@@ -36,6 +36,7 @@ _MISSING: tuple[Code, ...] = ("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DAT
         ),
         errors=(*_MISSING, "CONFLICT", "VERSION_SUPERSEDED", "PIPELINE_RUNNING", "DATA_CORRUPT"),
         idempotent=True,
+        action=audit_actions.ACCEPT,
     ),
 )
 async def accept(
@@ -71,6 +72,7 @@ async def _accepted(request: TypedRequest, services: Services, name: str, number
         "read by a run or a query.",
         ResponseDoc(status=204, text="The version was removed.", media=()),
         errors=(*_MISSING, "CONFLICT", "VERSION_IN_USE"),
+        action=audit_actions.REJECT,
     ),
 )
 async def reject(

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from litestar.params import FromPath
 
-from service.api import query_string, request_body
+from service.api import audit_actions, query_string, request_body
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import patch
 from service.api.services import ServicesDependency, TypedRequest
@@ -38,6 +38,7 @@ class OwnershipChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ),
         errors=("PIPELINE_NOT_FOUND", "STORAGE_FULL"),
         body=RequestBody(kind=OwnershipChange, example={"visibility": "private"}),
+        action=audit_actions.SHARE_PIPELINE,
     ),
 )  # fmt: skip
 async def change_ownership(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Owned:

@@ -10,7 +10,16 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import etags, examples, idempotency, query_string, request_body, responses
+from service.api import (
+    audit,
+    audit_actions,
+    etags,
+    examples,
+    idempotency,
+    query_string,
+    request_body,
+    responses,
+)
 from service.api.access import readable
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
@@ -79,6 +88,7 @@ class DeleteQuery(query_string.NoParameters, frozen=True, kw_only=True):
         errors=("PIPELINE_EXISTS", "TABLE_NAME_TAKEN"),
         body=_CONFIGURATION,
         idempotent=True,
+        action=audit_actions.CREATE_PIPELINE,
     ),
 )
 async def create(request: TypedRequest, services: ServicesDependency) -> Response[responses.Saved]:
@@ -189,6 +199,7 @@ async def read_config(request: TypedRequest, services: ServicesDependency, name:
         errors=("PIPELINE_NOT_FOUND", "TABLE_NAME_TAKEN", "REVISION_CONFLICT"),
         body=_CONFIGURATION,
         headers={"If-Match": "Change only if this is the current revision (as in ETag)."},
+        action=audit_actions.CHANGE_PIPELINE,
     ),
 )
 async def change_config(
@@ -226,6 +237,7 @@ async def change_config(
         ),
         errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "CONFLICT"),
         query=DeleteQuery,
+        action=audit_actions.DELETE_PIPELINE,
     ),
 )
 async def delete_pipeline(
@@ -263,6 +275,7 @@ async def delete_pipeline(
         errors=("PIPELINE_NOT_FOUND", "PIPELINE_RUNNING", "OVERLOADED"),
         query=ExecuteQuery,
         idempotent=True,
+        action=audit_actions.EXECUTE,
     ),
 )
 async def execute(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
@@ -272,14 +285,15 @@ async def execute(request: TypedRequest, services: ServicesDependency, name: Fro
         services.supervisor.execute, valid_name(name), request.user.username, full_refresh=query.full_refresh
     )
     run = await idempotency.claimed_run(request, services, lambda alongside: execute(alongside=alongside))
-    return await respond_to_run(services, run, query.wait)
+    return await respond_to_run(request, services, run, query.wait)
 
 
-async def respond_to_run(services: Services, run: Run, wait: float) -> Response[dict[str, Any]]:
+async def respond_to_run(request: TypedRequest, services: Services, run: Run, wait: float) -> Response[dict[str, Any]]:
     """The answer of a route that queued a run: when it has ended, or after ``wait`` seconds."""
+    location = f"/api/v1/runs/{run.run_id}"
+    audit.begun(request, location)
     if wait > 0:
         run = await services.supervisor.wait(run.run_id, wait)
-    location = f"/api/v1/runs/{run.run_id}"
     return Response(responses.run(run), status_code=200 if run.ended else 202, headers={"location": location})
 
 

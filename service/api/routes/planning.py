@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from litestar import Response
 
-from service.api import access, examples, query_string, request_body
+from service.api import access, audit_actions, examples, query_string, request_body
 from service.api.query_string import about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.route_handler import post
@@ -67,6 +67,7 @@ async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipe
         errors=_LIMITS,
         query=PreviewQuery,
         body=CONFIGURATION,
+        action=audit_actions.PREVIEW,
     ),
 )
 async def preview(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litestar import Response
 
-from service.api import examples, query_string, request_body
+from service.api import audit_actions, examples, query_string, request_body
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.route_handler import post
 from service.api.services import ServicesDependency, TypedRequest
@@ -30,6 +30,7 @@ SECONDS = 30.0
         ResponseDoc(text="The findings.", kind=Finding, example=examples.FOUND),
         errors=("QUERY_TIMEOUT", "OVERLOADED"),
         body=RequestBody(kind=Probe, example=examples.PROBE),
+        action=audit_actions.PROBE,
     ),
 )
 async def probe_source(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:

@@ -9,7 +9,18 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import access, cursors, etags, examples, idempotency, query_string, request_body, rows, streaming
+from service.api import (
+    access,
+    audit_actions,
+    cursors,
+    etags,
+    examples,
+    idempotency,
+    query_string,
+    request_body,
+    rows,
+    streaming,
+)
 from service.api.cursors import RowsQuery
 from service.api.path_lookup import chosen_version, valid_name
 from service.api.query_string import VersionChoice, about
@@ -141,6 +152,7 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         query=ReplayQuery,
         body=RequestBody(kind=ReplayRequest, example={"version": 3}, required=False),
         idempotent=True,
+        action=audit_actions.REPLAY,
     ),
 )
 async def replay(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
@@ -150,7 +162,7 @@ async def replay(request: TypedRequest, services: ServicesDependency, name: From
     version = query_string.one_version(named, body.version)
     replay = functools.partial(services.supervisor.replay, valid_name(name), request.user.username, version)
     run = await idempotency.claimed_run(request, services, lambda alongside: replay(alongside=alongside))
-    return await respond_to_run(services, run, query.wait)
+    return await respond_to_run(request, services, run, query.wait)
 
 
 HANDLERS = [read_quarantine, replay]

@@ -10,7 +10,18 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import access, cursors, etags, examples, query_string, responses, rows, stored_file, streaming
+from service.api import (
+    access,
+    audit_actions,
+    cursors,
+    etags,
+    examples,
+    query_string,
+    responses,
+    rows,
+    stored_file,
+    streaming,
+)
 from service.api.answer_cache import AnswerCacheDependency
 from service.api.cursors import RowsQuery
 from service.api.path_lookup import find_pipeline, find_version, named_version
@@ -82,6 +93,7 @@ class SchemaQuery(query_string.NoParameters, frozen=True, kw_only=True):
             "Range": "One range of bytes (`bytes=0-1023`) of a Parquet file.",
             "If-Range": "The ETag of the file that the range is of; another file is answered whole.",
         },
+        action=audit_actions.READ_ROWS,
     ),
 )
 async def read_data(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:

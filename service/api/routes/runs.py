@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import examples, query_string, request_body, responses
+from service.api import audit_actions, examples, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline
 from service.api.query_string import PageRequest, about
 from service.api.route_docs import ResponseDoc, route
@@ -81,6 +81,7 @@ async def read_run(request: TypedRequest, services: ServicesDependency, run_id: 
             status=202, text="The run in its present state.", kind=Run, example={**examples.RUN, "status": "cancelled"}
         ),
         errors=("RUN_NOT_FOUND",),
+        action=audit_actions.CANCEL,
     ),
 )
 async def cancel_run(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> dict[str, Any]:

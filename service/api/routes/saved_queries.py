@@ -13,7 +13,7 @@ from litestar import Response
 from litestar.params import FromPath
 
 import service
-from service.api import access, disconnects, etags, examples, query_string, request_body, streaming
+from service.api import access, audit_actions, disconnects, etags, examples, query_string, request_body, streaming
 from service.api.answer_cache import AnswerCacheDependency
 from service.api.query_string import EscapeFormulas, Format, PageRequest, about
 from service.api.route_docs import RequestBody, ResponseDoc, route
@@ -80,6 +80,7 @@ class AnswerQuery(query_string.NoParameters, frozen=True, kw_only=True):
         ResponseDoc(status=200, text="It was replaced.", kind=SavedQuery, example=_SAVED),
         errors=(*_SQL, "CONFLICT", "STORAGE_FULL"),
         body=RequestBody(kind=QueryDefinition, example=_DEFINITION),
+        action=audit_actions.SAVE_QUERY,
     ),
 )
 async def save_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[SavedQuery]:
@@ -182,6 +183,7 @@ async def read_query(request: TypedRequest, services: ServicesDependency, name: 
         "Removes a saved query; its path then answers 404.",
         ResponseDoc(status=204, text="It was removed.", media=()),
         errors=("NOT_FOUND", "STORAGE_FULL"),
+        action=audit_actions.DELETE_QUERY,
     ),
 )
 async def delete_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> None:
@@ -211,6 +213,7 @@ async def delete_query(request: TypedRequest, services: ServicesDependency, name
         errors=(*_SQL, "UNAUTHORIZED", "TOKEN_EXPIRED", "NOT_FOUND", "NOT_ACCEPTABLE"),
         query=AnswerQuery,
         headers=etags.REQUEST_HEADERS,
+        action=audit_actions.ANSWER_QUERY,
     ),
 )  # fmt: skip
 async def answer_query(

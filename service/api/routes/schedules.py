@@ -8,7 +8,7 @@ from typing import Any
 
 from litestar.params import FromPath
 
-from service.api import examples, query_string, request_body, responses
+from service.api import audit_actions, examples, query_string, request_body, responses
 from service.api.access import readable
 from service.api.path_lookup import find_pipeline
 from service.api.query_string import PageRequest
@@ -55,6 +55,7 @@ async def list_schedules(request: TypedRequest, services: ServicesDependency) ->
         "configuration. A run in progress continues.",
         ResponseDoc(text="The schedule.", kind=responses.ScheduleView, example=_PAUSED),
         errors=("PIPELINE_NOT_FOUND", "NOT_FOUND"),
+        action=audit_actions.PAUSE,
     ),
 )
 async def pause_schedule(
@@ -72,6 +73,7 @@ async def pause_schedule(
         "The schedule fires again from now on; times of the pause are not made up for.",
         ResponseDoc(text="The schedule.", kind=responses.ScheduleView, example=examples.SCHEDULE),
         errors=("PIPELINE_NOT_FOUND", "NOT_FOUND"),
+        action=audit_actions.RESUME,
     ),
 )
 async def resume_schedule(

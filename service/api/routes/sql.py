@@ -10,7 +10,17 @@ import structlog
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import access, disconnects, etags, examples, query_string, request_body, responses, streaming
+from service.api import (
+    access,
+    audit_actions,
+    disconnects,
+    etags,
+    examples,
+    query_string,
+    request_body,
+    responses,
+    streaming,
+)
 from service.api.query_string import EscapeFormulas, Format, PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import get, post
@@ -58,6 +68,7 @@ class FormatQuery(query_string.NoParameters, frozen=True, kw_only=True):
         errors=("INVALID_SQL", "SQL_NOT_ALLOWED", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=FormatQuery,
         body=RequestBody(kind=Statement, example=examples.QUERY),
+        action=audit_actions.QUERY,
     ),
 )
 async def ask(request: TypedRequest, services: ServicesDependency) -> Response[Any]:

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import examples, idempotency, query_string, request_body
+from service.api import audit_actions, examples, idempotency, query_string, request_body
 from service.api.query_string import PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import delete, get, patch, post
@@ -64,6 +64,7 @@ async def list_users(request: TypedRequest, services: ServicesDependency) -> dic
         errors=("USER_EXISTS",),
         body=RequestBody(kind=NewUser, example={**examples.LOGIN, "role": "operator"}),
         idempotent=True,
+        action=audit_actions.CREATE_USER,
     ),
 )
 async def create_user(request: TypedRequest, services: ServicesDependency) -> User:
@@ -84,6 +85,7 @@ async def create_user(request: TypedRequest, services: ServicesDependency) -> Us
         ResponseDoc(text="The account.", kind=User, example=examples.USER),
         errors=("USER_NOT_FOUND", "LAST_ADMIN"),
         body=RequestBody(kind=UserChange, example={"role": "operator"}),
+        action=audit_actions.CHANGE_USER,
     ),
 )
 async def change_user(request: TypedRequest, services: ServicesDependency, username: FromPath[str]) -> User:
@@ -92,6 +94,8 @@ async def change_user(request: TypedRequest, services: ServicesDependency, usern
     changes = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
     if not changes:
         raise errors.Invalid("name what to change: password, role or disabled", field=request_body.FIELD)
+    if not change.disabled:
+        services.audit.admit()
     return await asyncio.to_thread(lambda: services.users.change(username, **changes))
 
 
@@ -104,6 +108,7 @@ async def change_user(request: TypedRequest, services: ServicesDependency, usern
         "Ends all logins of that user at once. The last admin cannot be deleted: 409.",
         ResponseDoc(status=204, text="The account was deleted.", media=()),
         errors=("USER_NOT_FOUND", "LAST_ADMIN"),
+        action=audit_actions.DELETE_USER,
     ),
 )
 async def delete_user(request: TypedRequest, services: ServicesDependency, username: FromPath[str]) -> Response[None]:

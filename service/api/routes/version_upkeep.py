@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import examples, idempotency, query_string, request_body, responses
+from service.api import audit_actions, examples, idempotency, query_string, request_body, responses
 from service.api.path_lookup import find_pipeline, find_version, named_version, valid_name, valid_tag
 from service.api.query_string import about
 from service.api.route_docs import RequestBody, ResponseDoc, route
@@ -45,6 +45,7 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         "held version is to reject it.",
         ResponseDoc(status=204, text="The version was deleted.", media=()),
         errors=(*_MISSING, "VERSION_IN_USE"),
+        action=audit_actions.DELETE_VERSION,
     ),
 )
 async def delete_version(
@@ -64,6 +65,7 @@ async def delete_version(
         "A pinned version is not deleted, neither by retention nor by request, until it is unpinned.",
         ResponseDoc(text="The version.", kind=responses.VersionView, example=_PINNED),
         errors=_MISSING,
+        action=audit_actions.PIN,
     ),
 )
 async def pin(
@@ -81,6 +83,7 @@ async def pin(
         "Removes the pin; a version without one stays as it is.",
         ResponseDoc(text="The version.", kind=responses.VersionView, example=examples.VERSION),
         errors=_MISSING,
+        action=audit_actions.UNPIN,
     ),
 )
 async def unpin(
@@ -100,6 +103,7 @@ async def unpin(
         ResponseDoc(text="The version.", kind=responses.VersionView, example=_TAGGED),
         errors=_MISSING,
         body=RequestBody(kind=TagRequest, example={"tag": "stable"}),
+        action=audit_actions.TAG,
     ),
 )
 async def tag(
@@ -146,6 +150,7 @@ class RestoreQuery(query_string.NoParameters, frozen=True, kw_only=True):
         errors=(*_MISSING, "PIPELINE_RUNNING", "CONFLICT", "DATA_CORRUPT"),
         query=RestoreQuery,
         idempotent=True,
+        action=audit_actions.RESTORE_VERSION,
     ),
 )
 async def restore(
@@ -193,6 +198,7 @@ async def _restored(request: TypedRequest, services: Services, name: str, number
         "The version that it named stays.",
         ResponseDoc(status=204, text="The tag was removed.", media=()),
         errors=("PIPELINE_NOT_FOUND", "NOT_FOUND"),
+        action=audit_actions.DELETE_TAG,
     ),
 )
 async def untag(request: TypedRequest, services: ServicesDependency, name: FromPath[str], tag: FromPath[str]) -> None:

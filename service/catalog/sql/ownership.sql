@@ -7,5 +7,8 @@ SELECT p.name, p.owner, p.visibility FROM runs r JOIN pipelines p ON p.id = r.pi
 UPDATE pipelines SET owner = $owner, visibility = $visibility WHERE id = $id
 -- name: role
 SELECT role FROM users WHERE username = $username
+-- name: pass_on_revisions
+UPDATE revisions SET created_by = NULL
+WHERE created_by = $owner AND pipeline_id IN (SELECT id FROM pipelines WHERE owner = $owner)
 -- name: pass_on
 UPDATE pipelines SET owner = NULL WHERE owner = $owner

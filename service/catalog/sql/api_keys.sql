@@ -1,0 +1,16 @@
+-- name: all
+SELECT hash, value FROM api_keys ORDER BY id
+-- name: uses
+SELECT id, last_used FROM api_key_uses
+-- name: insert
+INSERT INTO api_keys (id, owner, hash, value) VALUES ($id, $owner, $hash, $value)
+-- name: update
+UPDATE api_keys SET value = $value WHERE id = $id
+-- name: delete
+DELETE FROM api_keys WHERE id = $id
+-- name: delete_of
+DELETE FROM api_keys WHERE owner = $owner
+-- name: used
+INSERT OR REPLACE INTO api_key_uses (id, last_used) VALUES ($id, $last_used)
+-- name: sweep
+DELETE FROM api_key_uses WHERE id NOT IN (SELECT id FROM api_keys)

@@ -1,0 +1,11 @@
+-- name: all
+SELECT * FROM audit_heads ORDER BY day, begin_byte
+-- name: open
+SELECT * FROM audit_heads WHERE NOT closed ORDER BY day, begin_byte
+-- name: put
+INSERT OR REPLACE INTO audit_heads (chain, day, begin_byte, end_byte, lines, hash, closed, dropped)
+VALUES ($chain, $day, $begin, $end, $lines, $hash, $closed, $dropped)
+-- name: old
+SELECT DISTINCT day FROM audit_heads WHERE day < $before AND NOT dropped ORDER BY day
+-- name: drop
+UPDATE audit_heads SET dropped = true WHERE day = $day
