@@ -59,9 +59,7 @@ def headers_of(error: errors.PenstockError) -> dict[str, str]:
         return {"www-authenticate": 'Bearer realm="penstock", error="invalid_token"' if known else "Bearer"}
     if isinstance(error, errors.Busy):
         seconds = str(max(1, math.ceil(error.retry_after)))
-        if isinstance(
-            error, errors.Throttled
-        ):  # those of the limit that it hit, which is not the general one for log-ins
+        if isinstance(error, errors.Throttled):  # the limit that it hit may be that of log-ins
             left = {"ratelimit-limit": str(error.most), "ratelimit-remaining": "0", "ratelimit-reset": seconds}
             return {"retry-after": seconds, **left}
         return {"retry-after": seconds}
