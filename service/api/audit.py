@@ -129,9 +129,9 @@ class Audit:
                 details["changes"] = [name for name in body.__struct_fields__ if getattr(body, name) is not None]
             details |= more or {}
         return self.log.event(
-            action.name, actor=actor, address=address, object=self._object(action, scope, body, outcome),
-            outcome=outcome, code=code, request_id=contextvars.get_contextvars().get("request_id"), details=details,
-            **_query(query),
+            action.name, actor=actor, key=_key(scope), address=address, outcome=outcome, code=code,
+            object=self._object(action, scope, body, outcome), details=details,
+            request_id=contextvars.get_contextvars().get("request_id"), **_query(query),
         )  # fmt: skip
 
     def _actor(self, action: Action, scope: Scope, body: Any) -> str | None:
@@ -197,6 +197,11 @@ def _action(scope: Scope) -> Action | None:
 
 def _address(scope: Scope) -> str:
     return "socket" if local_caller.is_local(scope) else middleware.address(scope)
+
+
+def _key(scope: Scope) -> str | None:
+    rights: Rights | None = scope.get("user")
+    return rights.key if rights is not None else None
 
 
 def _of_headers(headers: Any) -> dict[str, Any]:

@@ -70,6 +70,8 @@ RESTORE_VERSION = _adds("version.restore", shown=("state",))
 DELETE_FILE = _frees("file.delete")
 DELETE_TAG = _frees("tag.delete")
 DELETE_QUERY = _frees("saved_query.delete")
+RESTORE = _frees("backup.restore")
+"""Of a command only."""
 BACK_UP = _adds("backup.create", of="directory")
 
 EXECUTE = Action(name="run.execute", shown=("full_refresh",))

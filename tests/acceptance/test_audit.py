@@ -107,10 +107,12 @@ def test_a_backup_has_it_and_a_restored_directory_goes_on(killed: Path, tmp_path
         answer = penstock("restore", str(tmp_path / "backups"), "--data-dir", str(restored))
         assert answer.returncode == 0, answer.stderr
         assert verified(restored) == (0, [])
+    restored_from = str(max((tmp_path / "backups").iterdir()))
     answer = penstock("user", "remove", "ann", "--data-dir", str(restored))
     assert answer.returncode == 0, answer.stderr
     assert [(e["action"], e["actor"], e.get("object")) for e in events(restored)[before:]] == [
-        ("backup.create", "cli", str(tmp_path / "backups")), ("user.delete", "cli", "ann"),
+        ("backup.create", "cli", str(tmp_path / "backups")), ("backup.restore", "cli", restored_from),
+        ("user.delete", "cli", "ann"),
     ]  # fmt: skip
     assert verified(restored) == (0, [])
 

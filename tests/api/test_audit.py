@@ -60,7 +60,7 @@ def test_every_route_that_changes_something_names_an_action(app: Litestar) -> No
     assert without == READING
     assert sql == SQL
     declared = [value for value in vars(audit_actions).values() if isinstance(value, Action)]
-    assert {action.name for action in names} == {action.name for action in declared}
+    assert {action.name for action in declared} - {action.name for action in names} == {"backup.restore"}
     assert len({action.name for action in declared}) == len(declared)
 
 
@@ -69,7 +69,7 @@ def test_what_must_be_on_disk_before_the_answer() -> None:
     assert {action.name for action in declared if action.at_once} == {
         "auth.login", "auth.refresh", "auth.logout", "user.create", "user.change", "user.password", "user.delete",
         "pipeline.create", "pipeline.change", "pipeline.delete", "version.delete", "version.restore", "file.delete",
-        "tag.delete", "saved_query.delete", "backup.create", "pipeline.share",
+        "tag.delete", "saved_query.delete", "backup.create", "backup.restore", "pipeline.share",
         "key.create", "key.change", "key.delete",
     }  # fmt: skip
     assert {action.name for action in declared if action.adds} == {
