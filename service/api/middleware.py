@@ -96,7 +96,7 @@ class RequestMiddleware:
         names = {name for name, _ in headers}
         headers += ALWAYS
         headers.append((b"x-request-id", id_.encode()))
-        if allowance is not None:
+        if allowance is not None and b"ratelimit-limit" not in names:
             headers += allowance.headers
         if b"origin" in request:
             headers += self._cors.headers(request)
