@@ -153,7 +153,7 @@ def test_reading_leaves_nothing(orders: Client, services: Services) -> None:
     assert events(services) == before
 
 
-def test_log_ins(anonymous: Client, services: Services) -> None:
+def test_requirement_52_log_ins_are_recorded_without_secrets(anonymous: Client, services: Services) -> None:
     wrong = "not the password"
     pair = anonymous.post(f"{API}/auth/token", json={"username": "viewer", "password": PASSWORD}).json()
     anonymous.post(f"{API}/auth/token", json={"username": "viewer", "password": wrong})
