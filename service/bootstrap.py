@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from service.catalog import data_directory
 from service.catalog.api_keys import ApiKeys
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
@@ -29,9 +30,8 @@ from service.catalog.system_tables import SystemTables
 from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
 from service.catalog.version_marks import VersionMarks
-from service.files import permissions, signing_secret
+from service.files import signing_secret
 from service.files.layout import Layout
-from service.files.reserve import Reserve
 from service.kit import settings as configuration
 from service.kit import startup
 from service.kit.clock import Clock, SystemClock
@@ -91,26 +91,16 @@ class Core:
 
 
 @asynccontextmanager
-async def catalog(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
-    """Open the data directory for this process alone. Raises ``errors.Conflict`` (DATA_DIR_IN_USE)."""
-    layout = Layout(settings.root, permissions.group_id(settings.data_group))
-    with permissions.private_umask():
-        layout.open()
-        store = await asyncio.to_thread(lambda: Store(layout.catalog, Reserve(layout.reserve)))
-        try:
-            yield layout, store
-        finally:
-            await asyncio.to_thread(store.close)
-
-
-@asynccontextmanager
 async def open_core(
     settings: Settings, environment: Mapping[str, str], clock: Clock | None = None
 ) -> AsyncIterator[Core]:
     """Everything below the API over a data directory, recovered. Raises ``errors.Conflict``, ``errors.Invalid``."""
     clock = clock or SystemClock()
     egress.check(settings.allowed_private_hosts)
-    async with catalog(settings) as (layout, store), AuditLog.opened(settings, layout, store, clock) as audit:
+    async with (
+        data_directory.opened(settings) as (layout, store),
+        AuditLog.opened(settings, layout, store, clock) as audit,
+    ):
         await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
         lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)
@@ -158,8 +148,8 @@ def application(core: Core, users: Users) -> Litestar:
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
-        keys=ApiKeys(core.store, core.clock), audit=core.audit, metrics=core.tasks.resources.metrics,
-        traces=core.tasks.resources.traces,
+        audit=core.audit, metrics=core.tasks.resources.metrics, traces=core.tasks.resources.traces,
+        keys=ApiKeys(core.store, core.clock),
     )  # fmt: skip
     return create_app(services)
 

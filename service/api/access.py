@@ -12,6 +12,7 @@ from typing import Any
 
 from litestar.connection import ASGIConnection
 
+from service.api import row_filters
 from service.api.services import Services, TypedRequest
 from service.catalog import run_rows
 from service.catalog.pipelines import missing
@@ -25,11 +26,13 @@ _BASE = "/api/v1/"
 _ANSWER = "/api/v1/q/{name}"
 _PEOPLE = ("/api/v1/keys", "/api/v1/users", "/api/v1/auth/password", "/api/v1/auth/session")
 _WHOLE = ("/api/v1/admin", "/api/v1/audit", "/metrics")
-_PIPELINE, _RUN = f"{_BASE}pipeline/{{name", f"{_BASE}runs/{{run_id"
 
 
 async def admit(connection: ASGIConnection[Any, Any, Any, Any], services: Services) -> None:
-    """Raises ``errors.Missing`` if the path names a pipeline, or a run of one, that the caller does not see."""
+    """Raises ``errors.Missing`` if the path names a pipeline, or a run of one, that the caller does not see.
+
+    Raises ``errors.Forbidden`` for what an API key may not do, or not tell of (``row_filters``).
+    """
     ownership, template = services.ownership, str(connection.scope.get("path_template"))
     if (caller := connection.scope["user"]) is not None and caller.key is not None:
         _admit_key(caller, str(connection.scope.get("method")), template)
@@ -38,14 +41,16 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], services: Servic
     if not ownership.is_current:
         await asyncio.to_thread(ownership.refresh)
     rights = rights_of(connection)
-    if template.startswith(_PIPELINE):
+    if template.startswith(row_filters.PIPELINE):
         name = str(connection.path_params["name"])
         if not (rights.is_unbounded or ownership.sees(rights, name)):
             raise missing(name)
-    elif template.startswith(_RUN) and ownership.readable(rights) is not None:
+    elif template.startswith(row_filters.RUN) and ownership.readable(rights) is not None:
         run_id = str(connection.path_params["run_id"])
         if not await asyncio.to_thread(ownership.sees_run, rights, run_id):
             raise run_rows.missing(run_id)
+    if rights.row_filter:
+        await row_filters.admit(connection, rights, services)
 
 
 def _admit_key(key: Rights, method: str, template: str) -> None:

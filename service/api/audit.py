@@ -121,17 +121,17 @@ class Audit:
         actor, address = self._actor(action, scope, body), _address(scope)
         if actor is None and outcome == "ok" and action in (REFRESH, LOG_OUT):
             return None  # there was no session
-        rights: Rights | None = scope.get("user")
-        details: dict[str, Any] = {"key": rights.key} if rights is not None and rights.key is not None else {}
+        key: str | None = getattr(scope.get("user"), "key", None)
+        details: dict[str, Any] = {"key": key} if key is not None else {}
         if outcome == "ok":
             details |= {name: value for name in action.shown if (value := _field(body, options, name)) is not None}
             if action is CHANGE_USER:
                 details["changes"] = [name for name in body.__struct_fields__ if getattr(body, name) is not None]
             details |= more or {}
         return self.log.event(
-            action.name, actor=actor, address=address, object=self._object(action, scope, body, outcome),
-            outcome=outcome, code=code, request_id=contextvars.get_contextvars().get("request_id"), details=details,
-            **_query(query),
+            action.name, actor=actor, key=_key(scope), address=address, outcome=outcome, code=code,
+            object=self._object(action, scope, body, outcome), details=details,
+            request_id=contextvars.get_contextvars().get("request_id"), **_query(query),
         )  # fmt: skip
 
     def _actor(self, action: Action, scope: Scope, body: Any) -> str | None:
@@ -197,6 +197,11 @@ def _action(scope: Scope) -> Action | None:
 
 def _address(scope: Scope) -> str:
     return "socket" if local_caller.is_local(scope) else middleware.address(scope)
+
+
+def _key(scope: Scope) -> str | None:
+    rights: Rights | None = scope.get("user")
+    return rights.key if rights is not None else None
 
 
 def _of_headers(headers: Any) -> dict[str, Any]:

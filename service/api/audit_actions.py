@@ -14,9 +14,9 @@ class Action:
     answered also if it could not be recorded yet, since it frees space or shuts somebody out.
 
     ``of`` is the field of the body that names the object, which the path names by default; ``shown`` are further fields
-    of the body and parameters, none of them secret. ``account``: the object is written only if it is the name of an
-    account, since people type passwords into the wrong field. ``query`` is the field of the body, or the parameter,
-    with SQL; an action with an optional one (``filtered``) is recorded only with it.
+    of the body and parameters, none of them secret. ``account``: the object is written only if the action succeeded or
+    it is the name of an account, since people type passwords and keys into the wrong field. ``query`` is the field of
+    the body, or the parameter, with SQL; an action with an optional one (``filtered``) is recorded only with it.
     """
 
     name: str
@@ -63,6 +63,9 @@ CHANGE_KEY = _frees("key.change", shown=("role",))
 DELETE_KEY = _frees("key.delete")
 CREATE_PIPELINE = _adds("pipeline.create", of="name")
 CHANGE_PIPELINE = _adds("pipeline.change")
+CREATE_KEY = _adds("key.create", of="name", shown=("role",))
+CHANGE_KEY = _frees("key.change", account=True)
+DELETE_KEY = _frees("key.delete", account=True)
 SHARE_PIPELINE = _frees("pipeline.share", shown=("visibility", "owner"))
 DELETE_PIPELINE = _frees("pipeline.delete", shown=("purge",))
 DELETE_VERSION = _frees("version.delete")
@@ -70,6 +73,8 @@ RESTORE_VERSION = _adds("version.restore", shown=("state",))
 DELETE_FILE = _frees("file.delete")
 DELETE_TAG = _frees("tag.delete")
 DELETE_QUERY = _frees("saved_query.delete")
+RESTORE = _frees("backup.restore")
+"""Of a command only."""
 BACK_UP = _adds("backup.create", of="directory")
 
 EXECUTE = Action(name="run.execute", shown=("full_refresh",))

@@ -240,12 +240,15 @@ class RowsByKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableView(msgspec.Struct, frozen=True, kw_only=True):
-    """A table that SQL can read, with the pipeline and version behind it."""
+    """A table that SQL can read, with the pipeline and version behind it.
+
+    ``row_count`` is null for an API key that sees only some of the rows.
+    """
 
     name: str
     pipeline: str
     version: int
-    row_count: int
+    row_count: int | None
     columns: list[Column]
     created: datetime
 

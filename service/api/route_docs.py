@@ -80,10 +80,12 @@ def route(
     headers: dict[str, str] | None = None,
     idempotent: bool = False,
     action: Action | None = None,
+    filters_rows: bool = False,
 ) -> Options:
     """The options of a route: the role that it needs, what the audit log calls it, and its documentation.
 
-    With ``idempotent`` it takes an ``Idempotency-Key``; its handler commits ``idempotency.claimed`` with its work.
+    ``filters_rows``: it holds to the row filters of API keys (``row_filters``). With ``idempotent`` it takes an
+    ``Idempotency-Key``; its handler commits ``idempotency.claimed`` with its work.
     """
     needed = "Needs no login." if role == PUBLIC else f"Needs the role {role}."
     documentation = Description(
@@ -95,5 +97,5 @@ def route(
         tags=[tag],
         status_code=answers[0].status,
         before_request=idempotency.claim if idempotent else None,
-        opt={"role": role, "description": documentation, "action": action},
+        opt={"role": role, "description": documentation, "action": action, "filters_rows": filters_rows},
     )

@@ -23,10 +23,11 @@ _END_BYTES = 64
 
 
 async def respond(
-    request: TypedRequest, services: Services, version: Version, query: Q, form: str, read: Read[Q], *, rows: int,
-    name: str, headers: dict[str, str],
+    request: TypedRequest, services: Services, version: Version, query: Q, form: str, read: Read[Q], *,
+    rows: int | None, name: str, headers: dict[str, str],
 ) -> Response[Any]:  # fmt: skip
-    """The answer to ``query``, offered as a file ``name``; ``rows`` are all rows that there are.
+    """The answer to ``query``, offered as a file ``name``; ``rows`` are all rows that there are
+    (None: they must be counted).
 
     A page of JSON has ``next`` in it, and every answer that ``limit`` cuts has a ``Link`` to the next page.
     """
@@ -52,12 +53,12 @@ def _next_of_page(content: bytes) -> int | None:
     return int(found[1]) if found is not None and found[1] != b"null" else None
 
 
-async def _next_of_stream(query: Q, read: Read[Q], rows: int) -> int | None:
+async def _next_of_stream(query: Q, read: Read[Q], rows: int | None) -> int | None:
     """Where the rows after a stream begin that ``limit`` ends. The headers are sent before the last row is known."""
-    if not query.limit or query.offset + query.limit >= rows:
+    if not query.limit or (rows is not None and query.offset + query.limit >= rows):
         return None
     after = query.offset + query.limit
-    if getattr(query, "filter", None) is not None:
+    if rows is None or getattr(query, "filter", None) is not None:
         counted = await read(msgspec.structs.replace(query, limit=0, offset=0), "json")
         rows = msgspec.json.decode(counted.content or b"{}", type=_Counted).total_rows
     return after if after < rows else None

@@ -244,8 +244,8 @@ class Services:
     """Compares the catalog with the files (``deep``: also checksums). Blocks."""
     held: Decisions
     saved: SavedQueries
-    keys: ApiKeys
     audit: AuditLog
+    keys: ApiKeys
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
     limiter: Callable[[int, Clock], Limiter] = RateLimiter

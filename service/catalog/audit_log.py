@@ -35,7 +35,8 @@ DELAY_SECONDS = 0.5
 """How long an event waits for others, unless somebody waits for it."""
 MOST_WAITING = 10_000
 """Events that wait for a disk that does not take them; of further ones only the number is kept."""
-_AGAIN_SECONDS = 1.0
+AGAIN_SECONDS = 1.0
+"""Between two tries to write what the disk did not take."""
 
 _log = structlog.get_logger("penstock.audit")
 
@@ -174,7 +175,7 @@ class AuditLog:
             idle = HEAD_SECONDS if self._chain.has_grown else None
             self._changed.wait_for(lambda: self._waiting or self._closing, idle)
             if self._waiting:
-                pause = DELAY_SECONDS if self.broken is None else _AGAIN_SECONDS
+                pause = DELAY_SECONDS if self.broken is None else AGAIN_SECONDS
                 self._changed.wait_for(lambda: self._wanted or self._closing, pause)
             batch = [*self._waiting]
             self._waiting.clear()
@@ -200,10 +201,10 @@ class AuditLog:
             self._fail(error)
         if not kept and day is not None:
             self.broken = None
-        for one in group:
-            _end(one.done, _unwritable(str(self.broken), "this is recorded later") if failure is not None else None)
         with self._changed:
             self._waiting.extendleft(one._replace(done=None) for one in reversed(kept))
+        for one in group:
+            _end(one.done, _unwritable(str(self.broken), "this is recorded later") if failure is not None else None)
 
     def _written(self, day: date, group: Sequence[_Waiting]) -> list[_Waiting]:
         """Write the events of a group. Returns those that the disk has no room for."""

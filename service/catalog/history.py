@@ -33,7 +33,7 @@ def _run(row: Row) -> Run:
 
 
 def _version(row: Row) -> Version:
-    return msgspec.json.decode(row["value"], type=Version)
+    return version_rows.read(row["value"])
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):

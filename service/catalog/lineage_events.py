@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from service.catalog import version_rows
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
 from service.kit.clock import Clock
@@ -105,6 +106,6 @@ def _waiting(row: Row) -> Waiting:
         sequence=row["sequence"], event="COMPLETE" if accepted else cast(EventType, row["event"]), accepted=accepted,
         time=row["time"].replace(tzinfo=UTC),
         run=msgspec.json.decode(row["run"], type=Run), document=msgspec.json.decode(row["document"]),
-        version=msgspec.json.decode(row["version"], type=Version) if row["version"] is not None else None,
+        version=version_rows.read(row["version"]) if row["version"] is not None else None,
         due=row["due"].replace(tzinfo=UTC) if row["due"] is not None else None,
     )  # fmt: skip

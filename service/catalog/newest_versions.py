@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from service.catalog import version_rows
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store
 from service.model.version import Version
@@ -29,7 +28,7 @@ class NewestVersions:
             return kept[1]
         if len(self._decoded) >= _MOST:
             self._decoded.clear()
-        found = msgspec.json.decode(row["value"], type=Version)
+        found = version_rows.read(row["value"])
         self._decoded[pipeline_id] = row, found
         return found
 

@@ -44,7 +44,7 @@ class _Known:
 
 
 class Ownership:
-    """The owners in the catalog. Methods block unless ``is_current``; ``sees_run`` and ``change`` always do."""
+    """The owners in the catalog. Methods block unless ``is_current``; those about runs and ``change`` always do."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -99,6 +99,21 @@ class Ownership:
         names = [table.partition("@")[0].casefold() for table in tables]
         of = [known.get(n) or known.get(n.removesuffix(QUARANTINE)) for n in names if not n.startswith("penstock.")]
         return all(name is not None and name in readable for name in of)
+
+    def table_of(self, name: str) -> str:
+        """The table of a pipeline, in lower case; of one that there is not, the name."""
+        row = self._now().live.get(name)
+        return str(row["table_name"]) if row is not None else name
+
+    def table_of_run(self, run_id: str) -> str:
+        """The table of the pipeline of a run, in lower case; empty for a run that there is not."""
+        row = self._store.row(_SQL["of_run"], {"run_id": run_id})
+        return str(row["table_name"]) if row is not None else ""
+
+    def is_table(self, table: str, readable: Readable) -> bool:
+        """Whether one of the ``readable`` pipelines has a table of that name, in any case."""
+        live = self._now().live.items()
+        return any(r["table_name"] == table.casefold() and (readable is None or n in readable) for n, r in live)
 
     def sees_run(self, rights: Rights, run_id: str) -> bool:
         """Whether a caller sees the pipeline of a run, also if that was deleted."""

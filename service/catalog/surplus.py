@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import msgspec
-
+from service.catalog import version_rows
 from service.catalog.statements import load_sql
 from service.catalog.store import Store
 from service.model.retention import DEFAULT_VERSIONS
@@ -32,4 +31,4 @@ class Surplus:
         wanted = None if pipeline_ids is None else sorted(pipeline_ids)
         values = {"default_versions": str(DEFAULT_VERSIONS), "skip": skip, "pipeline_ids": wanted}
         rows = self._store.rows(_SQL["surplus"], values)
-        return [(row["pipeline_id"], msgspec.json.decode(row["value"], type=Version)) for row in rows]
+        return [(row["pipeline_id"], version_rows.read(row["value"])) for row in rows]

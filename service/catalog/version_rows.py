@@ -9,11 +9,33 @@ from service.catalog.store import Row, Transaction, naive
 from service.model.version import Version
 
 _SQL = load_sql("versions")
+_decode = msgspec.json.Decoder(Version).decode
+
+
+def read(value: str) -> Version:
+    """The version in a row."""
+    try:
+        return _decode(value)
+    except msgspec.ValidationError:
+        document = msgspec.json.decode(value)
+        for column in (column for profile in document.get("profiles", []) for column in profile["columns"]):
+            if None in column.get("histogram", {}).get("edges", ()):  # infinite ones, which releases before 0.1 wrote
+                column["histogram"] = {"edges": [], "counts": []}
+        return _decode(msgspec.json.encode(document))
+
+
+def _written(version: Version) -> str:
+    """The value of a row. Raises ``msgspec.ValidationError`` for a version that could not be read again: the service
+    would not start.
+    """
+    value = msgspec.json.encode(version)
+    _decode(value)
+    return value.decode()
 
 
 def insert(transaction: Transaction, pipeline_id: str, version: Version) -> Row:
     """Add a version. Returns the row from which it is read."""
-    value = msgspec.json.encode(version).decode()
+    value = _written(version)
     transaction.execute(
         _SQL["insert"],
         {
@@ -31,6 +53,6 @@ def update(transaction: Transaction, pipeline_id: str, version: Version) -> None
         _SQL["update"],
         {
             "pipeline_id": pipeline_id, "version": version.version, "bytes": version.bytes,
-            "value": msgspec.json.encode(version).decode(), "held": version.held,
+            "value": _written(version), "held": version.held,
         },
     )  # fmt: skip

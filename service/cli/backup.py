@@ -59,6 +59,7 @@ def restore(directory: str, *, data_dir: str | None, as_json: bool) -> None:
         report = restore_backup(
             Path(directory).absolute(), settings.root, permissions.group_id(settings.data_group), SystemClock()
         )
+    session.with_catalog(settings, lambda *_: None, Deed(audit_actions.RESTORE, report.backup))
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
         return

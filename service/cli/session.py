@@ -53,12 +53,12 @@ def with_catalog(chosen: Settings, work: Callable[[Layout, Store], T], deed: Dee
 
     ``deed`` is what it does, for the audit log.
     """
-    from service import bootstrap
+    from service.catalog import data_directory
     from service.catalog.audit_log import AuditLog
     from service.cli.deed import recorded
 
     async def inside() -> T:
-        async with bootstrap.catalog(chosen) as (layout, store):
+        async with data_directory.opened(chosen) as (layout, store):
             result = asyncio.to_thread(work, layout, store)
             if deed is None:
                 return await result

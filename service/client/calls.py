@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -54,6 +56,21 @@ def _text(value: Any) -> str:
 def _json(value: Any) -> Any:
     """A value of a key as JSON has it: what is not a text, a number or a truth value is its text."""
     return value if isinstance(value, str | int | float | bool | None) else _text(value)
+
+
+def _parameter(value: Any) -> Any:
+    """A value of a statement as JSON has it: dates, decimals and large numbers are texts, which SQL reads."""
+    if isinstance(value, Mapping):
+        return {name: _parameter(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_parameter, value))
+    if isinstance(value, bytes | bytearray):
+        raise TypeError("a parameter cannot be bytes; send their text and write unhex(?) or from_base64(?)")
+    if isinstance(value, timedelta):
+        return f"{value // timedelta(microseconds=1)} microseconds"
+    if isinstance(value, bool | str | None) or (isinstance(value, int) and -(2**63) <= value < 2**64):
+        return value
+    return value if isinstance(value, float) and math.isfinite(value) else _text(value)
 
 
 def pages(call: Call[T], offset: int) -> Call[T]:
@@ -156,7 +173,8 @@ def data(name: str, query: Query) -> Call[pl.DataFrame]:
 
 
 def sql(statement: str, parameters: Parameters | None, limit: int | None, seconds: float | None) -> Call[pl.DataFrame]:
-    given = {"sql": statement, "parameters": parameters, "limit": limit, "timeout_seconds": seconds}
+    values = None if parameters is None else _parameter(parameters)
+    given = {"sql": statement, "parameters": values, "limit": limit, "timeout_seconds": seconds}
     body = {name: value for name, value in given.items() if value is not None}
     return Call("POST", "query", _frame, {"format": "arrow"}, body=body)
 

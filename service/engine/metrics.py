@@ -26,6 +26,7 @@ from service.engine import duplicates as duplicate_rows
 from service.engine import steady_sums, text_patterns
 from service.engine.duplicates import Engine
 from service.steps.metric import Metric
+from service.values import equal_edges
 from service.values.seconds import from_ticks
 
 Answers = dict[Metric, Any]
@@ -278,6 +279,8 @@ def _quantile(values: pl.Series, share: float) -> Any:
         return pl.Series([round(first + (last - first) * rest)], dtype=ends.to_physical().dtype).cast(values.dtype)[0]
     if below == above or not rest:
         return float(below)
+    if math.isinf(above - below):  # the distance exceeds the range of a float
+        return float(below * (1 - rest) + above * rest)
     step = (above - below) * rest
     return float(below + step if rest < 0.5 else above - (above - below) * (1 - rest))
 
@@ -296,14 +299,9 @@ def _histogram(values: pl.Series, bins: int) -> dict[str, Any] | None:
         low, high = float(values[0]), float(values[-1])
     if low == high:
         low, high = low - 0.5, high + 0.5
-    width = high / bins - low / bins  # the distance itself may exceed the range of a float
-    edges = [low + width * i for i in range(bins)] + [high]
+    edges = equal_edges.between(low, high, bins)
     inner = pl.Series(edges[1:-1], dtype=pl.Float64)
-    cuts = (
-        [0, *values.cast(pl.Float64).search_sorted(inner, side="left").to_list(), len(values)]
-        if bins > 1
-        else [0, len(values)]
-    )
+    cuts = [0, *values.cast(pl.Float64).search_sorted(inner, side="left").to_list(), len(values)]
     return {"edges": edges, "counts": [b - a for a, b in itertools.pairwise(cuts)]}
 
 

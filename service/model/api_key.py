@@ -55,8 +55,10 @@ class KeyDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise errors.Invalid("name: printable characters, and no space around them", field="name")
         if self.expires is not None and self.expires <= now:
             raise errors.Invalid("expires: this time has passed", field="expires")
-        if self.row_filter is not None:
-            raise errors.Invalid("row_filter: this release cannot filter the rows of a key yet", field="row_filter")
+        if (twice := _twice(self.row_filter or {})) is not None:
+            raise errors.Invalid(f"row_filter: names the table '{twice}' twice", field="row_filter")
+        if self.row_filter is not None and self.role not in (None, "viewer"):
+            raise errors.Invalid("role: a key with a row filter is a viewer; leave it out", field="role")
         if self.queries is not None and self.role not in (None, "viewer"):
             raise errors.Invalid("role: a key with queries is a viewer; leave it out", field="role")
         if self.role is not None and not caller.may(self.role):
@@ -107,3 +109,13 @@ class MachineKey(msgspec.Struct, frozen=True, kw_only=True):
             row_filter=self.row_filter or {},
             rate_limit_per_minute=self.rate_limit_per_minute,
         )
+
+
+def _twice(tables: Mapping[str, str]) -> str | None:
+    """A table that is named twice, in letters that differ in case alone."""
+    seen: set[str] = set()
+    for table in tables:
+        if table.casefold() in seen:
+            return table
+        seen.add(table.casefold())
+    return None

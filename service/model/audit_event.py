@@ -24,6 +24,7 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         str | None, msgspec.Meta(description="The client's address; `socket` for local commands, null for the service.")
     ]
     outcome: Outcome
+    key: Annotated[str | None, msgspec.Meta(description="The id of the API key with which the account acted.")] = None
     object: Annotated[str | None, msgspec.Meta(description="What it was done to, such as `orders/3`.")] = None
     code: Annotated[str | None, msgspec.Meta(description="The error code, unless the outcome is ok.")] = None
     request_id: str | None = None

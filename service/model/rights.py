@@ -73,6 +73,10 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the caller sees a pipeline; what is not seen does not exist for the caller."""
         return (visibility == "shared" or self.owns(owner)) and self.names(pipeline)
 
+    def is_filtered(self, table: str) -> bool:
+        """Whether the caller sees only some rows of a table, named in any case."""
+        return bool(self.row_filter) and table.casefold() in map(str.casefold, self.row_filter)
+
     def answers(self, query: str) -> bool:
         """Whether the caller may have a saved query answered."""
         return self.queries is None or query in self.queries

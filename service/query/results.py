@@ -36,7 +36,7 @@ def key_of(query: Query, scope: Scope) -> Key | None:
 
     It is a whole answer over known versions. The API keeps schemas itself.
     """
-    if not all(repeatable.is_repeatable(text) for _, text in scope.row_filters):
+    if not scope.is_repeatable:
         return None
     if isinstance(query, SchemaQuery) or FORMATS[query.format].streamed:
         return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from service.model.rights import Readable
 from service.model.table import QUARANTINE
+from service.query import repeatable
 from service.sandbox.quoting import same
 from service.sandbox.source import TableSource
 
@@ -24,7 +25,23 @@ class Scope(NamedTuple):
 
     @classmethod
     def of(cls, readable: Readable, row_filters: Mapping[str, str]) -> Scope:
-        return cls(readable, tuple(sorted((same(table), text) for table, text in row_filters.items())))
+        return cls(
+            readable,
+            tuple(sorted((same(table), (text.strip() and text) or "false") for table, text in row_filters.items())),
+        )
+
+    def filters(self, table: str) -> bool:
+        """Whether the caller sees only some rows of a table."""
+        return base_of(table) in dict(self.row_filters)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the same rows of a version are seen at all times."""
+        return all(repeatable.is_repeatable(condition) for _, condition in self.row_filters)
+
+    def listed(self, sources: Iterable[TableSource]) -> list[TableSource]:
+        """The sources whose names the caller sees in lists: that rows were refused tells of rows that are hidden."""
+        return [s for s in sources if not (same(s.table).endswith(QUARANTINE) and self.filters(s.table))]
 
     def filtered(self, source: TableSource) -> TableSource:
         """The source with the condition on its rows."""

@@ -110,7 +110,7 @@ async def needed(need: Need, resolve: Resolve, scope: Scope) -> Resolved:
             position=need.tables.get(name),
             table=name,
         )
-    sources = {s.table: s for s in map(named, [*everything.sources, *found.sources])}
+    sources = {s.table: s for s in map(named, [*scope.listed(everything.sources), *found.sources])}
     return Resolved([scope.filtered(s) for s in sources.values()], snapshots=found.snapshots)
 
 

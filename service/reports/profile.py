@@ -135,11 +135,17 @@ def _quoted_if_blank(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """``text`` with control characters as the symbols that stand for them: NUL, which ends a C string, is ``␀``."""
+    """``text`` with control characters as the symbols that stand for them: NUL, which ends a C string, is ``␀``.
+
+    The two characters that no XML may have, and so no drawing, are ``�``.
+    """
     return text.translate(_SYMBOLS)
 
 
-_SYMBOLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n\r"} | {127: "␡"}
+_SYMBOLS = {
+    **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n\r"},
+    127: "␡", 0xFFFE: "\N{REPLACEMENT CHARACTER}", 0xFFFF: "\N{REPLACEMENT CHARACTER}",
+}  # fmt: skip
 
 
 def _labels(texts: Iterable[str]) -> list[str]:

@@ -55,7 +55,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-def test_what_was_answered_is_on_disk_after_a_kill_and_an_incomplete_line_is_cut_off(killed: Path) -> None:
+def test_requirement_52_what_was_answered_is_on_disk_after_a_kill_and_an_incomplete_line_is_cut_off(
+    killed: Path,
+) -> None:
     assert verified(killed) == (0, [])  # which opens the catalog, and so cuts the line off
     found = events(killed)
     assert [(e["action"], e["actor"], e["outcome"]) for e in found] == [
@@ -107,10 +109,12 @@ def test_a_backup_has_it_and_a_restored_directory_goes_on(killed: Path, tmp_path
         answer = penstock("restore", str(tmp_path / "backups"), "--data-dir", str(restored))
         assert answer.returncode == 0, answer.stderr
         assert verified(restored) == (0, [])
+    restored_from = str(max((tmp_path / "backups").iterdir()))
     answer = penstock("user", "remove", "ann", "--data-dir", str(restored))
     assert answer.returncode == 0, answer.stderr
     assert [(e["action"], e["actor"], e.get("object")) for e in events(restored)[before:]] == [
-        ("backup.create", "cli", str(tmp_path / "backups")), ("user.delete", "cli", "ann"),
+        ("backup.create", "cli", str(tmp_path / "backups")), ("backup.restore", "cli", restored_from),
+        ("user.delete", "cli", "ann"),
     ]  # fmt: skip
     assert verified(restored) == (0, [])
 

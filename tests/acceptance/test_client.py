@@ -7,6 +7,7 @@ import datetime as dt
 import inspect
 import io
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -89,6 +90,22 @@ def test_rows_by_key_and_new_records(client: Penstock) -> None:
     with pytest.raises(InvalidError) as wrong:
         client.apply("goods", [{"shop": "x", "day": "soon", "price": 1}])
     assert wrong.value.field == "records[0].day"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (dt.date(2024, 1, 2), "DATE"), (dt.datetime(2024, 1, 2, 3, 4, 5, 6), "TIMESTAMP"), (dt.time(1, 2, 3), "TIME"),
+        (dt.datetime(2024, 1, 2, tzinfo=dt.UTC), "TIMESTAMPTZ"), (dt.timedelta(days=1, microseconds=1), "INTERVAL"),
+        (Decimal("12345678901234567890.12"), "DECIMAL(38,2)"), (2**70, "DECIMAL(38,0)"), (float("inf"), "DOUBLE"),
+        ((1, 2), "BIGINT[]"),
+    ],
+)  # fmt: skip
+def test_parameters_of_a_statement_are_values_of_python(client: Penstock, value: Any, kind: str) -> None:
+    found = client.query(f"SELECT CAST(? AS {kind}) AS value", [value])["value"].to_list()
+    assert found == [list(value) if isinstance(value, tuple) else value]
+    with pytest.raises(TypeError, match="unhex"):
+        client.query("SELECT $a", {"a": b"x"})
 
 
 def test_versions_and_tags(client: Penstock) -> None:

@@ -108,7 +108,7 @@ def _fill(ann: Caller) -> None:
     ann.ask("PUT", "/queries/all-tables", status=201, json={"sql": "SHOW TABLES", "cache_seconds": 600})
 
 
-def test_no_route_tells_of_it(house: House) -> None:
+def test_requirement_43_no_route_tells_of_it(house: House) -> None:
     """Every path below a pipeline, as the service itself lists them, so that a new one is tried as well."""
     document = house.ann.http.get(f"{house.served.address}/docs/openapi.json").json()
     below = [(m, p) for p, of in document["paths"].items() if p.startswith("/api/v1/pipeline/{name}") for m in of]
@@ -260,7 +260,7 @@ def test_a_public_query_reads_shared_pipelines_only(house: House) -> None:
         house.ann.ask("PATCH", "/pipeline/open", json={"visibility": "shared"})
 
 
-def test_only_owner_and_admins_change_it(house: House) -> None:
+def test_requirement_43_only_owner_and_admins_change_it(house: House) -> None:
     refused = house.bob.http.patch("/pipeline/open", json={"visibility": "private"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "FORBIDDEN")
     assert house.vic.http.patch("/pipeline/open", json={"visibility": "private"}).status_code == 403

@@ -160,7 +160,7 @@ def test_a_key_with_queries_does_nothing_else(keyring: Keyring, services: Servic
 
 
 BAD = [
-    ({"row_filter": {"orders": "true"}}, 400, "row_filter"),
+    ({"row_filter": {"nothing": "true"}}, 400, "row_filter.nothing"),
     ({"queries": ["q"], "role": "operator"}, 400, "role"),
     ({"queries": []}, 400, "queries"),
     ({"pipelines": []}, 400, "pipelines"),

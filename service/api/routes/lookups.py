@@ -82,6 +82,7 @@ class KeysBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         errors=(*_FAILURES, "ROW_NOT_FOUND"),
         query=LookupQuery,
         headers=etags.REQUEST_HEADERS,
+        filters_rows=True,
     ),
 )
 async def read_row(
@@ -93,18 +94,18 @@ async def read_row(
     row_key = await _key(services, version)
     values = row_keys.in_path(request, row_key, f"/pipeline/{name}/rows/")
     columns = _columns(version, [c.strip() for c in query.columns.split(",")] if query.columns is not None else None)
-    tag = etags.of(version, "row", row_key.columns, values, columns, form, query.escape_formulas)
-    headers = {**etags.headers(tag), "vary": "Accept"}
-    if etags.match(request, tag) == "this":
-        return Response(None, status_code=304, headers=headers)
     seen = access.scope(request, services)
+    tag = etags.of(version, "row", row_key.columns, values, columns, form, query.escape_formulas, *seen.row_filters)
+    headers = {**etags.headers(tag), "vary": "Accept"} if not seen.row_filters else {"vary": "Accept"}
+    if not seen.row_filters and etags.match(request, tag) == "this":
+        return Response(None, status_code=304, headers=headers)
     answer = await _lookup(services, seen, version, row_key, [values], columns, form, query.escape_formulas, only=True)
     if answer.content == b"":
         shown = ", ".join(f"{c} = {v[:60]}" for c, v in zip(row_key.columns, values, strict=True))
         raise errors.Missing(
             f"version {version.version} of '{name}' has no row with {shown}", code="ROW_NOT_FOUND", field="key"
         )
-    unchanged = etags.not_modified(request, headers)  # If-None-Match: *
+    unchanged = etags.not_modified(request, headers) if "etag" in headers else None  # If-None-Match: *
     return unchanged or streaming.respond(answer, f"{name}-v{version.version}", form, headers)
 
 
@@ -120,6 +121,7 @@ async def read_row(
         errors=_FAILURES,
         query=LookupOfKeys,
         body=RequestBody(kind=KeysBody, example=examples.KEYS),
+        filters_rows=True,
     ),
 )
 async def read_rows(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:

@@ -10,16 +10,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import (
-    audit,
-    audit_actions,
-    etags,
-    examples,
-    idempotency,
-    query_string,
-    request_body,
-    responses,
-)
+from service.api import audit, audit_actions, etags, examples, idempotency, query_string, request_body, responses
 from service.api.access import readable
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
@@ -177,6 +168,7 @@ async def list_pipelines(request: TypedRequest, services: ServicesDependency) ->
         errors=("PIPELINE_NOT_FOUND", "NOT_FOUND"),
         query=ConfigQuery,
         headers=etags.REQUEST_HEADERS,
+        filters_rows=True,  # it has no rows
     ),
 )
 async def read_config(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:

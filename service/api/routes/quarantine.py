@@ -64,6 +64,7 @@ from service.values.version_name import VersionName
         ),
         query=RowsQuery,
         headers=etags.REQUEST_HEADERS,
+        filters_rows=True,
     ),
 )  # fmt: skip
 async def read_quarantine(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
@@ -71,13 +72,15 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
     form = streaming.format_of(request, asked.format)
     version, query = await cursors.resolve(request, services, name, asked)
     seen = access.scope(request, services)
-    tag = etags.of(version, "quarantine", msgspec.structs.replace(query, version=None, format=form))
-    headers = {**etags.headers(tag), "vary": "Accept"}
-    if (unchanged := etags.not_modified(request, headers)) is not None:
+    asked = msgspec.structs.replace(query, version=None, format=form)
+    tag = etags.of(version, "quarantine", asked, *seen.row_filters)
+    headers = {**(etags.headers(tag) if seen.is_repeatable else {}), "vary": "Accept"}
+    if seen.is_repeatable and (unchanged := etags.not_modified(request, headers)) is not None:
         return unchanged
     return await rows.respond(
         request, services, version, query, form, functools.partial(_rows, services, seen, version),
-        rows=version.quarantined, name=f"{name}-v{version.version}-quarantine", headers=headers,
+        rows=None if seen.filters(version.table) else version.quarantined,
+        name=f"{name}-v{version.version}-quarantine", headers=headers,
     )  # fmt: skip
 
 
@@ -88,7 +91,7 @@ async def _rows(services: Services, scope: Scope, version: Version, query: RowsQ
         offset=query.offset,
         format=form,
         escape_formulas=query.escape_formulas,
-        about={"rules": msgspec.to_builtins(version.refusals)},
+        about={"rules": [] if scope.filters(version.table) else msgspec.to_builtins(version.refusals)},
         scope=scope,
     )
 

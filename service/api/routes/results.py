@@ -94,6 +94,7 @@ class SchemaQuery(query_string.NoParameters, frozen=True, kw_only=True):
             "If-Range": "The ETag of the file that the range is of; another file is answered whole.",
         },
         action=audit_actions.READ_ROWS,
+        filters_rows=True,
     ),
 )
 async def read_data(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
@@ -103,20 +104,30 @@ async def read_data(request: TypedRequest, services: ServicesDependency, name: F
     scope = access.scope(request, services)
     file = f"{name}-v{version.version}"
     headers = {"cache-control": "private, no-cache", "vary": "Accept"}
-    if is_repeatable(query.filter):
-        headers |= etags.headers(etags.of(version, "data", msgspec.structs.replace(query, version=None, format=form)))
+    if is_repeatable(query.filter) and scope.is_repeatable:
+        asked = msgspec.structs.replace(query, version=None, format=form)
+        headers |= etags.headers(etags.of(version, "data", asked, *scope.row_filters))
         if etags.match(request, headers["etag"]) == "any":  # the request may be new, so it may be invalid
             checked = query if form == "json" else msgspec.structs.replace(query, limit=0)
             await _rows(services, scope, version, checked, "json")
         if (unchanged := etags.not_modified(request, headers)) is not None:
             return unchanged
-    if form == "parquet" and _is_stored_file(version, query):
+    sees_all = not scope.filters(version.table)
+    if form == "parquet" and sees_all and _is_stored_file(version, query):
         await services.source_of(version)  # checks the file
         path = services.layout.version(name, version.version) / version.files[0].name
         return await stored_file.respond(request, path, file, headers)
     read = functools.partial(_rows, services, scope, version)
     return await rows.respond(
-        request, services, version, query, form, read, rows=version.rows, name=file, headers=headers
+        request,
+        services,
+        version,
+        query,
+        form,
+        read,
+        rows=version.rows if sees_all else None,
+        name=file,
+        headers=headers,
     )
 
 
@@ -162,6 +173,7 @@ async def _rows(services: Services, scope: Scope, version: Version, query: DataQ
         errors=(*_NONE, "QUERY_TIMEOUT", "NOT_ACCEPTABLE", "OVERLOADED"),
         query=SchemaQuery,
         headers=etags.REQUEST_HEADERS,
+        filters_rows=True,
     ),
 )
 async def read_schema(
@@ -170,15 +182,16 @@ async def read_schema(
     query = query_string.read(request, SchemaQuery)
     form = streaming.format_of(request, query.format, SCHEMA_FORMATS)
     version = await find_version(services, name, query.version)
-    tag = etags.of(version, "schema", form, version.native)  # the native form appears later
-    headers = {**etags.headers(tag), "vary": "Accept"}
-    if (unchanged := etags.not_modified(request, headers)) is not None:
+    scope = access.scope(request, services)
+    tag = etags.of(version, "schema", form, version.native, *scope.row_filters)  # the native form appears later
+    headers = {**(etags.headers(tag) if scope.is_repeatable else {}), "vary": "Accept"}
+    if scope.is_repeatable and (unchanged := etags.not_modified(request, headers)) is not None:
         return unchanged
     if form != "json":
         ending = SCHEMA_FORMATS[form].ending
         headers["content-disposition"] = f'attachment; filename="{name}-v{version.version}.{ending}"'
     return Response(
-        await schemas.get(version, form, access.scope(request, services)),
+        await schemas.get(version, form, scope),
         media_type=SCHEMA_FORMATS[form].media_type,
         headers=headers,
     )

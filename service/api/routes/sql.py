@@ -28,7 +28,9 @@ from service.api.services import ServicesDependency, TypedRequest
 from service.kit import errors
 from service.model.answers import QueryResult
 from service.model.formats import MEDIA_TYPES
+from service.model.table import Table
 from service.query import sources
+from service.query.scope import Scope
 
 _MOST_PARAMETERS = 10_000
 
@@ -108,9 +110,11 @@ async def ask(request: TypedRequest, services: ServicesDependency) -> Response[A
 )  # fmt: skip
 async def list_tables(request: TypedRequest, services: ServicesDependency) -> Response[Any]:
     page = query_string.read(request, PageRequest)
-    tables = sources.seen(await asyncio.to_thread(services.history.tables), access.readable(request, services))
+    scope = access.scope(request, services)
+    tables = sources.seen(await asyncio.to_thread(services.history.tables), scope.readable)
+    tables = [t for t in tables if not (t.quarantine and scope.filters(t.name))]  # they tell of rows that are hidden
     part = tables[page.offset : page.offset + page.limit]
-    listed = query_string.page_of([responses.table(t) for t in part], len(tables), page)
+    listed = query_string.page_of([_view(t, scope) for t in part], len(tables), page)
     return etags.respond(request, msgspec.json.encode(listed))
 
 
@@ -138,8 +142,15 @@ async def read_table(request: TypedRequest, services: ServicesDependency, table:
         raise errors.Missing(
             f"there is no table '{table[:100]}'{errors.did_you_mean(table[:100], names)}", field="table"
         )
-    headers = etags.headers(etags.of(found.version, "table", found.name))
-    return etags.not_modified(request, headers) or Response(responses.table(found), headers=headers)
+    scope = access.scope(request, services)
+    headers = etags.headers(etags.of(found.version, "table", found.name, *scope.row_filters))
+    return etags.not_modified(request, headers) or Response(_view(found, scope), headers=headers)
+
+
+def _view(table: Table, scope: Scope) -> responses.TableView:
+    """The answer about a table; how many rows it has is not told to a caller who sees only some of them."""
+    view = responses.table(table)
+    return msgspec.structs.replace(view, row_count=None) if scope.filters(table.name) else view
 
 
 HANDLERS = [ask, list_tables, read_table]

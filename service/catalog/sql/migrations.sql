@@ -111,16 +111,6 @@ CREATE TABLE saved_queries (
 -- name: to_4
 ALTER TABLE pipelines ADD COLUMN owner VARCHAR;
 ALTER TABLE pipelines ADD COLUMN visibility VARCHAR DEFAULT 'shared';
-CREATE TABLE api_keys (
-    id VARCHAR PRIMARY KEY,
-    owner VARCHAR NOT NULL,
-    hash VARCHAR NOT NULL,
-    value JSON NOT NULL
-);
-CREATE TABLE api_key_uses (
-    id VARCHAR PRIMARY KEY,
-    last_used TIMESTAMP NOT NULL
-);
 CREATE TABLE audit_heads (
     chain VARCHAR PRIMARY KEY,
     day DATE NOT NULL,
@@ -130,4 +120,14 @@ CREATE TABLE audit_heads (
     hash VARCHAR NOT NULL,
     closed BOOLEAN NOT NULL,
     dropped BOOLEAN NOT NULL
+);
+CREATE TABLE api_keys (
+    id VARCHAR PRIMARY KEY,
+    owner VARCHAR NOT NULL,
+    hash VARCHAR NOT NULL,
+    value JSON NOT NULL
+);
+CREATE TABLE api_key_uses (
+    id VARCHAR PRIMARY KEY,
+    last_used TIMESTAMP NOT NULL
 );

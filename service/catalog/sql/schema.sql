@@ -187,6 +187,17 @@ CREATE TABLE saved_queries (
     name VARCHAR PRIMARY KEY,
     value JSON NOT NULL
 );
+-- name: audit_heads
+CREATE TABLE audit_heads (
+    chain VARCHAR PRIMARY KEY,
+    day DATE NOT NULL,
+    begin_byte BIGINT NOT NULL,
+    end_byte BIGINT NOT NULL,
+    lines BIGINT NOT NULL,
+    hash VARCHAR NOT NULL,
+    closed BOOLEAN NOT NULL,
+    dropped BOOLEAN NOT NULL
+);
 -- name: api_keys
 CREATE TABLE api_keys (
     id VARCHAR PRIMARY KEY,
@@ -198,15 +209,4 @@ CREATE TABLE api_keys (
 CREATE TABLE api_key_uses (
     id VARCHAR PRIMARY KEY,
     last_used TIMESTAMP NOT NULL
-);
--- name: audit_heads
-CREATE TABLE audit_heads (
-    chain VARCHAR PRIMARY KEY,
-    day DATE NOT NULL,
-    begin_byte BIGINT NOT NULL,
-    end_byte BIGINT NOT NULL,
-    lines BIGINT NOT NULL,
-    hash VARCHAR NOT NULL,
-    closed BOOLEAN NOT NULL,
-    dropped BOOLEAN NOT NULL
 );

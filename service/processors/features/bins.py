@@ -18,7 +18,7 @@ from service.kit import lazy
 from service.processors.settings import columns
 from service.steps.context import ProcessContext
 from service.steps.metric import Metric, Values
-from service.values import dtypes
+from service.values import dtypes, equal_edges
 from service.values.losses import Conversion
 
 if TYPE_CHECKING:
@@ -94,9 +94,7 @@ def fit(column: str, setting: Bin, answers: Values, ctx: ProcessContext) -> dict
     if setting.method == "uniform":
         low, high = answers[Metric(column, "min")], answers[Metric(column, "max")]
         if low is not None:
-            low, high = float(low), float(high)
-            width = high / setting.count - low / setting.count
-            edges = [*(low + width * i for i in range(setting.count)), high]
+            edges = equal_edges.between(float(low), float(high), setting.count)
     elif setting.method == "quantile":
         found = answers[metrics(column, setting, pl.Float64(), ctx)[0]]
         edges = [] if found[0] is None else [float(e) for e in found]

@@ -60,7 +60,11 @@ def store() -> Iterator[Store]:
 
 
 @pytest.fixture
-def opened(tmp_path: Path, store: Store, clock: FixedClock, disk: Disk) -> Iterator[Callable[..., AuditLog]]:
+def opened(
+    tmp_path: Path, store: Store, clock: FixedClock, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., AuditLog]]:
+    """Makes logs, which try again what failed only when the next event asks for it."""
+    monkeypatch.setattr(audit_log, "AGAIN_SECONDS", 60.0)
     logs = []
 
     def opened(**values: Any) -> AuditLog:

@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 import pytest
 
+from service.values.profile import Histogram, Profile
 from tests.unit.processors.table import INF, NAN, apply, invalid, refused
 
 D, DT = dt.date, dt.datetime
@@ -34,6 +35,26 @@ def column(values: list[Any], dtype: Any = None, **config: Any) -> dict[str, Any
 
 def codes(data: Any, **config: Any) -> list[tuple[str, str | None]]:
     return [(w["code"], w["column"]) for w in profile(data, **config)["warnings"]]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pl.Series([-1e308, None, 0.0, 1e308, INF, -INF, NAN, 5e-324]), pl.Series([-1.7976931348623157e308] * 3 + [1.0]),
+        pl.Series([-3.4e38, 3.4e38], dtype=pl.Float32), pl.Series([INF, -INF, NAN]),
+        pl.Series([0, 2**64 - 1], dtype=pl.UInt64), pl.Series([-(2**127), 2**127 - 1], dtype=pl.Int128),
+        pl.Series(["-" + "9" * 38, "9" * 38]).cast(pl.Decimal(38, 0)),
+        pl.Series([-(2**62), 2**62]).cast(pl.Duration("us")), pl.Series([-(2**31), 2**31 - 1], dtype=pl.Int32),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("bins", [1, 3, 20])
+def test_a_profile_of_extremes_can_be_read_again(values: pl.Series, bins: int) -> None:
+    done = apply("analyzer", values.to_frame("a"), histogram_bins=bins)
+    found = list(done.ctx.report().profiles)
+    assert msgspec.json.decode(msgspec.json.encode(found), type=list[Profile]) == found
+    histogram = found[0].columns[0].histogram
+    assert isinstance(histogram, Histogram)
+    assert histogram.edges == sorted(histogram.edges)
 
 
 def test_a_number_column() -> None:

@@ -142,6 +142,11 @@ def test_control_characters_are_shown_as_symbols(tmp_path: Any) -> None:
     assert all(text in page for text in ("a␀b", "x␀y", ">␀<", "␛[0m"))
 
 
+def test_characters_that_no_drawing_may_have_are_replaced() -> None:
+    # The renderer ends the process that draws them.
+    assert profile.visible("a\ufffe\uffffb\ufdd0") == "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b\ufdd0"
+
+
 def test_a_profile_survives_json(sample: pl.DataFrame, tmp_path: Any) -> None:
     ctx = ProcessContext(step="processors[0]", folder=tmp_path)
     Analyzer().apply(PolarsFrame(sample.lazy(), tmp_path), ctx)
