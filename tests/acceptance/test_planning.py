@@ -281,7 +281,9 @@ def test_a_misspelt_column_ends_a_run_before_the_first_request(served: Served, s
     assert len(site.hits) > asked
 
 
-def test_a_link_that_leads_out_is_refused_everywhere_and_a_missing_file_is_a_warning(served: Served) -> None:
+def test_requirement_33_a_link_that_leads_out_is_refused_everywhere_and_a_missing_file_is_a_warning(
+    served: Served,
+) -> None:
     secret = served.data.parent / "secret.csv"
     secret.write_text("a\n1\n")
     (served.data / "uploads" / "link.csv").symlink_to(secret)

@@ -53,7 +53,7 @@ HOSTILE_JSON = [
 ]  # fmt: skip
 
 
-def test_hostile_json(client: Client) -> None:
+def test_requirement_46_hostile_json(client: Client) -> None:
     for text in HOSTILE_JSON:
         for path in (CREATE, "/api/v1/query", "/api/v1/auth/token"):
             check(client.post(path, content=text[:15_000], headers=JSON), 400, "INVALID_JSON")
@@ -65,7 +65,7 @@ def test_json_that_is_no_configuration(client: Client) -> None:
         check(client.post("/api/v1/query", content=text, headers=JSON), 400, "VALIDATION_ERROR")
 
 
-def test_only_json_is_json(client: Client) -> None:
+def test_requirement_47_only_json_is_json(client: Client) -> None:
     for kind in ("text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data", "x"):
         check(client.post(CREATE, content=b"{}", headers={"content-type": kind}), 415, "UNSUPPORTED_MEDIA_TYPE")
 
@@ -77,7 +77,7 @@ def test_an_encoding_of_the_body_that_is_not_undone_is_named(client: Client) -> 
     assert client.post(CREATE, content=b"{}", headers={**JSON, "content-encoding": "identity"}).status_code == 400
 
 
-def test_bodies_are_bounded(client: Client) -> None:
+def test_requirement_45_bodies_are_bounded(client: Client) -> None:
     big = b" " * 20_001
     check(client.post(CREATE, content=big, headers=JSON), 413, "PAYLOAD_TOO_LARGE")
     check(client.post(CREATE, content=iter([big[:15_000], big]), headers=JSON), 413, "PAYLOAD_TOO_LARGE")
@@ -93,14 +93,14 @@ def test_bodies_are_bounded(client: Client) -> None:
         [("authorization", "Bearer x"), ("authorization", "Bearer y")],
     ],
 )
-def test_ambiguous_requests_are_refused(app: Litestar, headers: list[tuple[str, str]]) -> None:
+def test_requirement_47_ambiguous_requests_are_refused(app: Litestar, headers: list[tuple[str, str]]) -> None:
     sent = asyncio.run(raw(app, "POST", CREATE, headers))
     assert sent[0]["status"] == 400
     assert msgspec.json.decode(sent[1]["body"])["error"]["code"] == "VALIDATION_ERROR"
 
 
 @pytest.mark.parametrize("path", ["/api/v1/pipeline/a\x00b/status", "/a\nb", "/a\x7f", "/\ufffd"])
-def test_control_characters_in_paths(app: Litestar, path: str) -> None:
+def test_requirement_47_control_characters_in_paths(app: Litestar, path: str) -> None:
     assert asyncio.run(raw(app, "GET", path, []))[0]["status"] == 400
 
 
@@ -123,7 +123,7 @@ async def raw(app: Litestar, method: str, path: str, headers: list[tuple[str, st
     return sent
 
 
-def test_a_body_that_stalls(app: Litestar, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requirement_45_a_body_that_stalls(app: Litestar, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_body, "SECONDS", 0.05)
 
     async def stalled() -> list[Any]:
