@@ -121,8 +121,9 @@ async def open_core(
         try:
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
-                TriggerInputs(store, lambda name: own.reads(pipelines.get(name))), Deliveries(store, clock), supervisor,
-                engine, tasks, sources, condition, Backups(store, history, layout, clock), marks, upkeep,
+                TriggerInputs(store, lambda name: own.reads(pipelines.get(name)) if own.any_private else None),
+                Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
+                Backups(store, history, layout, clock), marks, upkeep,
                 Verifier(store, history, pipelines, layout, condition),
                 HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock), audit,
             )  # fmt: skip

@@ -55,6 +55,11 @@ class Ownership:
         """Whether everything is in memory as it is now."""
         return self._known is not None and self._known.stamp == self._store.stamp(("pipelines",))
 
+    @property
+    def any_private(self) -> bool:
+        """Whether a pipeline is private, or was when it was deleted; else everyone sees all."""
+        return self._now().any_private
+
     def refresh(self) -> None:
         """Read what has changed."""
         self._now()
