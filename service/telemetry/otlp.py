@@ -40,7 +40,7 @@ _log = structlog.get_logger("penstock.telemetry")
 async def exporting(endpoint: str | None, metrics: Metrics, traces: Traces) -> AsyncIterator[None]:
     """Send spans, and the metrics each minute, meanwhile; nothing without an ``endpoint``.
 
-    The libraries read their own variables: ``OTEL_EXPORTER_OTLP_HEADERS``, ``OTEL_METRIC_EXPORT_INTERVAL`` and others.
+    The libraries read their own variables: OTEL_EXPORTER_OTLP_HEADERS, OTEL_METRIC_EXPORT_INTERVAL and others.
 
     Raises ``errors.Invalid`` if the libraries are not installed.
     """
