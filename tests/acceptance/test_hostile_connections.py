@@ -132,7 +132,8 @@ def test_requirement_45_a_header_that_never_ends_is_given_up(served: Served) -> 
     with ExitStack() as opened:
         slow = [opened.enter_context(connected(served)) for _ in range(SLOW)]
         for connection in slow:
-            connection.sendall(GET + b"X-A: ")
+            with suppress(ConnectionError):  # on a slow machine the first are closed by now
+                connection.sendall(GET + b"X-A: ")
         for _ in range(20):
             assert served.http.get(f"{served.address}/health").status_code == 200
         for connection in slow:

@@ -126,7 +126,7 @@ def test_requirement_43_no_route_tells_of_it(house: House) -> None:
     assert CANARY in json.dumps(owner), "the owner reads it"
 
 
-def test_no_run_tells_of_it(house: House) -> None:
+def test_requirement_43_no_run_tells_of_it(house: House) -> None:
     run = house.ann.ask("GET", f"/pipeline/{HIDDEN}/runs")["items"][0]["run_id"]
     other = run[:-1] + ("0" if run[-1] != "0" else "1")
     for path in ("", "/events", "/logs", "/cancel"):
@@ -150,7 +150,7 @@ STATEMENTS = [
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_no_statement_reads_it(house: House, statement: str) -> None:
+def test_requirement_43_no_statement_reads_it(house: House, statement: str) -> None:
     for _ in range(2):  # also when a worker and the API know the text
         for caller in (house.bob, house.key):
             caller.same("POST", "/query", json={"sql": statement})

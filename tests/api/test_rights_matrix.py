@@ -147,7 +147,7 @@ def all_routes(app: Litestar) -> list[tuple[str, str, str]]:
     return sorted(found, key=lambda one: (one[0].partition(" ")[2], one[1] == "DELETE", one[1]))
 
 
-def test_every_route_and_every_caller(
+def test_requirement_42_every_route_and_every_caller(
     app: Litestar, anonymous: Client, services: Services, callers: dict[str, dict[str, str]]
 ) -> None:
     lines, wrong = [f"{'':58}" + "".join(f"{caller:>12}" for caller in CALLERS)], []
@@ -177,7 +177,7 @@ NEEDS_MORE = {"GET /api/v1/pipeline/{name}/rows/{key}": ("in: 409",)}
 """Routes that answer so to whoever is admitted: the pipeline has no key."""
 
 
-def test_hidden_and_unused_names_get_the_same_answers(
+def test_requirement_43_hidden_and_unused_names_get_the_same_answers(
     app: Litestar, anonymous: Client, services: Services, callers: dict[str, dict[str, str]]
 ) -> None:
     """Whatever else is right or wrong with the request."""
