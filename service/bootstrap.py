@@ -94,10 +94,7 @@ class Core:
 async def open_core(
     settings: Settings, environment: Mapping[str, str], clock: Clock | None = None
 ) -> AsyncIterator[Core]:
-    """Everything below the API over a data directory, recovered, its forkserver started.
-
-    Raises ``errors.Conflict``, ``errors.Invalid``.
-    """
+    """Everything below the API over a data directory, recovered. Raises ``errors.Conflict``, ``errors.Invalid``."""
     clock = clock or SystemClock()
     egress.check(settings.allowed_private_hosts)
     async with (
@@ -109,9 +106,9 @@ async def open_core(
         lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)
         history, pipelines = History(store, lineage=lineage, lease=lease), Pipelines(store, clock)
         integrity, secrets = Integrity(layout, history.present), configuration.secrets(environment)
-        since = await asyncio.to_thread(program.same_since, store, clock.now())
-        given, reads = (settings, layout, history, registry, clock, secrets, integrity), Ownership(store).reads
-        resources = JobResources(*given, same_since=since, reads=reads)
+        since, own = await asyncio.to_thread(program.same_since, store, clock.now()), Ownership(store)
+        given = settings, layout, history, registry, clock, secrets, integrity
+        resources = JobResources(*given, same_since=since, reads=own.reads)
         supervisor, tasks = Supervisor(resources, pipelines), TaskRunner(resources)
         sources = Sources(history, integrity, SystemTables(store, layout))
         condition = Condition(store, history, layout, integrity)
@@ -124,8 +121,9 @@ async def open_core(
         try:
             yield Core(
                 settings, clock, registry, layout, store, pipelines, history, Schedules(store, clock),
-                TriggerInputs(store, lambda name: reads(pipelines.get(name))), Deliveries(store, clock), supervisor,
-                engine, tasks, sources, condition, Backups(store, history, layout, clock), marks, upkeep,
+                TriggerInputs(store, lambda name: own.reads(pipelines.get(name)) if own.any_private else None),
+                Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
+                Backups(store, history, layout, clock), marks, upkeep,
                 Verifier(store, history, pipelines, layout, condition),
                 HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock), audit,
             )  # fmt: skip
@@ -146,8 +144,8 @@ def application(core: Core, users: Users) -> Litestar:
         settings=core.settings, clock=core.clock, registry=core.registry, layout=core.layout, store=core.store,
         pipelines=core.pipelines, history=core.history, schedules=core.schedules, trigger_inputs=core.trigger_inputs,
         ownership=Ownership(core.store), deliveries=core.deliveries, users=users, tokens=tokens, held=core.held,
-        sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days),
-        supervisor=core.supervisor, engine=core.engine, tasks=core.tasks, source_of=core.sources.of_version,
+        sessions=Sessions(core.store, core.clock, days=core.settings.refresh_token_days), supervisor=core.supervisor,
+        engine=core.engine, tasks=core.tasks, source_of=core.sources.of_version,
         quarantine_of=core.sources.of_quarantine, backups=core.backups, workers_alive=forkserver.alive,
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
@@ -161,17 +159,15 @@ async def serve(
     settings: Settings, environment: Mapping[str, str], listener: Listener, stopping: asyncio.Event,
     announce: Callable[[str], None], show_password: Callable[[str], None], clock: Clock | None = None,
 ) -> None:  # fmt: skip
-    """Run the REST service behind ``listener`` until ``stopping`` is set.
+    """Run the REST service behind ``listener`` until ``stopping`` is set; ``announce`` gets the URL when it is served.
 
-    If no account is an admin yet, ``show_password`` gets the generated password of the one that becomes one;
-    ``announce`` gets the URL when it is served.
+    If no account is an admin yet, ``show_password`` gets the generated password of the one that becomes one.
     """
     from service.api import server
 
     async with open_core(settings, environment, clock) as core:
         users = Users(core.store, core.clock)
-        first = (settings.admin_username, settings.admin_password)
-        await asyncio.to_thread(users.ensure_admin, *first, show_password)
+        await asyncio.to_thread(users.ensure_admin, settings.admin_username, settings.admin_password, show_password)
         app = await asyncio.to_thread(application, core, users)
         await asyncio.gather(core.engine.warm(), core.supervisor.resume())
 

@@ -14,9 +14,9 @@ class Action:
     answered also if it could not be recorded yet, since it frees space or shuts somebody out.
 
     ``of`` is the field of the body that names the object, which the path names by default; ``shown`` are further fields
-    of the body and parameters, none of them secret. ``account``: the object is written only if it is the name of an
-    account, since people type passwords into the wrong field. ``query`` is the field of the body, or the parameter,
-    with SQL; an action with an optional one (``filtered``) is recorded only with it.
+    of the body and parameters, none of them secret. ``account``: the object is written only if the action succeeded or
+    it is the name of an account, since people type passwords and keys into the wrong field. ``query`` is the field of
+    the body, or the parameter, with SQL; an action with an optional one (``filtered``) is recorded only with it.
     """
 
     name: str
@@ -58,11 +58,14 @@ CREATE_USER = _adds("user.create", of="username", shown=("role",))
 CHANGE_USER = _frees("user.change", account=True, shown=("role", "disabled"))
 CHANGE_PASSWORD = _frees("user.password")
 DELETE_USER = _frees("user.delete", account=True)
+CREATE_KEY = _adds("key.create", of="name", shown=("role", "owner"))
+CHANGE_KEY = _frees("key.change", shown=("role",))
+DELETE_KEY = _frees("key.delete")
 CREATE_PIPELINE = _adds("pipeline.create", of="name")
 CHANGE_PIPELINE = _adds("pipeline.change")
 CREATE_KEY = _adds("key.create", of="name", shown=("role",))
-CHANGE_KEY = _frees("key.change")
-DELETE_KEY = _frees("key.delete")
+CHANGE_KEY = _frees("key.change", account=True)
+DELETE_KEY = _frees("key.delete", account=True)
 SHARE_PIPELINE = _frees("pipeline.share", shown=("visibility", "owner"))
 DELETE_PIPELINE = _frees("pipeline.delete", shown=("purge",))
 DELETE_VERSION = _frees("version.delete")

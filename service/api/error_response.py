@@ -58,7 +58,11 @@ def headers_of(error: errors.PenstockError) -> dict[str, str]:
         known = error.error_code in ("UNAUTHORIZED", "TOKEN_EXPIRED")
         return {"www-authenticate": 'Bearer realm="penstock", error="invalid_token"' if known else "Bearer"}
     if isinstance(error, errors.Busy):
-        return {"retry-after": str(max(1, math.ceil(error.retry_after)))}
+        seconds = str(max(1, math.ceil(error.retry_after)))
+        if isinstance(error, errors.Throttled):  # the limit that it hit may be that of log-ins
+            left = {"ratelimit-limit": str(error.most), "ratelimit-remaining": "0", "ratelimit-reset": seconds}
+            return {"retry-after": seconds, **left}
+        return {"retry-after": seconds}
     if isinstance(error, MethodNotAllowed):
         return {"allow": error.allow}
     if isinstance(error, RangeNotSatisfiable):

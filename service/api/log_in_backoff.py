@@ -34,7 +34,7 @@ class Backoff:
         left = at + delay - self._clock.monotonic()
         if left > 0:
             message = "too many log-ins with a wrong name or password; wait, then try again"
-            raise errors.Throttled(message, retry_after=left, limit="log-ins")
+            raise errors.Throttled(message, most=self._free, retry_after=left, limit="log-ins")
 
     def failed(self, key: str) -> None:
         """Note a failure."""

@@ -96,7 +96,7 @@ class RequestMiddleware:
         names = {name for name, _ in headers}
         headers += ALWAYS
         headers.append((b"x-request-id", id_.encode()))
-        if allowance is not None:
+        if allowance is not None and b"ratelimit-limit" not in names:
             headers += allowance.headers
         if b"origin" in request:
             headers += self._cors.headers(request)
@@ -156,7 +156,7 @@ def _refuse(scope: Scope, headers: dict[bytes, bytes]) -> None:
     if len(given) > _MOST_HEADERS or sum([len(name) + len(value) for name, value in given]) > _MOST_HEADER_BYTES:
         message = f"a request has at most {_MOST_HEADERS} headers, of {_MOST_HEADER_BYTES} bytes together"
         raise errors.TooLarge(message, code="HEADERS_TOO_LARGE")
-    if b"transfer-encoding" in headers and b"content-length" in headers:
+    if b"transfer-encoding" in headers and b"content-length" in headers:  # Granian drops the length (RFC 9112, 6.3)
         raise errors.Invalid("a request has Content-Length or Transfer-Encoding, not both", field="transfer-encoding")
     if len(headers) < len(given):
         names = [name for name, _ in given]

@@ -33,7 +33,7 @@ class Allowance(NamedTuple):
         """Raise ``errors.Throttled`` if the request was not allowed. ``what`` names the limit in metrics."""
         if self.wait:
             message = f"too many requests; at most {self.most} a minute"
-            raise errors.Throttled(message, retry_after=self.wait, limit=what)
+            raise errors.Throttled(message, most=self.most, retry_after=self.wait, limit=what)
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:

@@ -60,6 +60,11 @@ class Ownership:
         """Changes when a pipeline does."""
         return self._store.stamp(("pipelines",))
 
+    @property
+    def any_private(self) -> bool:
+        """Whether a pipeline is private, or was when it was deleted; else everyone sees all."""
+        return self._now().any_private
+
     def refresh(self) -> None:
         """Read what has changed."""
         self._now()

@@ -20,7 +20,7 @@ from service.values.version_mode import BaseVersion, Layout
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a worker needs. With ``reload`` it only loads deferred forms of a committed version.
 
-    ``trace`` is the ``traceparent`` of the run if its spans are recorded.
+    ``trace`` is the traceparent of the run if its spans are recorded.
     """
 
     run_id: str

@@ -144,7 +144,14 @@ class Busy(PenstockError):
 
 
 class Throttled(Busy):
+    """``most`` is how often the caller may do this in a minute."""
+
     code: ClassVar[Code] = "RATE_LIMITED"
+    most: int = 0
+
+    def __init__(self, message: str, *, most: int = 0, retry_after: float = 1.0, limit: str = "other") -> None:
+        super().__init__(message, retry_after=retry_after, limit=limit)
+        self.most = most
 
 
 class Unavailable(Busy):

@@ -7,8 +7,10 @@ from datetime import datetime
 import structlog
 
 from service.catalog.history import History
+from service.catalog.ownership import Ownership
 from service.catalog.store import Store
 from service.files.layout import Layout
+from service.model.rights import PUBLIC
 from service.query.integrity import Integrity
 from service.runs import recovery
 
@@ -64,8 +66,12 @@ class Condition:
             self._store.set_property(_LOST, None)
 
     def report(self) -> str:
-        """``ok``, or what is wrong with the stored data."""
+        """``ok``, or what is wrong with the stored data. Everybody may read it: it names no private pipeline."""
         if self.catalog_is_lost:
             return "the catalog is missing: run 'penstock verify --adopt' or set PENSTOCK_ACCEPT_EMPTY_CATALOG=1"
         damaged = self._integrity.damaged()
-        return f"damaged: {', '.join(damaged)}" if damaged else "ok"
+        seen = Ownership(self._store).readable(PUBLIC) if damaged else None
+        shown = [one for one in damaged if seen is None or one.partition("@")[0] in seen]
+        if len(shown) < len(damaged):
+            shown.append("versions of private pipelines ('penstock verify' names them)")
+        return f"damaged: {', '.join(shown)}" if damaged else "ok"

@@ -1,4 +1,4 @@
-"""OpenLineage: sends the events of runs to the service at ``PENSTOCK_OPENLINEAGE_URL``, in order, by a child.
+"""OpenLineage: sends the events of runs to the service at PENSTOCK_OPENLINEAGE_URL, in order, by a child.
 
 Events wait in the catalog until that service has accepted them, for at most a day, so that they survive restarts and
 hold up no run. While it does not answer, one event at a time is tried, with growing pauses.

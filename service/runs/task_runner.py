@@ -25,6 +25,7 @@ from service.jobs.messages import LogLine
 from service.jobs.tasks import task as task_messages
 from service.jobs.tasks.task import (
     Application,
+    AtStep,
     Call,
     Comparing,
     LineageDelivery,
@@ -158,7 +159,7 @@ class TaskRunner:
         self, task: Task, seconds: float, document: Any, stored: Mapping[str, messages.StoredParts] | None, *,
         network: bool, hosts: tuple[str, ...],
     ) -> bytes:  # fmt: skip
-        folder = self.resources.layout.staging(ids.new("task"))
+        folder, steps = self.resources.layout.staging(ids.new("task")), [""]
         try:
             await asyncio.to_thread(self._make, folder)
             reserved = _DRAWING_BYTES if isinstance(task, ProfilePage) else 0
@@ -166,9 +167,9 @@ class TaskRunner:
             allowed = (*grants.allowed_private_hosts, *hosts)
             call = Call(msgspec.structs.replace(grants, allowed_private_hosts=allowed), task)
             async with asyncio.timeout(seconds):
-                return await self._answer(call, network=network)
+                return await self._answer(call, steps, network=network)
         except TimeoutError:
-            raise errors.TimedOut(f"this took longer than {seconds:g} s and was stopped") from None
+            raise _timed_out(steps[-1], seconds) from None
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, True)
 
@@ -218,7 +219,8 @@ class TaskRunner:
         """End the workers that are kept."""
         await self._appliers.close()
 
-    async def _answer(self, call: Call, *, network: bool) -> bytes:
+    async def _answer(self, call: Call, steps: list[str], *, network: bool) -> bytes:
+        """The answer of a child; the step that it works at is added to ``steps``."""
         limits = job_resources.limits(call.grants, network=network)
         child = await self.resources.spares.start(entry.task, task_messages.encode(call), limits)
         child.watch(self.resources.settings.heartbeat_seconds)
@@ -229,9 +231,17 @@ class TaskRunner:
                         return content
                     case TaskError(error):
                         raise disk.explain(errors.from_body(error), self.resources.layout.warehouse)
+                    case AtStep(step):
+                        steps.append(step)
                     case LogLine() as line:
                         task_messages.log(line)
             raise cause_of_death.explain(child, await child.wait(), "request", call.grants)
         finally:
             child.kill()
             await child.wait()
+
+
+def _timed_out(step: str, seconds: float) -> errors.TimedOut:
+    if not step:
+        return errors.TimedOut(f"this took longer than {seconds:g} s and was stopped")
+    return errors.TimedOut(f"{step}: this took longer than {seconds:g} s and was stopped", step=step)

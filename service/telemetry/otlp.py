@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,15 +31,16 @@ _MOST_WAITING = 8_192  # spans
 _SECONDS = 5.0  # that one message to the collector may take, with its repetitions
 _CLOSE_SECONDS = 3.0
 _QUIET_SECONDS = 60.0
+_METRICS_SECONDS = 60.0
 
 _log = structlog.get_logger("penstock.telemetry")
 
 
 @asynccontextmanager
-async def exporting(
-    endpoint: str | None, metrics: Metrics, traces: Traces, *, every: float = 60.0
-) -> AsyncIterator[None]:
-    """Send spans, and the metrics at intervals of ``every`` seconds, meanwhile; nothing without an ``endpoint``.
+async def exporting(endpoint: str | None, metrics: Metrics, traces: Traces) -> AsyncIterator[None]:
+    """Send spans, and the metrics each minute, meanwhile; nothing without an ``endpoint``.
+
+    The libraries read their own variables: OTEL_EXPORTER_OTLP_HEADERS, OTEL_METRIC_EXPORT_INTERVAL and others.
 
     Raises ``errors.Invalid`` if the libraries are not installed.
     """
@@ -51,7 +53,7 @@ async def exporting(
         message = "PENSTOCK_OTLP_ENDPOINT needs packages that are not installed: pip install 'penstock[otel]'"
         raise errors.Invalid(message, field="PENSTOCK_OTLP_ENDPOINT") from error
     traces.sink = sender.send_span
-    repeating = asyncio.create_task(_repeat(sender, metrics, every))
+    repeating = asyncio.create_task(_repeat(sender, metrics))
     try:
         yield
     finally:
@@ -61,9 +63,9 @@ async def exporting(
         await asyncio.to_thread(sender.close, metrics.counted())
 
 
-async def _repeat(sender: _Sender, metrics: Metrics, every: float) -> None:
+async def _repeat(sender: _Sender, metrics: Metrics) -> None:
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(sender.interval)
         await asyncio.to_thread(sender.send_metrics, metrics.counted(), metrics.read)
 
 
@@ -108,6 +110,7 @@ class _Sender:
         provider = TracerProvider(id_generator=Given(), resource=self._resource, shutdown_on_exit=False)
         provider.add_span_processor(self._processor)
         self._tracer = provider.get_tracer("penstock", service.__version__)
+        self.interval = _interval()
         self._began, self._given, self._done = time.time_ns(), 0, 0
         self._silent = False  # whether the last message failed
         self._lost: dict[str, int] = {}
@@ -167,3 +170,9 @@ class _Sender:
             self._told = time.monotonic()
             lost, self._lost = self._lost, {}
             _log.warning("telemetry.not_sent", **lost, hint="the collector of PENSTOCK_OTLP_ENDPOINT does not answer")
+
+
+def _interval() -> float:
+    """Seconds between two sets of metrics, by the standard's variable, which has milliseconds."""
+    text = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "")
+    return max(int(text) / 1000, 0.1) if text.isdecimal() else _METRICS_SECONDS

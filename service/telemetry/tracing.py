@@ -1,6 +1,6 @@
 """Traces: what a request led to, over processes: the request, its run, the run's steps, their requests to others.
 
-A piece of work is a ``Span``; its ``Place`` in a trace travels as a ``traceparent`` header (W3C Trace Context). Nothing
+A piece of work is a ``Span``; its ``Place`` in a trace travels as a traceparent header (W3C Trace Context). Nothing
 is recorded while ``Traces.sink`` is None, and this module loads no library: ``telemetry.otlp`` is the sink.
 """
 
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
     @property
     def header(self) -> str:
-        """The value of a ``traceparent`` header."""
+        """The value of a traceparent header."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
     def derived(self, *of: str) -> Place:
@@ -56,7 +56,7 @@ _current: ContextVar[Place | None] = ContextVar("place", default=None)
 
 
 def received(header: str | None) -> Place | None:
-    """The place that a ``traceparent`` header names; None if there is none or it is malformed."""
+    """The place that a traceparent header names; None if there is none or it is malformed."""
     found = _HEADER.fullmatch(header) if header is not None else None
     if found is None or (found[0].startswith("00") and len(found[0]) != 55):
         return None
@@ -64,7 +64,7 @@ def received(header: str | None) -> Place | None:
 
 
 def current_header() -> str | None:
-    """The ``traceparent`` of the present work, if it is recorded."""
+    """The traceparent of the present work, if it is recorded."""
     place = _current.get()
     return place.header if place is not None and place.sampled else None
 
@@ -98,7 +98,7 @@ class Traces:
         self.sink: Callable[[Span], None] | None = None
 
     def begin(self, header: str | None = None) -> OpenSpan | None:
-        """Begin a piece of work, below the place that a ``traceparent`` names or below the present one."""
+        """Begin a piece of work, below the place that a traceparent names or below the present one."""
         if self.sink is None:
             return None
         return OpenSpan(self.sink, received(header) or _current.get())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.acceptance.served import PATIENCE
 
 
 class Collector:
@@ -20,10 +22,21 @@ class Collector:
         self.spans: list[Any] = []
         self.metrics: dict[str, Any] = {}
         self.resources: list[dict[str, str]] = []
-        self.asked = threading.Event()
         self.traceparents: list[str | None] = []
+        self._news = threading.Condition()
+
+    def until(self, there: Callable[[], bool]) -> None:
+        """Wait until ``there`` holds for what has arrived."""
+        with self._news:
+            assert self._news.wait_for(there, PATIENCE), [span.name for span in self.spans]
 
     def take(self, path: str, body: bytes) -> None:
+        """Decode a message."""
+        with self._news:
+            self._keep(path, body)
+            self._news.notify_all()
+
+    def _keep(self, path: str, body: bytes) -> None:
         if path == "/v1/traces":
             for group in ExportTraceServiceRequest.FromString(body).resource_spans:
                 self.resources.append({pair.key: pair.value.string_value for pair in group.resource.attributes})
@@ -48,7 +61,6 @@ def collecting() -> Iterator[tuple[Collector, str]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            collector.asked.set()
             if collector.status == 200:
                 collector.take(self.path, body)
             self.send_response(collector.status)

@@ -79,6 +79,7 @@ class Served:
         self.out = Lines(process.stdout, data.parent / f"{data.name}.out")
         self.err = Lines(process.stderr, data.parent / f"{data.name}.log")
         self.http = httpx.Client(timeout=PATIENCE, trust_env=False)
+        self.secrets: set[str] = set()
 
     def announced(self, lines: int) -> None:
         """Wait until it said where it listens, in so many lines."""
@@ -90,6 +91,7 @@ class Served:
     def login(self, password: str = PASSWORD) -> dict[str, Any]:
         pair: dict[str, Any] = self.json("POST", "/auth/token", json={"username": "admin", "password": password})
         self.http.headers["authorization"] = f"Bearer {pair['access_token']}"
+        self.secrets |= {password, pair["access_token"], pair["refresh_token"]}
         return pair
 
     def client(self) -> Penstock:
@@ -176,6 +178,8 @@ def listening_as(process: subprocess.Popen[str], data: Path, lines: int = 1) -> 
         with served.http:
             served.announced(lines)
             yield served
+            told = [line for line in served.err.said if any(secret in line for secret in served.secrets)]
+            assert not told, f"a secret in the log: {told[0]}"
     finally:
         if process.poll() is None:
             process.kill()

@@ -46,7 +46,7 @@ def test_transient_errors_are_tried_again(tmp_path: Path) -> None:
         assert (run["status"], len(run["attempts"])) == ("failed", 1)
 
 
-def test_runs_survive_the_death_of_the_service(tmp_path: Path) -> None:
+def test_requirement_19_runs_survive_the_death_of_the_service(tmp_path: Path) -> None:
     """SIGKILL during an attempt, then SIGTERM while the run waits, then cancelled while it waits."""
     data = tmp_path / "data"
     with a_source() as source:

@@ -55,7 +55,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-def test_what_was_answered_is_on_disk_after_a_kill_and_an_incomplete_line_is_cut_off(killed: Path) -> None:
+def test_requirement_52_what_was_answered_is_on_disk_after_a_kill_and_an_incomplete_line_is_cut_off(
+    killed: Path,
+) -> None:
     assert verified(killed) == (0, [])  # which opens the catalog, and so cuts the line off
     found = events(killed)
     assert [(e["action"], e["actor"], e["outcome"]) for e in found] == [

@@ -102,7 +102,7 @@ def test_more_than_fits_into_memory_goes_through_it(served: Served) -> None:
     assert row == {"ids": PAGES * RECORDS, "shortest": len(NOTE) + 1, "last": PAGES * RECORDS - 1}
 
 
-def test_a_bomb_is_refused_and_harms_nobody(served: Served) -> None:
+def test_requirement_49_a_bomb_is_refused_and_harms_nobody(served: Served) -> None:
     body = gzip.compress(b"[" + b" " * 200 * MIB + b"]", 6)
     with site.serving(lambda hit: Reply(body, headers={"content-encoding": "gzip"})) as there:
         ended = run(served, "bomb", {"endpoint": there.address})
@@ -110,3 +110,30 @@ def test_a_bomb_is_refused_and_harms_nobody(served: Served) -> None:
     assert "times its size" in ended["error"]["message"]
     assert len(there.hits) == 1
     assert nothing_stored(served, "bomb")
+
+
+LONG_FIELD = gzip.compress(b"a,b\n1,") + gzip.compress(b"x" * 10 * MIB) * 100  # a gigabyte
+HOSTILE: dict[str, bytes] = {
+    "open elements": b"<div>" * 1_000_000, "templates": b"<template>" * 100_000,
+    "attributes": b"<p " + b"a " * 1_000_000,
+    "a field of a gigabyte": LONG_FIELD, "a million columns": b"a," * 1_000_000 + b"\n1,2\n",
+    "a quote that stays open": b'a,b\n1,"' + b"x,y\n" * 500_000, "deep JSON": b"[" * 1_000_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_requirement_49_a_hostile_file_or_page_ends_its_own_run_only(served: Served, what: str) -> None:
+    body, name = HOSTILE[what], what.replace(" ", "_").lower()
+    with site.serving(lambda hit: Reply(body, headers={"content-type": "text/html"})) as there:
+        collector: dict[str, Any] = {"type": "web", "url": there.address, "respect_robots": False}
+        collector["css_selectors"] = {"container": "p", "a": "p"}
+        if not body.startswith(b"<"):
+            collector = {"type": "json" if body.startswith(b"[") else "csv", "file_path": f"{name}.txt"}
+            assert served.http.put(f"/files/{name}.txt", content=body).status_code == 201
+        document = {"name": name, "collectors": [collector], "storage": [{"type": "parquet"}]}
+        served.json("POST", "/pipeline/create", status=201, json=document)
+        run_id = served.json("POST", f"/pipeline/{name}/execute?wait=0", status=202)["run_id"]
+        while (run := served.json("GET", f"/runs/{run_id}"))["status"] in ("queued", "running"):
+            assert served.http.get(f"{served.address}/health").status_code == 200
+    assert (run["status"], run["error"]["details"]["step"]) == ("failed", "collectors[0]"), run
+    assert nothing_stored(served, name)

@@ -52,7 +52,7 @@ def penstock(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
-def test_a_damaged_part_is_never_served(tmp_path: Path, how: str) -> None:
+def test_requirement_22_a_damaged_part_is_never_served(tmp_path: Path, how: str) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
         part = filled(served, "parquet") / "part-00000.parquet"
         assert served.json("POST", "/query", json=COUNT)["data"] == [{"n": 3, "first": "Bern"}]

@@ -51,7 +51,7 @@ def fill(served: Served, least: int) -> list[str]:
 
 
 @pytest.mark.parametrize("least", [2 * MIB, 4096])
-def test_a_run_on_a_full_disk_says_so_and_ends(served: Served, least: int) -> None:
+def test_requirement_25_a_run_on_a_full_disk_says_so_and_ends(served: Served, least: int) -> None:
     names = fill(served, least)
     answer = served.http.post("/pipeline/rows/execute?wait=60")
     found = answer.json()

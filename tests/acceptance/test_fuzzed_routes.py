@@ -32,7 +32,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.mark.slow
-def test_no_request_is_answered_by_a_server_error(served: Served, tmp_path: Path) -> None:
+def test_requirement_46_no_request_is_answered_by_a_server_error(served: Served, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{served.address}/docs/openapi.json"]
     command += [
         "--header",

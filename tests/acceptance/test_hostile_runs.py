@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tests.acceptance import documents
 from tests.acceptance.hostile_runs import EXTENSION, create, ended, start
-from tests.acceptance.served import PASSWORD, Served, children_of, serving
+from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, serving
 
 ENDS = {
     "segv": "SIGSEGV",
@@ -43,7 +44,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_a_worker_that_dies_ends_its_own_run_only(served: Served, how: str) -> None:
+def test_requirement_13_a_worker_that_dies_ends_its_own_run_only(served: Served, how: str) -> None:
     create(served, how, how)
     doomed = start(served, how)
     healthy = served.json("POST", "/pipeline/healthy/execute?wait=20")
@@ -80,7 +81,7 @@ def test_a_loop_ends_at_its_deadline(served: Served) -> None:
     assert "timeout_seconds" in run["error"]["message"]
 
 
-def test_a_loop_is_cancelled_within_two_seconds(served: Served) -> None:
+def test_requirement_15_a_loop_is_cancelled_within_two_seconds(served: Served) -> None:
     create(served, "forever", "loop")
     run_id = start(served, "forever")
     again = served.json("POST", "/pipeline/forever/execute", status=409)["error"]
@@ -94,7 +95,7 @@ def test_a_loop_is_cancelled_within_two_seconds(served: Served) -> None:
     assert served.json("GET", "/pipeline/forever/data", status=404)["error"]["code"] == "NO_DATA"
 
 
-def test_a_run_may_be_cancelled_while_its_worker_starts(served: Served) -> None:
+def test_requirement_15_a_run_may_be_cancelled_while_its_worker_starts(served: Served) -> None:
     """At once, and some requests later: before there is a worker, while it is forked, and when it works."""
     create(served, "early", "loop")
     for requests in range(12):
@@ -103,6 +104,45 @@ def test_a_run_may_be_cancelled_while_its_worker_starts(served: Served) -> None:
             served.json("GET", "/pipeline/early/status")
         served.json("POST", f"/runs/{run_id}/cancel", status=202)
         assert ended(served, run_id)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("stage", ["applied", "stored"])
+def test_requirement_15_a_run_is_cancelled_in_each_stage(served: Served, stage: str) -> None:
+    """Those of the collector are above. Nothing of it is left, of its parts neither."""
+    document = {"type": "endless", "config": {"stage": stage}}
+    create(served, stage, "nothing", processors=[document], storage=[{"type": "parquet"}])
+    run_id, staging = start(served, stage), Path(served.data, "warehouse", ".staging")
+    deadline = time.monotonic() + PATIENCE
+    while not any(staging.rglob("here")):
+        assert served.json("GET", f"/runs/{run_id}")["status"] in ("queued", "running")
+        assert time.monotonic() < deadline
+    served.json("POST", f"/runs/{run_id}/cancel", status=202)
+    run = ended(served, run_id)
+    assert (run["status"], run["version"]) == ("cancelled", None)
+    assert served.json("GET", f"/pipeline/{stage}/data", status=404)["error"]["code"] == "NO_DATA"
+    assert not any(staging.rglob("here"))
+    assert not Path(served.data, "warehouse", stage).exists()
+
+
+MIX = {"nothing": 20, "segv": 10, "memory": 10, "exit": 10, "bug": 10, "loop": 4}
+
+
+@pytest.mark.slow
+def test_requirement_13_of_64_runs_at_once_each_ends_as_it_must(served: Served) -> None:
+    hows = [how for how, count in MIX.items() for _ in range(count)]
+    random.Random(13).shuffle(hows)
+    runs = []
+    for number, how in enumerate(hows):
+        create(served, f"mix_{number}", how, execution={"timeout_seconds": 1} if how == "loop" else {})
+        runs.append(start(served, f"mix_{number}"))
+    said = {**ENDS, "loop": "timeout_seconds"}
+    for run_id, how in zip(runs, hows, strict=True):
+        run = ended(served, run_id)
+        if how == "nothing":
+            assert (run["status"], run["rows_stored"], run["version"]) == ("completed", 3, 1)
+        else:
+            assert (run["status"], run["version"]) == ("failed", None)
+            assert said[how] in run["error"]["message"], (how, run["error"])
 
 
 def test_nobody_is_left_behind(served: Served) -> None:

@@ -189,7 +189,7 @@ def test_a_worker_that_may_read_a_deleted_version_is_not_kept(stored: Warehouse)
     assert answered(stored, act) == []
 
 
-def test_callers_share_workers_only_with_those_who_may_read_the_same(stored: Warehouse) -> None:
+def test_requirement_01_callers_share_workers_only_with_those_who_may_read_the_same(stored: Warehouse) -> None:
     other = stored.layout.version("other", 1) / "part-0.parquet"
     stored.sources["other"] = TableSource("other", "other", 1, [str(other)], rows=1)
 
@@ -214,7 +214,9 @@ def test_callers_share_workers_only_with_those_who_may_read_the_same(stored: War
 
 
 @pytest.mark.parametrize("leaving", LEAVING)
-def test_nothing_that_a_statement_tries_to_leave_is_found_by_the_next(stored: Warehouse, leaving: str) -> None:
+def test_requirement_01_nothing_that_a_statement_tries_to_leave_is_found_by_the_next(
+    stored: Warehouse, leaving: str
+) -> None:
     async def act(made: Engine) -> None:
         await rows(made, "FROM orders LIMIT 1")
         with contextlib.suppress(errors.PenstockError):

@@ -147,7 +147,7 @@ def test_a_kept_worker_that_lacks_memory_costs_no_run(served: Served) -> None:
     served.until_logged(lambda line: line["event"] == "worker.replaced" and line["run_id"] == ended["run_id"])
 
 
-def test_the_folder_of_a_worker_that_was_killed_with_the_service_is_removed(tmp_path: Path) -> None:
+def test_requirement_17_the_folder_of_a_worker_that_was_killed_with_the_service_is_removed(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **SETTINGS) as served:
         served.login()
         upload_and_create(served)
@@ -175,7 +175,7 @@ def test_a_worker_that_loads_a_large_native_table_ends_without_an_error(served: 
     assert not [line for line in map(json.loads, served.err.said) if line["event"] == about["failed"]]
 
 
-def test_no_worker_outlives_the_service(served: Served) -> None:
+def test_requirement_16_no_worker_outlives_the_service(served: Served) -> None:
     """The last one: it stops the service."""
     pid = kept_after(served, "cities")
     served.process.send_signal(signal.SIGTERM)

@@ -68,7 +68,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_kill_at(point: str, core: House) -> None:
+def test_requirement_20_a_kill_at_each_step_leaves_a_whole_version_or_none(point: str, core: House) -> None:
     served, folders, rows = core.served, core.folders(), core.rows()
     version = len(folders)
     added = LARGE if "native" in point else 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from tests.acceptance.served import PASSWORD, Served, serving
 
@@ -46,6 +47,31 @@ def test_every_reader_sees_the_whole_version(empty: Served) -> None:
     assert before == [{"n": 3}]
     again = _run(empty, "id,city,v,new\n2,Ulm,22,x\n")
     assert (again["version"], again["unchanged"]) == (2, True)
+
+
+@pytest.mark.parametrize("mode", ["replace", "append", "merge"])
+def test_requirement_21_a_published_file_is_never_written_again(empty: Served, mode: str) -> None:
+    """Not by later versions, by runs that fail or change nothing, by a restore or a deletion beside it."""
+    stored, seen = empty.data / "warehouse" / "orders", dict[Path, tuple[int, int, bytes]]()
+    _created(empty, {"type": "parquet", "mode": mode, "key": "id", "partition_by": ["city"]})
+    texts = ["id,city\n1,Ulm\n2,Oslo\n", "id,city\n2,Ulm\n3,Oslo\n", "id,city\n2,Ulm\n3,Oslo\n", "id,city\n4,\n"]
+    for text in [*texts, 'id,city\n5,"x\n', None]:
+        if text is None:
+            empty.json("POST", f"{ORDERS}/versions/1/restore", status=201)
+            empty.http.delete(f"{ORDERS}/versions/2").raise_for_status()
+        else:
+            (empty.data / "uploads" / "orders.csv").write_text(text)
+            empty.json("POST", f"{ORDERS}/execute?wait=60")
+        now = {part: _identity(part) for part in stored.glob("v*/**/part-*")}
+        assert {part: now.get(part, known) for part, known in seen.items()} == seen
+        seen |= now
+    assert len({part.relative_to(stored).parts[0] for part in seen}) >= 4
+
+
+def _identity(part: Path) -> tuple[int, int, bytes]:
+    """Which file it is, when it was written and what is in it. Names of one file are those of equal versions."""
+    status = part.stat()
+    return status.st_ino, status.st_mtime_ns, part.read_bytes()
 
 
 def test_the_native_table_follows_an_append(tmp_path: Path) -> None:

@@ -281,7 +281,23 @@ def test_a_misspelt_column_ends_a_run_before_the_first_request(served: Served, s
     assert len(site.hits) > asked
 
 
-def test_a_link_that_leads_out_is_refused_everywhere_and_a_missing_file_is_a_warning(served: Served) -> None:
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_requirement_33_addresses_and_ways_out_are_no_files(served: Served, kind: str) -> None:
+    with answering(lambda hit: Reply(b"a\n1\n")) as there:
+        for path in (
+            f"{there.address}/x.csv", f"{there.address}/*.csv", "s3://bucket/x", "gs://bucket/x", "file:///etc/passwd",
+            "~/x.csv", "../x.csv", "a/../../x", "/etc/passwd", "/etc/*",
+        ):  # fmt: skip
+            document = {"name": "out", "collectors": [{"type": kind, "file_path": path}]}
+            for asked in ("create", "validate", "plan", "preview"):
+                error = served.json("POST", f"/pipeline/{asked}", status=400, json=document)["error"]
+                assert (error["code"], error["details"]["field"]) == ("VALIDATION_ERROR", "collectors[0].file_path")
+        assert there.hits == []
+
+
+def test_requirement_33_a_link_that_leads_out_is_refused_everywhere_and_a_missing_file_is_a_warning(
+    served: Served,
+) -> None:
     secret = served.data.parent / "secret.csv"
     secret.write_text("a\n1\n")
     (served.data / "uploads" / "link.csv").symlink_to(secret)

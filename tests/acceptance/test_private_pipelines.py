@@ -57,6 +57,7 @@ class House:
     ann: Caller
     bob: Caller
     vic: Caller
+    key: Caller
 
 
 def config(name: str, *collectors: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -76,6 +77,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             headers = {"authorization": f"Bearer {pair['access_token']}"}
             http = httpx.Client(base_url=served.http.base_url, headers=headers, timeout=PATIENCE, trust_env=False)
             callers.append(Caller(open_clients.enter_context(http)))
+            if name == "ann":
+                key = http.post("/keys", json={"name": "narrow", "pipelines": ["open*"]}).json()["key"]
+        headers = {"authorization": f"Bearer {key}"}
+        http = httpx.Client(base_url=served.http.base_url, headers=headers, timeout=PATIENCE, trust_env=False)
+        callers.append(Caller(open_clients.enter_context(http)))
         house = House(served, *callers)
         _fill(house.ann)
         yield house
@@ -102,13 +108,13 @@ def _fill(ann: Caller) -> None:
     ann.ask("PUT", "/queries/all-tables", status=201, json={"sql": "SHOW TABLES", "cache_seconds": 600})
 
 
-def test_no_route_tells_of_it(house: House) -> None:
+def test_requirement_43_no_route_tells_of_it(house: House) -> None:
     """Every path below a pipeline, as the service itself lists them, so that a new one is tried as well."""
     document = house.ann.http.get(f"{house.served.address}/docs/openapi.json").json()
     below = [(m, p) for p, of in document["paths"].items() if p.startswith("/api/v1/pipeline/{name}") for m in of]
     assert len(below) > 25
     filled = {"{name}": "NAME", "{number}": "1", "{tag}": "stable", "{key}": "1"}
-    for caller in (house.bob, house.vic):
+    for caller in (house.bob, house.vic, house.key):
         for method, path in below:
             path = path.removeprefix("/api/v1")
             for hole, value in filled.items():
@@ -120,7 +126,7 @@ def test_no_route_tells_of_it(house: House) -> None:
     assert CANARY in json.dumps(owner), "the owner reads it"
 
 
-def test_no_run_tells_of_it(house: House) -> None:
+def test_requirement_43_no_run_tells_of_it(house: House) -> None:
     run = house.ann.ask("GET", f"/pipeline/{HIDDEN}/runs")["items"][0]["run_id"]
     other = run[:-1] + ("0" if run[-1] != "0" else "1")
     for path in ("", "/events", "/logs", "/cancel"):
@@ -144,9 +150,10 @@ STATEMENTS = [
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_no_statement_reads_it(house: House, statement: str) -> None:
+def test_requirement_43_no_statement_reads_it(house: House, statement: str) -> None:
     for _ in range(2):  # also when a worker and the API know the text
-        house.bob.same("POST", "/query", json={"sql": statement})
+        for caller in (house.bob, house.key):
+            caller.same("POST", "/query", json={"sql": statement})
         house.ann.ask("POST", "/query", status=None, json={"sql": statement.replace("NAME", HIDDEN)})
 
 
@@ -155,7 +162,8 @@ def test_lists_and_system_tables_leave_it_out(house: House) -> None:
         "pipelines", "runs", "steps", "versions", "columns", "queries", "quarantine"))]  # fmt: skip
     paths = ["/pipeline", "/pipeline?q=sal", "/schedules", "/tables", "/queries", "/q/all-tables",
              "/pipeline/open/lineage?depth=9", "/pipeline/open/status"]  # fmt: skip
-    for caller, sees in ((house.ann, True), (house.bob, False), (house.vic, False), (house.ann, True)):
+    others = [(caller, False) for caller in (house.bob, house.vic, house.key)]
+    for caller, sees in ((house.ann, True), *others, (house.ann, True)):
         told = {sql: caller.ask("POST", "/query", json={"sql": sql}) for sql in statements}
         told |= {path: caller.ask("GET", path) for path in paths}
         told["docs"] = caller.http.get(f"{house.served.address}/docs/openapi.json").text
@@ -252,7 +260,7 @@ def test_a_public_query_reads_shared_pipelines_only(house: House) -> None:
         house.ann.ask("PATCH", "/pipeline/open", json={"visibility": "shared"})
 
 
-def test_only_owner_and_admins_change_it(house: House) -> None:
+def test_requirement_43_only_owner_and_admins_change_it(house: House) -> None:
     refused = house.bob.http.patch("/pipeline/open", json={"visibility": "private"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "FORBIDDEN")
     assert house.vic.http.patch("/pipeline/open", json={"visibility": "private"}).status_code == 403

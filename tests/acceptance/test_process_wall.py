@@ -23,7 +23,7 @@ def mapped(served: Served) -> set[str]:
     return {path for path in paths if ENGINES.search(path)}
 
 
-def test_the_api_process_loads_no_engine(tmp_path: Path) -> None:
+def test_requirement_01_the_api_process_loads_no_engine(tmp_path: Path) -> None:
     with serving(tmp_path / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:
         served.login()
         assert any("duckdb" in line for line in Path(f"/proc/{served.process.pid}/maps").read_text().splitlines())

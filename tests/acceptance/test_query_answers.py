@@ -65,14 +65,14 @@ def test_the_kinds_of_select(stored: Warehouse, statement: str, rows: list[dict[
 
 
 @pytest.mark.parametrize("analyze", ["", "ANALYZE "])
-def test_explain_shows_a_plan_and_no_path(stored: Warehouse, analyze: str) -> None:
+def test_requirement_11_explain_shows_a_plan_and_no_path(stored: Warehouse, analyze: str) -> None:
     found = sql(stored, f"EXPLAIN {analyze}SELECT sum(x) FROM orders WHERE id > 2 AND x > 1")
     text = "\n".join(r["plan"] for r in found["data"])
     assert "READ_PARQUET" in text
     assert str(stored.layout.root) not in text
 
 
-def test_a_cut_result_says_so(stored: Warehouse) -> None:
+def test_requirement_10_a_cut_result_says_so(stored: Warehouse) -> None:
     found = sql(stored, "SELECT * FROM range(1000000000)", limit=10)
     assert (found["row_count"], found["truncated"]) == (10, True)
     assert sql(stored, "FROM orders")["row_count"] == 1000

@@ -35,7 +35,7 @@ def files(stored: Warehouse) -> dict[Path, bytes]:
     return {p: p.read_bytes() for p in stored.layout.root.rglob("*") if p.is_file()}
 
 
-def test_no_attack_leaks_or_changes_anything(stored: Warehouse) -> None:
+def test_requirement_04_no_attack_leaks_or_changes_anything(stored: Warehouse) -> None:
     """A sample of every kind, each in a worker of its own; the unit tests hold the gate against all of them."""
     before = files(stored)
     chosen = [*attacks.REFUSED[::9], *attacks.UNSTORED[::3], f"FROM '{stored.layout.root}/secret.key'"]
@@ -68,7 +68,7 @@ def test_no_attack_leaks_or_changes_anything(stored: Warehouse) -> None:
     ],
     ids=["endless recursion", "long scan"],
 )
-def test_a_deadline_holds(stored: Warehouse, statement: str) -> None:
+def test_requirement_08_a_query_ends_at_its_deadline(stored: Warehouse, statement: str) -> None:
     error = ended_within(stored, statement, 1.5)  # 0.75 where the machine is not shared
     assert isinstance(error, errors.TimedOut)
     assert "0.5 s" in error.message
@@ -79,7 +79,7 @@ def test_a_deadline_holds(stored: Warehouse, statement: str) -> None:
     [f"WITH t0 AS (FROM orders), {_DOUBLING} SELECT count(*) FROM t25", "SELECT " + "(" * 40_000],
     ids=["doubling CTEs", "open parentheses"],
 )
-def test_parsing_and_planning_are_bounded_too(stored: Warehouse, statement: str) -> None:
+def test_requirement_08_parsing_and_planning_are_bounded_too(stored: Warehouse, statement: str) -> None:
     """They eat a gigabyte in about half a second: which of the two limits they meet first depends on the machine."""
     error = ended_within(stored, statement, 1.5)
     assert isinstance(error, errors.TimedOut) or "memory" in error.message
@@ -109,7 +109,7 @@ def ended_within(stored: Warehouse, statement: str, seconds: float) -> errors.Pe
         "SELECT list(repeat('x', 1000) || range) FROM range(10000000)",
     ],
 )
-def test_memory_is_capped(stored: Warehouse, statement: str) -> None:
+def test_requirement_09_memory_is_capped(stored: Warehouse, statement: str) -> None:
     error = failure(stored, statement)
     assert isinstance(error, errors.Invalid)
     assert error.error_code in ("QUERY_TOO_LARGE", "INVALID_SQL")
@@ -120,7 +120,7 @@ def test_a_deep_statement_is_the_callers_fault(stored: Warehouse) -> None:
     assert isinstance(failure(stored, "SELECT " + "1 + " * 15_000 + "1"), errors.Invalid)
 
 
-def test_the_scratch_folders_are_gone(stored: Warehouse) -> None:
+def test_requirement_10_the_scratch_folders_are_gone(stored: Warehouse) -> None:
     async def act(made: Engine) -> None:
         await made.sql("SELECT * FROM range(5000000) ORDER BY hash(range) LIMIT 5 OFFSET 4000000")
         with pytest.raises(errors.TimedOut):
@@ -178,7 +178,7 @@ def _held(act: Callable[[Engine], Awaitable[None]], stored: Warehouse, **options
     answered(stored, whole, max_concurrent=1, **options)
 
 
-def test_too_many_queries_are_told_to_come_back(stored: Warehouse) -> None:
+def test_requirement_10_too_many_queries_are_told_to_come_back(stored: Warehouse) -> None:
     async def act(made: Engine) -> None:
         with pytest.raises(errors.Unavailable) as raised:
             await made.sql("SELECT 1")
@@ -239,7 +239,7 @@ def test_a_stopping_engine_takes_no_query(stored: Warehouse) -> None:
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_without_landlock_sql_is_the_operators_choice(stored: Warehouse, allowed: bool) -> None:
+def test_requirement_12_without_landlock_sql_is_the_operators_choice(stored: Warehouse, allowed: bool) -> None:
     async def act(made: Engine) -> tuple[int, Any]:
         rows = document((await made.data(stored.sources["orders"], limit=1)).content)["row_count"]
         if not allowed:

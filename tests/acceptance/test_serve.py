@@ -89,7 +89,7 @@ def test_the_first_start_makes_a_password_and_a_secret_once(tmp_path: Path) -> N
         assert token not in logged
 
 
-def test_a_second_service_is_refused(running: Served, tmp_path: Path) -> None:
+def test_requirement_26_a_second_service_is_refused(running: Served, tmp_path: Path) -> None:
     taken = {"DATA_DIR_IN_USE": ["0", "--data-dir", str(running.data)], "PORT_IN_USE": [running.address.split(":")[-1]]}
     processes = {
         code: subprocess.Popen(
@@ -137,6 +137,34 @@ def test_a_request_has_one_id_from_the_answer_to_the_log(running: Served) -> Non
     assert PASSWORD not in json.dumps(lines)
 
 
+def test_requirement_52_what_the_service_logs_has_no_secret(running: Served) -> None:
+    """What is done with them is logged. ``served`` looks for those of a log-in in the logs of the whole suite."""
+    upload_and_create(running, "private")
+    secrets, wrong, name = {PASSWORD}, "not the pass phrase", "typed-into-the-wrong-field"
+    user = {"username": "ann", "password": f"{PASSWORD} of ann", "role": "operator"}
+    running.json("POST", "/users", status=201, json=user)
+    pair = running.json("POST", "/auth/token", json={"username": "ann", "password": user["password"]})
+    fresh = running.json("POST", "/auth/refresh", json={"refresh_token": pair["refresh_token"]})
+    running.json("POST", "/auth/refresh", status=401, json={"refresh_token": pair["refresh_token"]})
+    running.json("POST", "/auth/token", status=401, json={"username": name, "password": wrong})
+    running.json("PATCH", "/users/ann", json={"password": f"{PASSWORD} of ann again"})
+    key = running.json("POST", "/keys", status=201, json={"name": "machine", "role": "viewer"})["key"]
+    for token in (key, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.forged", "secret-of-nobody"):
+        running.http.get("/pipeline", headers={"authorization": f"Bearer {token}"})
+    secrets |= {wrong, name, key, "forged", "secret-of-nobody", *pair.values(), *fresh.values()} - {"bearer", 86400}
+    running.json("POST", "/query", json={"sql": "SELECT 'secret in a statement' AS a"})
+    running.json("POST", "/query", status=400, json={"sql": "SELECT 'secret in a statement' +"})
+    running.json("POST", "/pipeline/private/execute?wait=30")
+    marked = {"x-request-id": "the-last-one"}
+    running.http.get("/pipeline", headers=marked)
+    lines = running.until_logged(lambda line: line.get("request_id") == marked["x-request-id"])
+    assert {line["event"] for line in lines} >= {
+        "auth.logged_in", "auth.refused", "auth.refresh_reused", "run.started", "request.finished", "sql.asked",
+    }  # fmt: skip
+    logged = json.dumps(lines)
+    assert [secret for secret in (*secrets, "secret in a statement") if secret in logged] == []
+
+
 def _hanging_run(served: Served, listener: socket.socket) -> tuple[str, list[int]]:
     """A run whose source accepts the connection and never answers; and the processes below the service."""
     run = served.json("POST", "/pipeline/slow/execute?wait=0", status=202)
@@ -180,7 +208,7 @@ def _interrupted(served: Served, run_id: str) -> None:
     assert SECRET not in served.http.get(f"/runs/{run_id}/logs").text
 
 
-def test_runs_that_the_service_ends_under(tmp_path: Path) -> None:
+def test_requirement_17_runs_that_the_service_ends_under(tmp_path: Path) -> None:
     """By a request to stop, and without warning; the next start knows of it either time."""
     data = tmp_path / "data"
     settings = {

@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.otlp_collector import attributes, collecting
+from tests.acceptance.otlp_collector import Collector, attributes, collecting
 from tests.acceptance.served import PASSWORD, Served, serving
 from tests.acceptance.service import free_port
 
@@ -30,9 +30,15 @@ def executed(served: Served, name: str, url: str, **headers: str) -> dict[str, A
     return run
 
 
+def ended(collector: Collector) -> list[Any]:
+    """The points of the metric of ended runs that are not zero."""
+    metric = collector.metrics.get("penstock_run_seconds")
+    return [point for point in metric.histogram.data_points if point.count] if metric is not None else []
+
+
 def test_a_request_its_run_its_steps_and_their_requests_are_one_trace(tmp_path: Path) -> None:
     with collecting() as (collector, address):
-        with serving(tmp_path / "data", **settings(address)) as served:
+        with serving(tmp_path / "data", **settings(address), OTEL_METRIC_EXPORT_INTERVAL="500") as served:
             served.login()
             traceparent = f"00-{TRACE}-{ABOVE}-01"
             run = executed(served, "rows", f"{address}/rows?key=${{KEY}}", traceparent=traceparent)
@@ -40,6 +46,7 @@ def test_a_request_its_run_its_steps_and_their_requests_are_one_trace(tmp_path: 
             failed = executed(served, "broken", f"{address}/nothing")
             assert failed["status"] == "failed"
             served.http.get("/pipeline", headers={"traceparent": f"00-{'1' * 32}-{ABOVE}-00"})  # not to be recorded
+            collector.until(lambda: len(collector.named("run")) == 2 and len(ended(collector)) == 2)
             logged = served.log()
         trace = [span for span in collector.spans if span.trace_id.hex() == TRACE]
         by_name = {span.name: span for span in trace}
@@ -66,14 +73,9 @@ def test_a_request_its_run_its_steps_and_their_requests_are_one_trace(tmp_path: 
         assert not [span for span in collector.spans if span.trace_id.hex() == "1" * 32]
         assert collector.resources[0]["service.name"] == "penstock"
         assert "penstock_requests" in collector.metrics
-        (completed,) = [
-            point
-            for point in collector.metrics["penstock_run_seconds"].histogram.data_points
-            if {pair.value.string_value for pair in point.attributes} == {"completed"}
-        ]
-        assert completed.count == 1
-        assert sum(completed.bucket_counts) == 1
-        assert len(completed.bucket_counts) == len(completed.explicit_bounds) + 1
+        for point in ended(collector):
+            assert (point.count, sum(point.bucket_counts)) == (1, 1)
+            assert len(point.bucket_counts) == len(point.explicit_bounds) + 1
         finished = [line for line in logged if line["event"] == "request.finished"]
         assert TRACE in {line["trace_id"] for line in finished}
 

@@ -30,7 +30,7 @@ def filled(path: str) -> str:
     return path
 
 
-def test_every_route_demands_its_role(app: Litestar, anonymous: Client, services: Services) -> None:
+def test_requirement_42_every_route_demands_its_role(app: Litestar, anonymous: Client, services: Services) -> None:
     found = list(routes(app))
     assert len(found) > 50
     for method, path, role in found:
@@ -49,7 +49,7 @@ def test_every_route_demands_its_role(app: Litestar, anonymous: Client, services
             assert answer.status_code < 500
 
 
-def test_a_route_that_names_no_role_is_closed(services: Services) -> None:
+def test_requirement_42_a_route_that_names_no_role_is_closed(services: Services) -> None:
     @get("/forgotten", sync_to_thread=False)
     def forgotten() -> str:
         return "secret"
@@ -67,7 +67,7 @@ SPELLINGS = [
 ]  # fmt: skip
 
 
-def test_spelling_opens_nothing(anonymous: Client) -> None:
+def test_requirement_42_spelling_opens_nothing(anonymous: Client) -> None:
     for path in SPELLINGS:
         for method in ("GET", "HEAD", "OPTIONS"):
             assert anonymous.request(method, path).status_code in (401, 404, 405), (method, path)
@@ -89,7 +89,7 @@ def me(client: Client, pair: dict[str, str]) -> int:
     return client.get(f"{A}/me", headers={"authorization": f"Bearer {pair['access_token']}"}).status_code
 
 
-def test_log_in_refresh_log_out(anonymous: Client) -> None:
+def test_requirement_38_log_in_refresh_log_out(anonymous: Client) -> None:
     pair = log_in(anonymous)
     assert (pair["token_type"], pair["expires_in"]) == ("bearer", 86400)
     shown = anonymous.get(f"{A}/me", headers={"authorization": f"bearer {pair['access_token']}"})
@@ -116,7 +116,7 @@ def test_the_form_of_oauth2(anonymous: Client) -> None:
     assert (multipart.status_code, multipart.json()["error"]["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-def test_a_refresh_token_used_twice_ends_the_login(anonymous: Client) -> None:
+def test_requirement_37_a_refresh_token_used_twice_ends_the_login(anonymous: Client) -> None:
     pair = log_in(anonymous)
     other = log_in(anonymous)
     fresh = anonymous.post(f"{A}/refresh", json={"refresh_token": pair["refresh_token"]}).json()
@@ -126,7 +126,7 @@ def test_a_refresh_token_used_twice_ends_the_login(anonymous: Client) -> None:
     assert (me(anonymous, fresh), me(anonymous, other)) == (401, 200)
 
 
-def test_wrong_credentials_say_nothing(anonymous: Client, clock: FixedClock) -> None:
+def test_requirement_40_wrong_credentials_say_nothing(anonymous: Client, clock: FixedClock) -> None:
     answers = [
         anonymous.post(f"{A}/token", json={"username": name, "password": "not the password"})
         for name in ("operator", "nobody", "x" * 200)
@@ -137,7 +137,9 @@ def test_wrong_credentials_say_nothing(anonymous: Client, clock: FixedClock) -> 
     assert answers[0].headers["www-authenticate"] == "Bearer"
 
 
-def test_changes_of_an_account_end_its_tokens(anonymous: Client, services: Services, clock: FixedClock) -> None:
+def test_requirement_38_changes_of_an_account_end_its_tokens(
+    anonymous: Client, services: Services, clock: FixedClock
+) -> None:
     pair = log_in(anonymous)
     services.users.change("operator", role="viewer")
     assert me(anonymous, pair) == 401
@@ -162,7 +164,7 @@ def change(client: Client, pair: dict[str, str], old: str, new: str = NEXT) -> A
     return client.post(f"{A}/password", json={"old": old, "new": new}, headers=headers)
 
 
-def test_a_new_password_ends_every_login(anonymous: Client) -> None:
+def test_requirement_38_a_new_password_ends_every_login(anonymous: Client) -> None:
     pair, other, viewer = log_in(anonymous), log_in(anonymous), log_in(anonymous, "viewer")
     answer = change(anonymous, pair, PASSWORD)
     assert (answer.status_code, "log in again" in answer.json()["message"]) == (200, True)
@@ -199,7 +201,7 @@ def test_tokens_expire(anonymous: Client, clock: FixedClock) -> None:
     assert me(anonymous, anonymous.post(f"{A}/refresh", json={"refresh_token": pair["refresh_token"]}).json()) == 200
 
 
-def test_hostile_authorization(anonymous: Client) -> None:
+def test_requirement_34_hostile_authorization(anonymous: Client) -> None:
     for header in ("", "Bearer", "Bearer x", "Basic b3A6eA==", "Bearer a.b.c", "Bearer " + "x" * 5000):
         answer = anonymous.get(f"{A}/me", headers={"authorization": header})
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHORIZED"), header

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -15,11 +15,13 @@ from litestar.testing import TestClient
 
 from service.api import audit_actions
 from service.api.app import create_app
+from service.api.audit import Audit
 from service.api.audit_actions import Action
 from service.api.services import Services
 from service.files import audit_file
 from service.kit import errors
 from service.kit.clock import FixedClock
+from service.model.rights import Rights
 from tests.api.conftest import PASSWORD, a_pipeline, bearer
 from tests.api.doubles import Engine
 
@@ -90,6 +92,9 @@ CALLS: list[tuple[Call, tuple[Any, ...]]] = [
     (lambda c: c.delete(f"{API}/users/ann"), ("user.delete", "admin", "ann", "ok", None)),
     (lambda c: c.delete(f"{API}/users/{PASSWORD}"), ("user.delete", "admin", None, "refused", "USER_NOT_FOUND")),
     (lambda c: c.delete(f"{API}/users/admin"), ("user.delete", "admin", "admin", "refused", "LAST_ADMIN")),
+    (lambda c: c.post(f"{API}/keys", json={"name": "nightly", "role": "viewer"}),
+     ("key.create", "admin", "nightly", "ok", None)),
+    (lambda c: c.delete(f"{API}/keys/psk_{PASSWORD}"), ("key.delete", "admin", None, "refused", "NOT_FOUND")),
     (lambda c: c.post(f"{API}/pipeline/create", json=a_pipeline()), ("pipeline.create", "admin", "orders", "ok", None)),
     (lambda c: c.put(f"{API}/pipeline/orders/config", json=a_pipeline(description="x")),
      ("pipeline.change", "admin", "orders", "ok", None)),
@@ -129,6 +134,7 @@ def test_what_actions_leave(client: Client, services: Services) -> None:
     assert {event["address"] for event in found} == {"testclient"}
     assert {event["time"] for event in found} == {"2026-01-01T00:00:00Z"}
     assert PASSWORD not in repr(found)
+    assert "psk_" not in repr(found)
     by_action = {event["action"]: event for event in found if event["outcome"] == "ok"}
     assert by_action["user.create"]["details"] == {"role": "viewer"}
     assert by_action["user.change"]["details"] == {"role": "operator", "changes": ["password", "role"]}
@@ -147,7 +153,7 @@ def test_reading_leaves_nothing(orders: Client, services: Services) -> None:
     assert events(services) == before
 
 
-def test_log_ins(anonymous: Client, services: Services) -> None:
+def test_requirement_52_log_ins_are_recorded_without_secrets(anonymous: Client, services: Services) -> None:
     wrong = "not the password"
     pair = anonymous.post(f"{API}/auth/token", json={"username": "viewer", "password": PASSWORD}).json()
     anonymous.post(f"{API}/auth/token", json={"username": "viewer", "password": wrong})
@@ -237,6 +243,27 @@ def test_texts_of_queries(services: Services, queries: Any, expected: list[Any])
     with TestClient(app) as client:
         client.post(f"{API}/query", json={"sql": "SELECT 1"}, headers=bearer(services, "viewer"))
     assert [event.get("query") for event in events(services)] == expected
+
+
+def test_who_goes_before_the_answer_is_recorded(services: Services) -> None:
+    async def gone(scope: Any, receive: Any, send: Any) -> None:
+        scope["route_handler"] = Handler
+        scope["path_params"] = {"name": "orders"}
+        raise asyncio.CancelledError
+
+    class Handler:
+        opt: ClassVar[dict[str, Any]] = {"action": audit_actions.EXECUTE}
+
+    async def call(user: Rights | None) -> None:
+        scope: Any = {"type": "http", "user": user, "query_string": b"", "client": ("10.0.0.1", 1), "headers": []}
+        with pytest.raises(asyncio.CancelledError):
+            await Audit(gone, services)(scope, None, None)  # type: ignore[arg-type]
+
+    asyncio.run(call(Rights(username="ann", role="operator", account="ann", key="key_1")))
+    asyncio.run(call(None))  # a stranger did nothing
+    (event,) = events(services)
+    assert brief(event) == ("run.execute", "ann", "orders", "failed", None)
+    assert event["key"] == "key_1"
 
 
 # reading

@@ -42,18 +42,30 @@ def test_upload_list_replace_remove(client: Client, services: Services) -> None:
 
 
 HOSTILE = [
-    "../x", "a/../../x", "%2e%2e/x", "..%2fx", ".hidden", "a/.b", "a%00b", "a%0ab", "a\\b", "x" * 256, "a/" * 9 + "b",
-    "a:b", "CON|x", "%ef%bf%bd", "a%e2%80%aeb", " ", "a%20/b", "~root", "*", "a.",
+    "../x", "a/../../x", "%2e%2e/x", "..%2fx", ".hidden", "a/.b", "a%00b", "a%0ab", "a\\b", "x" * 256, "x" * 300,
+    "a/" * 9 + "b", "a:b", "CON|x", "%ef%bf%bd", "a%e2%80%aeb", " ", "a%20/b", "~root", "*", "a.",
 ]  # fmt: skip
 
 
-def test_hostile_names(client: Client, services: Services) -> None:
-    before = sorted(services.layout.root.rglob("*"))
+def test_requirement_48_hostile_names(client: Client, services: Services) -> None:
+    before = found(services)
     for path in HOSTILE:
         for method in ("PUT", "DELETE"):
             answer = client.request(method, f"{F}/{path}", content=b"x" if method == "PUT" else None)
             assert answer.status_code in (400, 404, 405), (path, answer.text)
-    assert sorted(services.layout.root.rglob("*")) == before
+    assert found(services) == before
+
+
+def found(services: Services) -> list[Path]:
+    """All that lies in the data directory but the audit log, which tells of refusals, too."""
+    return sorted(path for path in services.layout.root.rglob("*") if "audit" not in path.parts)
+
+
+def test_requirement_48_names_of_devices_are_those_of_plain_files(client: Client, services: Services) -> None:
+    for name in ("CON", "nul", "COM1.csv", "dev/null", "proc/self/environ", "etc/passwd"):
+        assert client.put(f"{F}/{name}", content=b"x").status_code == 201
+        assert (services.layout.uploads / name).read_bytes() == b"x"
+    assert client.get(F).json()["total"] == 6
 
 
 def test_segments() -> None:

@@ -152,7 +152,7 @@ def test_errors_outside_the_routes_can_be_read_by_a_page(browsed: Client) -> Non
 
 
 @pytest.mark.parametrize("headers", [{"x-a": "y" * 66_000}, {f"x-{i}": "y" for i in range(65)}])
-def test_headers_are_bounded(browsed: Client, headers: dict[str, str]) -> None:
+def test_requirement_45_headers_are_bounded(browsed: Client, headers: dict[str, str]) -> None:
     refused = browsed.get("/health", headers={**ORIGIN, **headers})
     assert (refused.status_code, refused.json()["error"]["code"]) == (431, "HEADERS_TOO_LARGE")
     assert refused.headers["access-control-allow-origin"] == ORIGIN["origin"]
@@ -229,14 +229,14 @@ def addresses(app: Litestar, client: str, *forwarded: str) -> str:
         ("11.1.2.3", ["203.0.113.7"], "11.1.2.3 http"),
     ],
 )
-def test_the_client_is_the_one_that_a_trusted_proxy_names(
+def test_requirement_44_the_client_is_the_one_that_a_trusted_proxy_names(
     services: Services, client: str, forwarded: list[str], known: str
 ) -> None:
     app = changed(services, trusted_proxies=("10.0.0.0/8", "192.168.0.1"))
     assert addresses(app, client, *forwarded) == known
 
 
-def test_no_proxy_is_trusted_unless_it_is_named(app: Litestar) -> None:
+def test_requirement_44_no_proxy_is_trusted_unless_it_is_named(app: Litestar) -> None:
     assert addresses(app, "127.0.0.1", "203.0.113.7") == "127.0.0.1 http"
 
 

@@ -83,7 +83,7 @@ def test_a_bad_key_is_refused(client: Client, services: Services, key: str) -> N
     assert answer.json()["error"]["details"]["field"] == "Idempotency-Key"
 
 
-def test_a_key_that_was_committed_without_an_answer(client: Client, services: Services) -> None:
+def test_requirement_19_a_key_that_was_committed_without_an_answer(client: Client, services: Services) -> None:
     """The service died between the commit and the answer: the answer is made from what was committed."""
     first = post(client, services, CREATE, "k1", json=a_pipeline())
     run = post(client, services, EXECUTE, "k2").json()
@@ -93,7 +93,7 @@ def test_a_key_that_was_committed_without_an_answer(client: Client, services: Se
     assert runs(services) == 1
 
 
-def test_requests_at_the_same_time_do_one_thing(client: Client, services: Services) -> None:
+def test_requirement_19_requests_at_the_same_time_do_one_thing(client: Client, services: Services) -> None:
     post(client, services, CREATE, None, json=a_pipeline())
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: post(client, services, EXECUTE, "k"), range(8)))

@@ -235,6 +235,18 @@ def test_last_use_is_kept_in_memory_and_written_once_a_minute(
     assert services.store.rows("SELECT * FROM api_key_uses") == []
 
 
+def test_what_keys_do_is_in_the_audit_log(keyring: Keyring, services: Services) -> None:
+    key = keyring.make(role="viewer")
+    keyring.ask(key, "POST", "/query", json={"sql": "SELECT 1"})
+    keyring.client.delete(f"{K}/{key['id']}", headers=bearer(services, "operator"))
+    found = keyring.client.get("/api/v1/audit", headers=bearer(services, "admin")).json()["items"]
+    told = [(event["action"], event["actor"], event.get("details", {}).get("key")) for event in reversed(found)]
+    assert told == [
+        ("key.create", "operator", None), ("query.run", "operator", key["id"]), ("key.delete", "operator", None)
+    ]  # fmt: skip
+    assert key["key"] not in str(found)
+
+
 def test_a_user_has_a_hundred_keys(keyring: Keyring, services: Services) -> None:
     first = keyring.make()
     definition = services.keys.get(first["id"]).definition

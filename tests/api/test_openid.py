@@ -54,7 +54,7 @@ def test_a_token_opens_the_routes_of_its_role(anonymous: Client, issuer: Issuer)
     assert code(anonymous.get(ME, headers=sent(token(issuer.url, roles=["boss"])))) == (403, "FORBIDDEN")
 
 
-def test_hostile_tokens_are_401(anonymous: Client, services: Services, issuer: Issuer) -> None:
+def test_requirement_34_hostile_tokens_are_401(anonymous: Client, services: Services, issuer: Issuer) -> None:
     """Requirement 34: 98 hostile tokens and more, of the service and of its issuer; none is a 500."""
     corpus = {**hostile_tokens.own(SECRET, "admin"), **hostile_tokens.foreign(issuer.url)}
     assert len(corpus) >= 2 * 98

@@ -31,7 +31,7 @@ def failing(*_: Any) -> int:
     raise OSError(errno.EROFS, "Read-only file system", "/secret/place")
 
 
-def test_a_fatal_error_of_the_catalog(client: Client, services: Services) -> None:
+def test_requirement_24_a_fatal_error_of_the_catalog(client: Client, services: Services) -> None:
     assert checked(client, 200) == {"catalog": "ok", "disk": "ok", "workers": "ok"}
     services.store.healthy = False
     found = checked(client, 503)

@@ -75,7 +75,7 @@ def test_every_volatile_function_of_duckdb_is_known() -> None:
 
 
 @pytest.mark.parametrize("route", [f"{P}/data?format=csv&", f"{P}/quarantine?format=csv&", "/api/v1/query?format=csv&"])
-def test_formulas_are_escaped_unless_switched_off(orders: Client, engine: Engine, route: str) -> None:
+def test_requirement_51_formulas_are_escaped_unless_switched_off(orders: Client, engine: Engine, route: str) -> None:
     def ask(query: str) -> Any:
         if "query" in route:
             orders.post(route + query, json={"sql": "SELECT 1"})

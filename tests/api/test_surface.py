@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -53,7 +54,7 @@ HOSTILE_JSON = [
 ]  # fmt: skip
 
 
-def test_hostile_json(client: Client) -> None:
+def test_requirement_46_hostile_json(client: Client) -> None:
     for text in HOSTILE_JSON:
         for path in (CREATE, "/api/v1/query", "/api/v1/auth/token"):
             check(client.post(path, content=text[:15_000], headers=JSON), 400, "INVALID_JSON")
@@ -65,7 +66,7 @@ def test_json_that_is_no_configuration(client: Client) -> None:
         check(client.post("/api/v1/query", content=text, headers=JSON), 400, "VALIDATION_ERROR")
 
 
-def test_only_json_is_json(client: Client) -> None:
+def test_requirement_47_only_json_is_json(client: Client) -> None:
     for kind in ("text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data", "x"):
         check(client.post(CREATE, content=b"{}", headers={"content-type": kind}), 415, "UNSUPPORTED_MEDIA_TYPE")
 
@@ -77,7 +78,7 @@ def test_an_encoding_of_the_body_that_is_not_undone_is_named(client: Client) -> 
     assert client.post(CREATE, content=b"{}", headers={**JSON, "content-encoding": "identity"}).status_code == 400
 
 
-def test_bodies_are_bounded(client: Client) -> None:
+def test_requirement_45_bodies_are_bounded(client: Client) -> None:
     big = b" " * 20_001
     check(client.post(CREATE, content=big, headers=JSON), 413, "PAYLOAD_TOO_LARGE")
     check(client.post(CREATE, content=iter([big[:15_000], big]), headers=JSON), 413, "PAYLOAD_TOO_LARGE")
@@ -93,26 +94,29 @@ def test_bodies_are_bounded(client: Client) -> None:
         [("authorization", "Bearer x"), ("authorization", "Bearer y")],
     ],
 )
-def test_ambiguous_requests_are_refused(app: Litestar, headers: list[tuple[str, str]]) -> None:
+def test_requirement_47_ambiguous_requests_are_refused(app: Litestar, headers: list[tuple[str, str]]) -> None:
     sent = asyncio.run(raw(app, "POST", CREATE, headers))
     assert sent[0]["status"] == 400
     assert msgspec.json.decode(sent[1]["body"])["error"]["code"] == "VALIDATION_ERROR"
 
 
 @pytest.mark.parametrize("path", ["/api/v1/pipeline/a\x00b/status", "/a\nb", "/a\x7f", "/\ufffd"])
-def test_control_characters_in_paths(app: Litestar, path: str) -> None:
+def test_requirement_47_control_characters_in_paths(app: Litestar, path: str) -> None:
     assert asyncio.run(raw(app, "GET", path, []))[0]["status"] == 400
 
 
-async def raw(app: Litestar, method: str, path: str, headers: list[tuple[str, str]]) -> list[Any]:
+async def _body() -> Any:
+    return {"type": "http.request", "body": b"{}", "more_body": False}
+
+
+async def raw(
+    app: Litestar, method: str, path: str, headers: list[tuple[str, str]], receive: Callable[[], Any] = _body
+) -> list[Any]:
     """What an ASGI server would pass on, without a client that tidies it up."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"{}", "more_body": False}
 
     scope: Any = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
@@ -123,28 +127,19 @@ async def raw(app: Litestar, method: str, path: str, headers: list[tuple[str, st
     return sent
 
 
-def test_a_body_that_stalls(app: Litestar, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["stalls", "drips"])
+def test_requirement_45_a_slow_body_is_refused(
+    app: Litestar, services: Services, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A byte now and then does not give it more time: that is for the whole body."""
     monkeypatch.setattr(request_body, "SECONDS", 0.05)
 
-    async def stalled() -> list[Any]:
-        sent: list[Any] = []
+    async def receive() -> Any:
+        await (asyncio.Event().wait() if how == "stalls" else asyncio.sleep(0.001))
+        return {"type": "http.request", "body": b" ", "more_body": True}
 
-        async def receive() -> Any:
-            await asyncio.Event().wait()
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        headers = [(k.encode(), v.encode()) for k, v in {**bearer(services, "admin"), **JSON}.items()]
-        scope: Any = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
-            "path": CREATE, "raw_path": CREATE.encode(), "query_string": b"", "root_path": "", "client": None,
-            "server": None, "headers": headers,
-        }  # fmt: skip
-        await app(scope, receive, send)
-        return sent
-
-    sent = asyncio.run(stalled())
+    headers = [*{**bearer(services, "admin"), **JSON}.items()]
+    sent = asyncio.run(raw(app, "POST", CREATE, headers, receive))
     assert sent[0]["status"] == 400
     assert b"did not arrive" in sent[1]["body"]
 
@@ -206,7 +201,7 @@ def test_browsers(services: Services) -> None:
         assert "frame-ancestors 'none'" in stranger.headers["content-security-policy"]
 
 
-def test_health(client: Client, services: Services) -> None:
+def test_requirement_12_health_tells_how_sql_is_confined(client: Client, services: Services) -> None:
     assert client.get("/health").json()["status"] == "healthy"
     ready = client.get("/health/ready")
     assert (ready.status_code, ready.json()["sandbox"]) == (200, "landlock 7")

@@ -168,3 +168,15 @@ def test_documents_name_modules_that_exist() -> None:
             if room in rooms and not (path.is_dir() or path.with_suffix(".py").is_file()):
                 missing.append(f"{document.name}: {room}.{module}")
     assert missing == []
+
+
+def test_every_security_requirement_has_a_test_and_the_table_names_those_that_exist() -> None:
+    named = re.compile(r"def (test_requirement_(\d\d)_\w+)\(")
+    tests = {found for path in PYTHON if "tests" in path.parts for found in named.findall(path.read_text())}
+    assert {int(number) for _, number in tests} == set(range(1, 53))
+    record = (ROOT / ".decisions" / "0040-security-requirements.md").read_text(encoding="utf-8")
+    table = re.findall(r"\| (\d+) \| `(\w+)`", record)
+    assert sorted(int(number) for number, _ in table) == list(range(1, 53))
+    assert {f"test_requirement_{int(number):02}_{name}" for number, name in table} - {
+        name for name, _ in tests
+    } == set()

@@ -118,7 +118,7 @@ async def page() -> Response[str]:
     ),
 )
 async def document(request: TypedRequest, services: ServicesDependency, openapi: DocumentDependency) -> Response[bytes]:
-    saved = await asyncio.to_thread(services.saved.all, access.query_seen(request, services))
+    saved = await asyncio.to_thread(lambda: services.saved.all(access.query_seen(request, services)))
     shown = [query for query in saved if query.public or request.scope["user"] is not None]
     headers = {"cache-control": "private, no-cache", "vary": "Authorization"}
     return Response(openapi.encoded(shown), media_type="application/json", headers=headers)

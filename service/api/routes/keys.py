@@ -125,6 +125,7 @@ async def change_key(request: TypedRequest, services: ServicesDependency, id: Fr
         raise errors.Invalid(str(error), field=request_body.FIELD) from None
     definition.check(request.user, services.clock.now())
     await row_filters.check(definition.row_filter or {}, request.user, services)
+    services.audit.admit()
     return await asyncio.to_thread(services.keys.change, key, definition)
 
 

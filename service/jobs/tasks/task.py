@@ -177,7 +177,13 @@ class TaskError(msgspec.Struct, frozen=True, tag=True):
     free: bool = False
 
 
-TaskMessage = TaskAnswer | ApplyAnswer | TaskError | LogLine
+class AtStep(msgspec.Struct, frozen=True, tag=True):
+    """The step that a task works at now."""
+
+    step: str
+
+
+TaskMessage = AtStep | TaskAnswer | ApplyAnswer | TaskError | LogLine
 
 encode = msgspec.msgpack.Encoder().encode
 _calls = msgspec.msgpack.Decoder(Call)

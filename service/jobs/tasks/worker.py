@@ -8,6 +8,7 @@ from service.jobs.messages import LogLine
 from service.jobs.tasks import apply, diff, lineage, notify, openlineage, plan, preview, probe, profile_page
 from service.jobs.tasks.task import (
     Application,
+    AtStep,
     Call,
     Comparing,
     LineageDelivery,
@@ -34,7 +35,7 @@ def work(channel: Channel, order: bytes) -> None:
     call = decode_call(order)
     wanted_rows = call.task.rows if isinstance(call.task, Preview) else None
     log = child_log.logger(lambda fields: channel.send(encode(LogLine(job.hidden(fields)))))
-    job = Job(call.grants, log, wanted_rows=wanted_rows)
+    job = Job(call.grants, log, lambda at: channel.send(encode(AtStep(at.step))), wanted_rows=wanted_rows)
     channel.send(encode(_answer(call, job)))
 
 

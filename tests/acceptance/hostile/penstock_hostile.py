@@ -1,4 +1,4 @@
-"""A collector that does to a run worker what a bug, an attack or a broken machine would do."""
+"""Steps that do to a run worker what a bug, an attack or a broken machine would do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import polars as pl
 
-from service.steps import CollectContext, Collector, Frame
+from service.steps import CollectContext, Collector, Frame, ProcessContext, Processor
 
 
 class Hostile(Collector, frozen=True, kw_only=True, tag="hostile"):
@@ -49,3 +49,20 @@ class Hostile(Collector, frozen=True, kw_only=True, tag="hostile"):
             case "nothing":
                 pass
         return ctx.frame(pl.LazyFrame({"n": [1, 2, 3]}), expensive=False)
+
+
+class Endless(Processor, frozen=True, kw_only=True, tag="endless"):
+    """Never ends: while it is applied, or while its rows are stored. A file ``here`` in the run's folder says so."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"type": "endless", "config": {"stage": "applied"}}
+    stage: Annotated[Literal["applied", "stored"], msgspec.Meta(description="When.")]
+
+    def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
+        def loop(rows: pl.DataFrame) -> pl.DataFrame:
+            (ctx.folder / "here").touch()
+            while True:
+                sum(range(1_000_000))
+
+        if self.stage == "applied" and not ctx.dry:
+            loop(pl.DataFrame())
+        return frame.rows(lambda lf: lf.map_batches(loop))

@@ -202,11 +202,11 @@ def test_the_newest_replay_of_a_version(pipelines: Pipelines, history: History) 
     assert (history.replay_of(record.id, 1), history.replay_of(record.id, 2)) == ((3, False), None)
 
 
-def test_threads_do_not_see_each_others_rows(pipelines: Pipelines, store: Store) -> None:
+def test_requirement_27_threads_do_not_see_each_others_rows(pipelines: Pipelines, store: Store) -> None:
     wrong: list[object] = []
 
     def ask(number: int) -> None:
-        for turn in range(50):
+        for turn in range(400):
             tag = number * 1000 + turn
             row = store.row("SELECT $tag AS tag", {"tag": tag})
             if row is None or row["tag"] != tag:
@@ -220,7 +220,7 @@ def test_threads_do_not_see_each_others_rows(pipelines: Pipelines, store: Store)
     assert wrong == []
 
 
-def test_a_second_process_is_refused_with_the_way_out(store: Store, tmp_path: Path) -> None:
+def test_requirement_26_a_second_process_is_refused_with_the_way_out(store: Store, tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\nfrom service.catalog.store import Store\nfrom service.kit import errors\n"
         "try: Store(pathlib.Path(sys.argv[1]))\nexcept errors.Conflict as e: print(e.error_code, e)\n"

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -123,6 +124,46 @@ def test_damage_that_a_read_meets_is_reported(path: Path) -> None:
         store.check()
     assert (raised.value.error_code, store.healthy) == ("DATA_CORRUPT", False)
     store.close()
+
+
+class Broken:
+    """A connection, or a cursor of one, whose disk does not take what is flushed to it."""
+
+    def __init__(self, inner: duckdb.DuckDBPyConnection) -> None:
+        self._inner = inner
+
+    def cursor(self) -> Broken:
+        return Broken(self._inner.cursor())
+
+    def commit(self) -> None:
+        raise duckdb.FatalException("IO Error: Could not fsync file")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("how", ["alone", "in a group"])
+def test_requirement_24_a_fatal_error_of_a_commit_makes_the_service_unready_until_it_restarts(
+    path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    store = Store(path)
+    store.set_property("before", "1")
+    monkeypatch.setattr(store, "_connection", Broken(store._connection))
+
+    def alone(sql: str) -> None:
+        with store.transaction() as transaction:
+            transaction.execute(sql)
+
+    write = alone if how == "alone" else store.execute
+    with pytest.raises(duckdb.FatalException):
+        write("DELETE FROM properties WHERE name = 'before'")
+    assert not store.healthy
+    monkeypatch.undo()
+    assert not store.healthy  # though the disk works again
+    store.close()
+    again = Store(path)
+    assert (again.healthy, again.property("before")) == (True, "1")
+    again.close()
 
 
 @pytest.mark.parametrize("statement", ["CREATE TABLE x (a INTEGER)", "CREATE TABLE properties (a INTEGER)"])

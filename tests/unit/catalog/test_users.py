@@ -163,7 +163,7 @@ def test_only_hashes_are_stored(sessions: Sessions, store: Store) -> None:
     assert refresh.token not in str(store.rows("SELECT * FROM refresh_tokens"))
 
 
-def test_reuse_ends_the_family_and_no_other(sessions: Sessions) -> None:
+def test_requirement_37_reuse_ends_the_family_and_no_other(sessions: Sessions) -> None:
     first, other = sessions.open("ann"), sessions.open("ann")
     second = sessions.rotate(first.token)
     with pytest.raises(Reused):
@@ -176,7 +176,7 @@ def test_reuse_ends_the_family_and_no_other(sessions: Sessions) -> None:
     assert sessions.rotate(other.token)
 
 
-def test_of_many_at_once_one_wins(sessions: Sessions) -> None:
+def test_requirement_37_of_many_at_once_one_wins(sessions: Sessions) -> None:
     first = sessions.open("ann")
     won, lost = [], []
 

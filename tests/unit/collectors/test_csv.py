@@ -73,7 +73,7 @@ from tests.unit.collectors.csv_source import FILE, REFUSED, collector, read
         ("wrong codec", b"a,b\n1,\xff\n", {"encoding": "ascii"}, REFUSED),
     ],
 )
-def test_every_row_or_an_error(
+def test_requirement_50_every_row_or_an_error(
     name: str, body: bytes, config: dict[str, Any], wanted: list[tuple[Any, ...]] | str, tmp_path: Path
 ) -> None:
     if wanted == REFUSED:

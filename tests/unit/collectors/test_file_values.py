@@ -87,7 +87,9 @@ def test_types_of_path_columns(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", "a/../../b.csv", "..", "a\\..\\b"])
 @pytest.mark.parametrize("listed", [False, True])
-def test_paths_that_lead_out_are_refused_before_anything_runs(path: str, listed: bool, kind: str) -> None:
+def test_requirement_33_paths_that_lead_out_are_refused_before_anything_runs(
+    path: str, listed: bool, kind: str
+) -> None:
     problems = list(file_source.collector(kind, file_path=["a.csv", path] if listed else path).problems())
     assert [p.field for p in problems] == ["file_path[1]" if listed else "file_path"]
 

@@ -81,7 +81,7 @@ def test_absolute_names_below_a_root(places: tuple[Files, Path, Path]) -> None:
         "file:///etc/passwd", "~/x.csv", "x\0.csv", "x" * 5000, "https://h/*.csv", "x.csv/", "x.csv/y",
     ],
 )  # fmt: skip
-def test_what_leads_out_or_nowhere_is_refused(name: str, places: tuple[Files, Path, Path]) -> None:
+def test_requirement_33_what_leads_out_or_nowhere_is_refused(name: str, places: tuple[Files, Path, Path]) -> None:
     files, _, outside = places
     if name == "x.csv/":
         assert names(files, name) == ["uploads/x.csv"]

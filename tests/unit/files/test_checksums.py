@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import stat
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from service.files import checksums
@@ -46,13 +48,26 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("fault", DAMAGES)
-def test_every_damage_is_found(tmp_path: Path, fault: str) -> None:
+def test_requirement_22_every_damage_is_found(tmp_path: Path, fault: str) -> None:
     path = tmp_path / "rows.parquet"
     path.write_bytes(b"rows")
     known, checksum = Checksums(), checksums.sha256(path)
     assert known.fault(path, 4, checksum) is None
     DAMAGES[fault](path)
     assert fault in (known.fault(path, 4, checksum) or "")
+
+
+def test_requirement_22_each_flipped_bit_is_found(tmp_path: Path) -> None:
+    path, draw = tmp_path / "part-00000.parquet", random.Random(22)
+    pl.DataFrame({"n": range(2000), "s": [f"text {n % 7}" for n in range(2000)]}).write_parquet(path)
+    whole, checksum = path.read_bytes(), checksums.sha256(path)
+    for bit in draw.sample(range(len(whole) * 8), 100):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        assert "another checksum" in (Checksums().fault(path, len(whole), checksum) or ""), bit
+    path.write_bytes(whole)
+    assert Checksums().fault(path, len(whole), checksum) is None
 
 
 def test_a_file_that_may_not_be_read_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

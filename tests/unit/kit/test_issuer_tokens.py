@@ -66,7 +66,7 @@ def test_a_role_for_every_token(keys: KeySet) -> None:
     assert read(token, KeySet(keys.document), roles={"*": "viewer", "boss": "admin"}).roles == ["admin", "viewer"]
 
 
-def test_hostile_tokens(keys: KeySet) -> None:
+def test_requirement_34_hostile_tokens_of_an_issuer_name_nobody(keys: KeySet) -> None:
     """Requirement 34, for tokens of an issuer."""
     corpus = hostile_tokens.foreign(URL)
     assert len(corpus) >= 98

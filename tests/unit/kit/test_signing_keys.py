@@ -35,7 +35,7 @@ def test_one_secret_or_several() -> None:
         "SuperSecretKeyThatNobodyWillEverGuess!",
     ],
 )  # fmt: skip
-def test_weak_secrets_are_refused_wherever_they_stand(weak: str) -> None:
+def test_requirement_35_weak_secrets_are_refused_wherever_they_stand(weak: str) -> None:
     told = refused({"PENSTOCK_JWT_SECRET": weak})
     assert list(told) == ["PENSTOCK_JWT_SECRET"]
     assert not weak or weak not in told["PENSTOCK_JWT_SECRET"]

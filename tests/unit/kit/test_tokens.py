@@ -58,7 +58,7 @@ CLAIMS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def test_hostile_headers_and_claims(issuer: Tokens) -> None:
+def test_requirement_34_hostile_headers_and_claims(issuer: Tokens) -> None:
     header, claims = decoded(issuer.issue("ann", "fam_1"))
     assert issuer.read(signed(header, claims)).username == "ann"  # the corpus changes one thing at a time
     hostile = [signed({**header, **change}, claims) for change in HEADERS]
@@ -71,7 +71,7 @@ def test_hostile_headers_and_claims(issuer: Tokens) -> None:
         assert caught.value.error_code == "UNAUTHORIZED"
 
 
-def test_hostile_texts(issuer: Tokens) -> None:
+def test_requirement_34_hostile_texts(issuer: Tokens) -> None:
     good = issuer.issue("ann", "fam_1")
     header, claims = decoded(good)
     first, second, third = good.split(".")
@@ -103,7 +103,7 @@ def test_times(issuer: Tokens, clock: FixedClock) -> None:
     assert caught.value.error_code == "TOKEN_EXPIRED"
 
 
-def test_keys_change_with_an_overlap(clock: FixedClock) -> None:
+def test_requirement_36_keys_change_with_an_overlap(clock: FixedClock) -> None:
     old = Tokens([SECRET], clock).issue("ann", "fam_1")
     assert Tokens([OTHER, SECRET], clock).read(old)
     assert Tokens([OTHER, SECRET], clock).issue("ann", "f") != old

@@ -80,13 +80,15 @@ def test_every_foreign_error_has_a_meaning(kind: type[Exception]) -> None:
         "http://a b/", "http://a\u2603/",
     ],
 )  # fmt: skip
-def test_only_plain_http_addresses_are_fetched(url: str, tmp_path: Path) -> None:
+def test_requirement_31_only_plain_http_addresses_are_fetched(url: str, tmp_path: Path) -> None:
     assert request.fault(url) is not None
     said = refused(ctx_for(tmp_path), url).message
     assert "pw" not in said
 
 
-def test_private_addresses_are_refused_and_proxies_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requirement_31_private_addresses_are_refused_and_proxies_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serving(lambda hit: Reply(b"ok")) as site:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, site.address)
@@ -145,7 +147,7 @@ def test_a_link_to_another_origin_gets_nothing_either(other: Site, tmp_path: Pat
     "target",
     ["file:///etc/passwd", "http://169.254.169.254/", "http://u:p@127.0.0.1/", "ftp://a/", "http://10.1.1.1:22/"],
 )
-def test_redirects_are_checked_like_any_address(target: str, tmp_path: Path) -> None:
+def test_requirement_28_redirects_are_checked_like_any_address(target: str, tmp_path: Path) -> None:
     with serving(lambda hit: redirecting(target)) as site:
         assert (
             "refused" in refused(ctx_for(tmp_path), site.address).message
@@ -212,7 +214,7 @@ def test_a_body_that_breaks_off_is_tried_again_and_never_taken_for_whole(tmp_pat
         assert len(site.hits) == 2
 
 
-def test_the_limit_holds_while_streaming(tmp_path: Path) -> None:
+def test_requirement_32_the_limit_holds_while_streaming(tmp_path: Path) -> None:
     sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -232,14 +234,14 @@ def test_the_limit_holds_while_streaming(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("encoding", "body"), [("gzip", gzip.compress(bytes(200_000_000), 9)), ("gzip, gzip", b"x"), ("br", b"x")]
 )
-def test_bombs_and_layers_are_refused(encoding: str, body: bytes, tmp_path: Path) -> None:
+def test_requirement_32_bombs_and_layers_are_refused(encoding: str, body: bytes, tmp_path: Path) -> None:
     with serving(lambda hit: Reply(body, headers={"content-encoding": encoding})) as site:
         refused(ctx_for(tmp_path), site.address, attempts=3)
         assert len(site.hits) == 1
         assert site.hits[0].headers["accept-encoding"] == "gzip, deflate"
 
 
-def test_one_deadline_for_a_whole_attempt(tmp_path: Path) -> None:
+def test_requirement_32_one_deadline_for_a_whole_attempt(tmp_path: Path) -> None:
     enough = threading.Event()
 
     def drip() -> Iterator[bytes]:

@@ -60,7 +60,7 @@ def test_an_empty_answer_needs_no_encoding() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "deflate,gzip", "klingon"])
-def test_other_encodings_and_layers_are_refused(encoding: str) -> None:
+def test_requirement_32_other_encodings_and_layers_are_refused(encoding: str) -> None:
     with pytest.raises(UnknownEncoding, match="only gzip and deflate, once"):
         unpacked(b"x", encoding)
 
@@ -77,7 +77,7 @@ def test_damage_and_early_ends_are_found(encoding: str) -> None:
         unpacked(b"not compressed at all", encoding)
 
 
-def test_limits_hold_while_streaming() -> None:
+def test_requirement_32_limits_hold_while_streaming() -> None:
     taken = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -98,7 +98,7 @@ def bomb(size: int) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def test_a_bomb_is_stopped_long_before_it_is_big() -> None:
+def test_requirement_32_a_bomb_is_stopped_long_before_it_is_big() -> None:
     body = b"".join(bomb(256 * MIB))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(TooMuch, match="times its size"):

@@ -32,7 +32,7 @@ NEVER = [
     ("address", "verdict"),
     [(a, v) for v, them in (("public", PUBLIC), ("private", PRIVATE), ("never", NEVER)) for a in them],
 )
-def test_addresses_are_judged_with_what_is_inside_them(address: str, verdict: str) -> None:
+def test_requirement_28_addresses_are_judged_with_what_is_inside_them(address: str, verdict: str) -> None:
     assert judge(ipaddress.ip_address(address)) == verdict
 
 
@@ -75,23 +75,23 @@ def dial(
 
 
 @pytest.mark.parametrize("address", PRIVATE + NEVER)
-def test_what_is_not_public_is_not_dialled(address: str) -> None:
+def test_requirement_28_what_is_not_public_is_not_dialled(address: str) -> None:
     with pytest.raises(Refused, match="refused"):
         dial("name.example", [address])
 
 
 @pytest.mark.parametrize("address", NEVER)
-def test_never_means_never_whatever_is_allowed(address: str) -> None:
+def test_requirement_30_never_means_never_whatever_is_allowed(address: str) -> None:
     with pytest.raises(Refused, match="link-local, metadata"):
         dial("name.example", [address], allowed=["0.0.0.0/0", "::/0", "name.example"])
 
 
-def test_one_bad_answer_among_good_ones_refuses_the_name() -> None:
+def test_requirement_28_one_bad_answer_among_good_ones_refuses_the_name() -> None:
     with pytest.raises(Refused):
         dial("name.example", ["1.1.1.1", "10.0.0.1"])
 
 
-def test_the_checked_address_is_dialled_and_the_name_resolved_once() -> None:
+def test_requirement_28_the_checked_address_is_dialled_and_the_name_resolved_once() -> None:
     asked = []
 
     async def rebinding(name: str, _: int) -> list[str]:
@@ -114,13 +114,13 @@ def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
 
 
 @pytest.mark.parametrize("form", ["2130706433", "127.1", "0x7f000001", "017700000001", "127.0.0.1", "localhost"])
-def test_every_way_to_write_loopback_is_refused_by_the_system_resolver(form: str) -> None:
+def test_requirement_28_every_way_to_write_loopback_is_refused_by_the_system_resolver(form: str) -> None:
     with pytest.raises((Refused, httpcore.ConnectError)):
         asyncio.run(Backend(Policy(), guarded_backend.resolve, Wire()).connect_tcp(form, 8080))
 
 
 @pytest.mark.parametrize("error", [OSError("no such name"), UnicodeError("label too long"), ValueError("not one")])
-def test_no_answer_means_no_connection(error: Exception) -> None:
+def test_requirement_29_no_answer_means_no_connection(error: Exception) -> None:
     async def failing(name: str, _: int) -> list[str]:
         raise error
 
@@ -128,14 +128,14 @@ def test_no_answer_means_no_connection(error: Exception) -> None:
         asyncio.run(Backend(Policy.of(["name.example"]), failing, Wire()).connect_tcp("name.example", 443))
 
 
-def test_answers_that_are_no_addresses_or_none_at_all() -> None:
+def test_requirement_29_answers_that_are_no_addresses_or_none_at_all() -> None:
     with pytest.raises(httpcore.ConnectError, match="cannot be resolved"):
         dial("name.example", ["not-an-address"])
     with pytest.raises(httpcore.ConnectError, match="has no address"):
         dial("name.example", [])
 
 
-def test_a_resolver_that_hangs_is_given_up() -> None:
+def test_requirement_29_a_resolver_that_hangs_is_given_up() -> None:
     async def hanging(name: str, _: int) -> list[str]:
         await asyncio.Event().wait()
         return []
@@ -188,7 +188,7 @@ def test_what_is_said_to_allow_it_does(host: str, port: int) -> None:
 
 
 @pytest.mark.parametrize("port", [1, 22, 25, 81, 1023])
-def test_privileged_ports_are_refused(port: int) -> None:
+def test_requirement_31_privileged_ports_are_refused(port: int) -> None:
     with pytest.raises(Refused, match=f"port {port}"):
         dial("name.example", ["1.1.1.1"], port=port)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
+import resource
 import signal
 import socket
 import threading
@@ -14,6 +16,8 @@ from typing import Any
 import msgspec
 
 from service.processes.channel import Channel
+
+_PR_GET_PDEATHSIG = 2
 
 
 def echo(channel: Channel, order: bytes) -> None:
@@ -95,6 +99,16 @@ def look(channel: Channel, order: bytes) -> None:
     attempt("given file", lambda: Path(order.decode()).read_text())
     tried["environment"] = str(len(os.environ))
     channel.send(msgspec.json.encode(tried))
+
+
+def describe(channel: Channel, order: bytes) -> None:
+    """Say what the kernel knows of this process; wait until it is killed."""
+    death = ctypes.c_int()
+    ctypes.CDLL(None).prctl(_PR_GET_PDEATHSIG, ctypes.byref(death), 0, 0, 0)
+    adjustment = int(Path("/proc/self/oom_score_adj").read_text())
+    told = {"death": death.value, "oom": adjustment, "core": resource.getrlimit(resource.RLIMIT_CORE)[1]}
+    channel.send(msgspec.json.encode(told))
+    threading.Event().wait()
 
 
 class Work(msgspec.Struct):

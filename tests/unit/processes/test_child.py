@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+import duckdb
 import msgspec
+import polars as pl
 import pytest
 
 from service.kit import errors
@@ -113,17 +115,46 @@ def test_an_endless_loop_ends_by_kill() -> None:
     assert run(act).signal is signal.SIGKILL
 
 
-def test_many_children_at_once() -> None:
-    async def one(number: int) -> bytes | None:
-        started = await Child.start(entries.work if number % 2 else entries.segv, b"x", LIMITS)
-        message = await started.receive()
+@pytest.mark.parametrize("count", [16, pytest.param(400, marks=pytest.mark.slow)])
+def test_requirement_14_children_of_the_forkserver_never_hang(count: int) -> None:
+    """They use both engines, or crash, while this process has used both, too: it is never the one that is forked."""
+    assert pl.LazyFrame({"a": range(1000)}).sum().collect(engine="streaming").item() == 499_500
+    assert duckdb.execute("SELECT sum(range) FROM range(1000)").fetchall() == [(499_500,)]
+    few = asyncio.Semaphore(16)
+
+    async def one(number: int) -> tuple[bytes | None, int]:
+        async with few:
+            started = await Child.start(entries.work if number % 2 else entries.segv, b"x", LIMITS)
+            message, parent = await started.receive(), parent_of(started.pid)
+            await started.wait()
+            return message, parent
+
+    async def act() -> list[tuple[bytes | None, int]]:
+        return list(await asyncio.gather(*(one(n) for n in range(count))))
+
+    found = asyncio.run(act())
+    assert [message for message, _ in found] == [b"x", b"499500 499500"] * (count // 2)
+    assert {parent for _, parent in found} - {0} == {forkserver.pid()}
+    assert os.getpid() != forkserver.pid()
+
+
+def parent_of(pid: int) -> int:
+    """0 where the process has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return 0
+
+
+def test_requirement_16_a_child_dies_with_its_parent_is_killed_first_and_leaves_no_core() -> None:
+    async def act() -> bytes | None:
+        started = await Child.start(entries.describe, b"x", LIMITS)
+        told = await started.receive()
+        started.kill()
         await started.wait()
-        return message
+        return told
 
-    async def act() -> list[bytes | None]:
-        return list(await asyncio.gather(*(one(n) for n in range(16))))
-
-    assert run(act) == [b"x", b"499500 499500"] * 8
+    assert msgspec.json.decode(run(act) or b"") == {"death": signal.SIGKILL, "oom": 1000, "core": 0}
 
 
 def test_a_start_that_is_cancelled_leaves_nobody() -> None:
@@ -166,7 +197,7 @@ def test_a_child_that_is_killed_before_it_begins_is_a_start_to_try_again(monkeyp
     run(act)
 
 
-def test_a_child_sees_only_what_it_was_given(tmp_path: Path) -> None:
+def test_requirement_02_a_child_sees_only_what_it_was_given(tmp_path: Path) -> None:
     given = tmp_path / "given.txt"
     given.write_text("x")
     message, _ = finish(entries.look, str(given).encode(), Limits(memory_bytes=1 << 30, read=(str(given),)))

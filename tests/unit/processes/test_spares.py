@@ -108,7 +108,7 @@ def test_more_starts_than_spares() -> None:
     with_spares(act)
 
 
-def test_a_spare_that_waits_has_one_thread() -> None:
+def test_requirement_02_a_spare_that_waits_has_one_thread() -> None:
     """Landlock confines the thread that applies it and those that it starts, so no other may exist."""
 
     async def act(spares: Spares) -> None:

@@ -10,7 +10,7 @@ import pytest
 from service.runs import driver
 
 
-def test_a_folder_that_cannot_be_written_is_named_without_its_path(tmp_path: Path) -> None:
+def test_requirement_11_a_folder_that_cannot_be_written_is_named_without_its_path(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="File exists") as raised:
         tmp_path.mkdir()
     assert raised.value.errno == errno.EEXIST

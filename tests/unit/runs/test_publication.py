@@ -87,7 +87,7 @@ def layout(tmp_path: Path) -> Layout:
     return made
 
 
-def test_what_the_catalog_refuses_was_never_there(layout: Layout) -> None:
+def test_requirement_20_what_the_catalog_refuses_was_never_there(layout: Layout) -> None:
     published(layout, Books(), 1)
     with pytest.raises(OSError, match="full"):
         published(layout, Books(OSError("the disk is full")), 2)
@@ -95,7 +95,9 @@ def test_what_the_catalog_refuses_was_never_there(layout: Layout) -> None:
     assert list(layout.staging_root.iterdir()) == []
 
 
-def test_the_folder_is_on_the_disk_before_the_catalog_names_it(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requirement_20_the_folder_is_on_the_disk_before_the_catalog_names_it(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else a power cut leaves a version that the catalog knows and nobody can read."""
     happened: list[str] = []
 

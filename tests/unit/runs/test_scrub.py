@@ -37,7 +37,7 @@ def flip_unseen(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_a_flipped_bit_is_found_and_readers_know(directory: Directory) -> None:
+def test_requirement_22_a_flipped_bit_is_found_and_readers_know(directory: Directory) -> None:
     with Opened(directory) as opened:
         integrity = Integrity(directory.layout)
         versions = [c.version for c in opened.history.committed()]

@@ -32,7 +32,8 @@ class Hanging(TaskRunner):
 
     began = asyncio.Semaphore(0)
 
-    async def _answer(self, call: Call, *, network: bool) -> bytes:
+    async def _answer(self, call: Call, steps: list[str], *, network: bool) -> bytes:
+        steps.append("collectors[0] (api)")
         if isinstance(call.task, Preview):
             self.began.release()
             await asyncio.Event().wait()
@@ -66,6 +67,14 @@ def test_hanging_previews_leave_slots_for_plans_and_validations(hanging: Hanging
                 one.cancel()
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize(("task", "step"), [(PREVIEW, "collectors[0] (api)")])
+def test_a_task_that_takes_too_long_names_its_step(hanging: Hanging, task: Task, step: str) -> None:
+    with pytest.raises(errors.TimedOut, match=r"longer than 0\.05 s") as caught:
+        asyncio.run(hanging.ask(task, seconds=0.05))
+    assert caught.value.details == {"step": step}
+    assert caught.value.message.startswith(step)
 
 
 def test_a_version_is_read_while_its_task_waits_for_a_slot(hanging: Hanging) -> None:

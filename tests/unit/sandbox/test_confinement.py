@@ -107,7 +107,7 @@ def test_a_source_is_a_view(opened: duckdb.DuckDBPyConnection, warehouse: Path, 
     assert ordered == [(1,), (2,)]
 
 
-def test_the_settings_read_back(opened: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
+def test_requirement_03_the_settings_read_back(opened: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
     confinement.confine(opened, [source("orders")], warehouse=str(warehouse), seconds=5)
     found = dict(opened.execute("SELECT name, value FROM duckdb_settings()").fetchall())
     assert {k: found[k] for k in confinement.LOCKED} == confinement.LOCKED
@@ -119,9 +119,20 @@ def test_the_settings_read_back(opened: duckdb.DuckDBPyConnection, warehouse: Pa
     assert found["TimeZone"] == "UTC"
 
 
-def test_an_open_sandbox_is_noticed() -> None:
+def test_requirement_03_an_open_sandbox_is_noticed() -> None:
     with duckdb.connect() as connection, pytest.raises(errors.PenstockError, match="could not be closed"):
         confinement.verify(connection)
+
+
+def closed(opened: duckdb.DuckDBPyConnection, warehouse: Path, statement: str, native: bool) -> duckdb.Error:
+    """How a statement fails that comes here without the gate; it changes no file."""
+    confinement.confine(opened, [source("orders", native=native)], warehouse=str(warehouse), seconds=5)
+    before = {p: p.read_bytes() for p in warehouse.parent.rglob("*") if p.is_file()}
+    with pytest.raises(duckdb.Error) as caught:
+        opened.execute(statement).fetchall()
+    assert {p: p.read_bytes() for p in warehouse.parent.rglob("*") if p.is_file()} == before
+    assert opened.execute("SELECT count(*) FROM orders").fetchall() == [(2,)]
+    return caught.value
 
 
 @pytest.mark.parametrize("native", [False, True])
@@ -133,32 +144,70 @@ def test_an_open_sandbox_is_noticed() -> None:
         "FROM read_parquet(['orders/v000001/part-0.parquet', 'other/v000001/part-0.parquet'])",
         "FROM glob('*')",
         "FROM parquet_metadata('other/v000001/part-0.parquet')",
+        "FROM parquet_schema('other/v000001/part-0.parquet')",
         "ATTACH 'other/v000001/other.duckdb' AS o (READ_ONLY)",
         "FROM read_text('/etc/hostname')",
         "FROM read_duckdb('other/v000001/other.duckdb')",
         "COPY (SELECT 1) TO 'x.csv'",
         "COPY (SELECT 1) TO '/tmp/penstock-should-not-exist.csv'",
-        "SET enable_external_access = true",
-        "SET allowed_paths = ['/etc/passwd']",
-        "RESET lock_configuration",
         "INSTALL httpfs",
         "LOAD httpfs",
-        "FROM SECRET",
-        "FROM SECRET_FRAME",
-        "DELETE FROM orders",
-        "INSERT INTO stored_0.main.orders VALUES (1, 'x')",
     ],
 )
-def test_without_the_gate_nothing_else_is_reached(
+def test_requirement_06_files_of_others_are_refused(
     opened: duckdb.DuckDBPyConnection, warehouse: Path, statement: str, native: bool
 ) -> None:
-    SECRET_FRAME = pl.DataFrame({"a": [1]})  # noqa: N806 - a variable that replacement scans would find
-    confinement.confine(opened, [source("orders", native=native)], warehouse=str(warehouse), seconds=5)
-    before = {p: p.read_bytes() for p in warehouse.parent.rglob("*") if p.is_file()}
-    with pytest.raises(duckdb.Error):
-        opened.execute(statement).fetchall()
-    assert {p: p.read_bytes() for p in warehouse.parent.rglob("*") if p.is_file()} == before
-    assert SECRET_FRAME.height == 1
+    assert isinstance(closed(opened, warehouse, statement, native), duckdb.PermissionException)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SET enable_external_access = true", "SET allowed_paths = ['/etc/passwd']", "RESET lock_configuration"],
+)
+def test_requirement_03_settings_are_locked(opened: duckdb.DuckDBPyConnection, warehouse: Path, statement: str) -> None:
+    closed(opened, warehouse, statement, native=False)
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM orders",
+        "INSERT INTO stored_0.main.orders VALUES (1, 'x')",
+        "WITH x AS (DELETE FROM stored_0.main.orders RETURNING *) FROM x",
+        "WITH x AS (INSERT INTO stored_0.main.orders VALUES (1, 'x') RETURNING *) FROM x",
+        "WITH x AS (UPDATE stored_0.main.orders SET id = 1 RETURNING *) FROM x",
+        "WITH x AS (DELETE FROM orders RETURNING *) FROM x",
+        "DROP TABLE stored_0.main.orders",
+    ],
+)
+def test_requirement_05_nothing_stored_can_be_written(
+    opened: duckdb.DuckDBPyConnection, warehouse: Path, statement: str, native: bool
+) -> None:
+    closed(opened, warehouse, statement, native)
+
+
+REPLACED = [
+    "FROM {}", "SELECT * FROM {} AS t", "TABLE {}", "SELECT (SELECT count(*) FROM {})", "WITH x AS (FROM {}) FROM x",
+    "FROM query('FROM {}')", "FROM query_table('{}')", "CREATE TEMP VIEW w AS FROM {}", "PREPARE p AS FROM {}",
+    "FROM orders, {}", "DESCRIBE {}", "SUMMARIZE {}", "FROM {} PIVOT (count(*) FOR a IN (1))",
+]  # fmt: skip
+
+
+def test_requirement_07_objects_of_python_are_no_tables(opened: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
+    """Of this function, its module, and what reads from anywhere; by every way to name a table."""
+    secret_frame = pl.DataFrame({"a": [1]})
+    secret_lazy, secret_arrow, secret_list = secret_frame.lazy(), secret_frame.to_arrow(), [SECRET]
+    secret_reader, secret_numbers = secret_arrow.to_reader(), {"a": secret_frame["a"].to_numpy()}
+    confinement.confine(opened, [source("orders")], warehouse=str(warehouse), seconds=5)
+    names = [name for name in (*locals(), "SECRET", "confinement", "pandas") if name not in ("opened", "warehouse")]
+    for name in names:
+        for form in REPLACED:
+            with pytest.raises(duckdb.Error):
+                opened.execute(form.format(name)).fetchall()
+    assert len(REPLACED) + len(names) >= 18
+    assert [secret_frame.height, len(secret_list), len(secret_numbers)] == [1, 1, 1]
+    assert secret_lazy.collect().height == secret_reader.read_all().num_rows == 1
 
 
 def test_stubs_are_listed_and_hold_nothing(opened: duckdb.DuckDBPyConnection, warehouse: Path) -> None:

@@ -52,7 +52,7 @@ def test_levels(stream: io.StringIO) -> None:
     assert lines(stream) == []
 
 
-def test_secrets_are_gone(stream: io.StringIO) -> None:
+def test_requirement_52_secrets_are_gone(stream: io.StringIO) -> None:
     log = structlog.get_logger("x")
     log.info(
         "login", password="hunter2", headers={"Authorization": f"Bearer {JWT}", "x": ["pr_" + "a" * 43]},

@@ -33,7 +33,7 @@ def test_many_columns_of_one_name_are_one_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("skip", [0, 2])
-def test_more_columns_than_a_table_has_are_refused_at_once(skip: int, tmp_path: Path) -> None:
+def test_requirement_49_more_columns_than_a_table_has_are_refused_at_once(skip: int, tmp_path: Path) -> None:
     body = "top\n" * skip + ",".join("x" * (survey.MAX_COLUMNS + 1)) + "\n" + "1,2\n" * 3
     with pytest.raises(errors.Permanent, match=rf"{FILE}: line {skip + 1}: 20001 columns, and at most 20000") as caught:
         read(tmp_path, body, skip_rows=skip)

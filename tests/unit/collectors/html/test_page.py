@@ -47,7 +47,7 @@ def test_links_are_joined_as_the_standard_says(base: str, link: str) -> None:
         (b"<script>" + b"if (a < b) x = 1; " * 30_000 + b"</script>", None),
     ],
 )
-def test_pages_that_would_keep_the_parser_busy_are_told(body: bytes, said: str | None) -> None:
+def test_requirement_49_pages_that_would_keep_the_parser_busy_are_told(body: bytes, said: str | None) -> None:
     found = html_page.hostile(body)
     assert found is None if said is None else said in str(found)
 

@@ -170,7 +170,7 @@ def test_any_text_round_trips_in_csv(connection: duckdb.DuckDBPyConnection, valu
         assert header_and_row[1] == [v for v in values if "\x00" not in v]
 
 
-def test_formulas_are_escaped_in_text_only(connection: duckdb.DuckDBPyConnection) -> None:
+def test_requirement_51_formulas_are_escaped_in_text_only(connection: duckdb.DuckDBPyConnection) -> None:
     sql = """SELECT * FROM (VALUES ('=1+1', -5), ('@x', -1), (chr(9) || '=1', 0), ('＝1', 1), ('a=1', 2), ('', 3),
              (NULL, 4), ('-x', 5), ('+x', 6)) AS t("=name", n)"""
     header, *rows = table(connection, sql)
