@@ -18,6 +18,8 @@ from service.kit import decoding, documents, errors
 
 T = TypeVar("T")
 SECONDS = 30.0
+LEAST_RATE = 1024
+"""Bytes a second, on average after the first ``SECONDS``, below which an upload is given up."""
 LONGEST = 1024 * 1024
 """Bytes of a JSON value. One call of the parser reads it, for which all other requests wait; records of ``/apply`` are
 decoded by a child process and may be longer.
@@ -69,15 +71,19 @@ def media_type(request: TypedRequest) -> str:
 
 async def chunks(request: TypedRequest, most: int) -> AsyncIterator[bytes]:
     """The parts of the body as they arrive. Raises ``errors.TooLarge`` after ``most`` bytes, ``errors.TimedOut`` when
-    none arrives for ``SECONDS``, and before the last one as ``standing.confirm``.
+    none arrives for ``SECONDS`` or they bring less than ``LEAST_RATE``, and before the last as ``standing.confirm``.
     """
-    left, more = _bounded(request, most), True
+    left, more, loop = _bounded(request, most), True, asyncio.get_running_loop()
+    deadline = loop.time() + SECONDS
     while more:
         async with _in_time():
             part, more = await _part(request, most, left)
         if not more:
             await standing.confirm(request)
         left -= len(part)
+        deadline += len(part) / LEAST_RATE
+        if more and loop.time() > deadline:
+            raise _too_slow()
         if part:
             yield part
 
@@ -199,5 +205,7 @@ def _too_large(most: int) -> errors.TooLarge:
 
 def _too_slow() -> errors.TimedOut:
     return errors.TimedOut(
-        f"the body did not arrive within {SECONDS:g} s; send it again", code="VALIDATION_ERROR", field=FIELD
+        f"the body did not arrive within {SECONDS:g} s, or an upload by {LEAST_RATE} bytes a second; send it again",
+        code="VALIDATION_ERROR",
+        field=FIELD,
     )

@@ -263,3 +263,15 @@ def test_a_row_filter_follows_its_table(keyring: Keyring, services: Services) ->
     assert keyring.ask(key, "GET", "/pipeline/sales_eu/stats").json()["error"]["code"] == "ROW_FILTERED"
     services.pipelines.update("sales_eu", "SALES_ALL", a_pipeline("sales_eu"), "operator")
     assert services.keys.get(key["id"]).row_filter == {"sales_all": "amount > 1", "hr": "true"}
+
+
+def test_what_the_limit_of_a_key_refuses_costs_its_user_nothing(keyring: Keyring) -> None:
+    """Else whoever has a narrow key could keep its user, and the other keys, from working."""
+    narrow, other = keyring.make(rate_limit_per_minute=1), keyring.make()
+
+    def left(key: dict[str, Any]) -> int:
+        return int(keyring.ask(key, "GET", "/auth/me").headers["ratelimit-remaining"])
+
+    before = left(other)
+    assert [keyring.status(narrow, "GET", "/auth/me") for _ in range(4)] == [200, 429, 429, 429]
+    assert left(other) == before - 2

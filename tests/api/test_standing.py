@@ -76,6 +76,20 @@ def test_a_stream_of_events_ends_with_the_right_to_read_it(
     assert "secret" not in answer.text
 
 
+def test_who_waits_for_a_run_is_not_told_of_one_that_was_hidden(
+    orders: TestClient[Litestar], services: Services, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.users.add("bob", PASSWORD, "operator")
+
+    async def wait(run_id: str, _: float) -> Any:
+        await asyncio.to_thread(services.ownership.change, "orders", ROOT, {"visibility": "private"})
+        return await supervisor.run(run_id)
+
+    monkeypatch.setattr(supervisor, "wait", wait)
+    answer = orders.post("/api/v1/pipeline/orders/execute?wait=5", headers=bearer(services, "bob"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "PIPELINE_NOT_FOUND")
+
+
 def own(services: Services, visibility: str = "shared") -> None:
     """The pipeline ``orders`` of the operator."""
     services.pipelines.create("orders", "orders", a_pipeline(), "operator", owner="operator")

@@ -128,20 +128,23 @@ async def raw(
 
 
 @pytest.mark.parametrize("how", ["stalls", "drips"])
+@pytest.mark.parametrize(("method", "path"), [("POST", CREATE), ("PUT", "/api/v1/files/a.csv")])
 def test_requirement_45_a_slow_body_is_refused(
-    app: Litestar, services: Services, monkeypatch: pytest.MonkeyPatch, how: str
+    app: Litestar, services: Services, monkeypatch: pytest.MonkeyPatch, method: str, path: str, how: str
 ) -> None:
     """A byte now and then does not give it more time: that is for the whole body."""
     monkeypatch.setattr(request_body, "SECONDS", 0.05)
+    monkeypatch.setattr(request_body, "LEAST_RATE", 1 << 30)
 
     async def receive() -> Any:
         await (asyncio.Event().wait() if how == "stalls" else asyncio.sleep(0.001))
         return {"type": "http.request", "body": b" ", "more_body": True}
 
     headers = [*{**bearer(services, "admin"), **JSON}.items()]
-    sent = asyncio.run(raw(app, "POST", CREATE, headers, receive))
+    sent = asyncio.run(raw(app, method, path, headers, receive))
     assert sent[0]["status"] == 400
     assert b"did not arrive" in sent[1]["body"]
+    assert list(services.layout.uploads.iterdir()) == []
 
 
 def test_request_ids(client: Client) -> None:
