@@ -81,7 +81,8 @@ def scope(request: TypedRequest, services: Services) -> Scope:
 
 def scope_of(rights: Rights, services: Services) -> Scope:
     """What the queries of a caller with these rights may read."""
-    return Scope.of(services.ownership.readable(rights), rights.row_filter)
+    ownership = services.ownership
+    return Scope.of(ownership.readable(rights), ownership.by_pipeline(rights.row_filter))
 
 
 def query_seen(request: TypedRequest, services: Services) -> Callable[[SavedQuery], bool]:

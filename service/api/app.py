@@ -15,7 +15,7 @@ from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ControllerRouterHandler
 
-from service.api import access, audit, error_response, login, openapi
+from service.api import audit, error_response, login, openapi, standing
 from service.api.answer_cache import AnswerCache
 from service.api.audit import Audit
 from service.api.compression import Compression
@@ -150,7 +150,7 @@ class Api(Litestar):
         self.asgi_handler = RequestMiddleware(Compression(Audit(keyed, services)), services, authenticator)
 
     async def _admit(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        await access.admit(connection, self._services())
+        await standing.admit(connection, self._services())
 
     def _services(self) -> Services:
         return self._bound.services

@@ -73,6 +73,8 @@ def _plain(schema: Any, names: dict[str, str]) -> Any:
     if isinstance(reference := found.get("$ref"), str):
         prefix, _, name = reference.rpartition("/")
         found["$ref"] = f"{prefix}/{names[name]}"
+    if isinstance(pattern := found.get("pattern"), str):  # in Python ``$`` also matches before a line break at the end
+        found["pattern"] = pattern.replace(r"\Z", "$")
     default = found.get("default")
     if (
         isinstance(default, str) and '"' in default

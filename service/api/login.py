@@ -7,6 +7,8 @@ then demands its role (``authorise``, a guard of the whole application: a route 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -49,6 +51,12 @@ class Identity(msgspec.Struct, frozen=True):
     rights: Rights | None = None
     claims: Claims | None = None
     refusal: errors.PenstockError | None = None
+    again: Callable[[], Identity] | None = None
+
+    def confirm(self) -> None:
+        """Raise ``errors.Unauthenticated`` if the user, or what the request may do, has changed since."""
+        if self.again is not None and self.again().rights != self.rights:
+            raise errors.Unauthenticated("what this login or key may do has changed meanwhile; send the request again")
 
 
 def _identity(user: User, claims: Claims | None = None, *, local: bool = False) -> Identity:
@@ -89,8 +97,7 @@ class Authenticator:
                 return self._machine(token)
             if self._openid is not None and (header := issuer_tokens.header_of(token)) is not None:
                 return _identity(await self._openid.user(token, header))
-            claims = self._services.tokens.read(token)
-            return _identity(self._user(claims), claims)
+            return self._login(self._services.tokens.read(token))
         except (errors.Unauthenticated, errors.Forbidden, errors.Unavailable) as refusal:
             return Identity(refusal=refusal)
 
@@ -103,7 +110,12 @@ class Authenticator:
         if self._services.keys.note_use(key):
             asyncio.get_running_loop().run_in_executor(None, self._services.keys.write_uses)
         rights = key.rights(account.user)
-        return Identity(msgspec.structs.replace(account.user, role=rights.role), rights)
+        user = msgspec.structs.replace(account.user, role=rights.role)
+        return Identity(user, rights, again=partial(self._machine, secret))
+
+    def _login(self, claims: Claims) -> Identity:
+        """The user of an access token, as long as that login lasts."""
+        return msgspec.structs.replace(_identity(self._user(claims), claims), again=partial(self._login, claims))
 
     def _user(self, claims: Claims) -> User:
         """The account behind a token, as it is now."""

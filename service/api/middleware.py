@@ -21,6 +21,7 @@ from service.api.login import Authenticator
 from service.api.proxies import TrustedProxies
 from service.api.services import Services
 from service.kit import caller, errors, ids
+from service.model.rights import Rights
 
 _ALLOWANCE = "penstock.allowance"
 _UNLIMITED = "/health"  # container platforms call it every few seconds
@@ -112,15 +113,21 @@ class RequestMiddleware:
         scope["user"], scope["auth"] = who.rights, who.claims
         counted = f"user {who.user.username}" if who.user else f"address {rate_limit.network(address(scope))}"
         if scope["path"] != _UNLIMITED and not local:
-            allowance = await self._rate_limiter.take(counted)
-            scope[_ALLOWANCE] = allowance  # type: ignore[literal-required]
-            allowance.require("requests")
-            if who.rights is not None and who.rights.rate_limit_per_minute is not None:
-                allowance = await self._rate_limiter.take(who.rights.caller, who.rights.rate_limit_per_minute)
-                scope[_ALLOWANCE] = allowance  # type: ignore[literal-required]
-                allowance.require("requests")
+            await self._count(scope, who.rights, counted)
         _refuse(scope, headers)
         return counted
+
+    async def _count(self, scope: Scope, rights: Rights | None, counted: str) -> None:
+        """Count a request. One that the limit of a key refuses costs the user of the key nothing."""
+        limits: list[tuple[str, int | None]] = [(counted, None)]
+        if rights is not None and rights.rate_limit_per_minute is not None:
+            limits.insert(0, (rights.caller, rights.rate_limit_per_minute))
+        least = None
+        for who, per_minute in limits:
+            allowance = await self._rate_limiter.take(who, per_minute)
+            least = allowance if least is None or allowance.left < least.left else least
+            scope[_ALLOWANCE] = least  # type: ignore[literal-required]
+            allowance.require("requests")
 
     def _log_request(self, scope: Scope, method: str, status: int, size: int, began: float) -> None:
         who = scope.get("user")

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
+from service.api import standing
 from service.api.services import TypedRequest
 from service.kit import decoding, documents, errors
 
@@ -70,13 +71,15 @@ def media_type(request: TypedRequest) -> str:
 
 async def chunks(request: TypedRequest, most: int) -> AsyncIterator[bytes]:
     """The parts of the body as they arrive. Raises ``errors.TooLarge`` after ``most`` bytes, ``errors.TimedOut`` when
-    none arrives for ``SECONDS`` or they bring less than ``LEAST_RATE``.
+    none arrives for ``SECONDS`` or they bring less than ``LEAST_RATE``, and before the last as ``standing.confirm``.
     """
     left, more, loop = _bounded(request, most), True, asyncio.get_running_loop()
     deadline = loop.time() + SECONDS
     while more:
         async with _in_time():
             part, more = await _part(request, most, left)
+        if not more:
+            await standing.confirm(request)
         left -= len(part)
         deadline += len(part) / LEAST_RATE
         if more and loop.time() > deadline:
@@ -86,7 +89,7 @@ async def chunks(request: TypedRequest, most: int) -> AsyncIterator[bytes]:
 
 
 async def read(request: TypedRequest, most: int) -> bytes:
-    """The whole body. Raises as ``chunks``, and ``errors.TimedOut`` after ``SECONDS``."""
+    """The whole body. Raises as ``chunks``, ``errors.TimedOut`` after ``SECONDS``, and as ``standing.confirm``."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise errors.Unsupported(f"send the body as it is, without 'Content-Encoding: {encoding[:80]}'")
@@ -98,6 +101,7 @@ async def read(request: TypedRequest, most: int) -> bytes:
             left -= len(part)
             part, more = await _part(request, most, left)
             parts.append(part)
+    await standing.confirm(request)
     return b"".join(parts)
 
 

@@ -6,6 +6,7 @@ The uses of keys are noted in memory and written now and then, at most once a mi
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import UTC
 
 import msgspec
@@ -68,7 +69,7 @@ class ApiKeys:
         """Make a key of 256 random bits, with the idempotency key of the request.
 
         If an earlier try of the request has made it, only that is known, and no longer the key itself. Raises
-        ``errors.Conflict`` for too many keys.
+        ``errors.Conflict`` for too many keys, ``errors.Unauthenticated`` for the owner who was deleted meanwhile.
         """
         if claim is not None and claim.resource is not None:
             return self.get(claim.resource, owner), None
@@ -81,6 +82,8 @@ class ApiKeys:
         )  # fmt: skip
 
         def work(transaction: Transaction) -> None:
+            if transaction.row(_SQL["owner"], {"owner": owner}) is None:  # else it would open an account of that name
+                raise errors.Unauthenticated(f"the account '{owner}' was deleted meanwhile")
             row = {"id": key.id, "owner": owner, "hash": tokens.digest(secret), "value": _text(key)}
             transaction.execute(_SQL["insert"], row)
             if claim is not None:
@@ -118,6 +121,23 @@ class ApiKeys:
             transaction.execute(_SQL["sweep"])
 
         self._store.write(work)
+
+
+def rename(transaction: Transaction, table: str, renamed: str) -> None:
+    """Let row filters of a table, and so of its versions, hold under its new name. Part of the transaction of that."""
+    if table.casefold() == renamed.casefold():
+        return
+    for row in transaction.rows(_SQL["all"]):
+        key = msgspec.json.decode(row["value"], type=MachineKey)
+        if any(name.casefold() == table.casefold() for name in key.row_filter or {}):
+            changed = msgspec.structs.replace(key, row_filter=_renamed(key.row_filter or {}, table, renamed))
+            transaction.execute(_SQL["update"], {"id": key.id, "value": _text(changed)})
+
+
+def _renamed(row_filter: Mapping[str, str], table: str, renamed: str) -> dict[str, str]:
+    """The filters; one of an earlier table of the new name gives way."""
+    kept = {name: text for name, text in row_filter.items() if name.casefold() != renamed.casefold()}
+    return {renamed if name.casefold() == table.casefold() else name: text for name, text in kept.items()}
 
 
 def forget(transaction: Transaction, owner: str) -> None:

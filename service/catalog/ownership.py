@@ -6,7 +6,7 @@ stays private: its runs are still read, and saved queries still name it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -53,7 +53,12 @@ class Ownership:
     @property
     def is_current(self) -> bool:
         """Whether everything is in memory as it is now."""
-        return self._known is not None and self._known.stamp == self._store.stamp(("pipelines",))
+        return self._known is not None and self._known.stamp == self.stamp
+
+    @property
+    def stamp(self) -> int:
+        """Changes when a pipeline does."""
+        return self._store.stamp(("pipelines",))
 
     @property
     def any_private(self) -> bool:
@@ -65,7 +70,7 @@ class Ownership:
         self._now()
 
     def _now(self) -> _Known:
-        known, stamp = self._known, self._store.stamp(("pipelines",))
+        known, stamp = self._known, self.stamp
         if known is None or known.stamp != stamp:
             known = self._known = _Known(stamp, self._store.rows(_SQL["all"]))
         return known
@@ -99,6 +104,13 @@ class Ownership:
         names = [table.partition("@")[0].casefold() for table in tables]
         of = [known.get(n) or known.get(n.removesuffix(QUARANTINE)) for n in names if not n.startswith("penstock.")]
         return all(name is not None and name in readable for name in of)
+
+    def by_pipeline(self, row_filter: Mapping[str, str]) -> dict[str, str]:
+        """Conditions by the pipelines of their tables; that of a table which there is not stays, but for none."""
+        if not row_filter:
+            return {}
+        of = {row["table_name"]: name for name, row in self._now().live.items()}
+        return {of.get(table.casefold(), f"@{table}"): condition for table, condition in row_filter.items()}
 
     def table_of(self, name: str) -> str:
         """The table of a pipeline, in lower case; of one that there is not, the name."""
@@ -137,29 +149,29 @@ class Ownership:
         role = row["role"] if row is not None else PUBLIC.role
         return self.readable(Rights(username=username, role=role, account=username))
 
-    def get(self, name: str) -> Owned:
-        """Raises ``errors.Missing`` (PIPELINE_NOT_FOUND)."""
-        row = self._now().live.get(name)
-        if row is None:
-            raise missing(name)
-        return Owned(name=name, owner=row["owner"], visibility=row["visibility"])
+    def change(self, name: str, rights: Rights, changes: Mapping[str, str | None]) -> Owned:
+        """Store another owner or visibility of a pipeline that is the caller's at that moment.
 
-    def change(self, after: Owned) -> Owned:
-        """Store the owner and the visibility of a pipeline. Raises ``errors.Missing``, ``errors.Invalid``."""
+        Raises ``errors.Missing``, ``errors.Forbidden``, ``errors.Invalid``.
+        """
 
-        def work(transaction: Transaction) -> None:
-            row = self._now().live.get(after.name)
+        def work(transaction: Transaction) -> Owned:
+            row = self._now().live.get(name)
             if row is None:
-                raise missing(after.name)
+                raise missing(name)
+            if not rights.owns(row["owner"]):
+                raise errors.Forbidden("only the owner of a pipeline and admins may share it, or make it private")
+            before = Owned(name=name, owner=row["owner"], visibility=row["visibility"])
+            after = msgspec.structs.replace(before, **changes)
             owner = after.owner
             known = owner is None or owner.startswith(ISSUED)
             if not known and transaction.row(_SQL["role"], {"username": owner}) is None:
                 raise errors.Invalid(f"owner: there is no user '{str(owner)[:80]}'", field="owner")
             values = {"id": row["id"], "owner": owner, "visibility": after.visibility}
             transaction.execute(_SQL["change"], values)
+            return after
 
-        self._store.write(work, urgent=True)  # also on a full disk nobody reads on who must not
-        return after
+        return self._store.write(work, urgent=True)  # also on a full disk nobody reads on who must not
 
 
 def pass_on(transaction: Transaction, username: str) -> None:

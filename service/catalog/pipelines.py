@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from service.catalog import schedules, trigger_inputs
+from service.catalog import api_keys, schedules, trigger_inputs
 from service.catalog.idempotency import Claim
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction, naive
@@ -153,6 +153,7 @@ class Pipelines:
             _check_table(transaction, name, table, readable)
             revision, now = row["revision"] + 1, naive(self._clock.now())
             transaction.execute(_SQL["update"], {"id": row["id"], "revision": revision, "table_name": table})
+            api_keys.rename(transaction, row["table_name"], table)
             _insert_revision(transaction, row["id"], revision, document, now, by)
             self._configure(transaction, row["id"], name, document, readable)
 

@@ -23,7 +23,7 @@ from service.model.user import RANK, Role, User
 
 _SQL = load_sql("users")
 _SESSIONS, _KEYS = load_sql("sessions"), load_sql("idempotency")
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,7 +234,7 @@ class Users:
 
 def _check(username: str, role: str) -> None:
     problems = []
-    if not _NAME.match(username):
+    if not _NAME.fullmatch(username):
         problems.append(
             errors.Problem("username", "1 to 63 letters, digits, '.', '_', '@' or '-'; starts with a letter or digit")
         )

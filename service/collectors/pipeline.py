@@ -19,7 +19,7 @@ class PipelineCollector(Collector, frozen=True, kw_only=True, tag="pipeline"):
     local: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {"type": "pipeline", "name": "orders", "version": 3}
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="The pipeline to read.")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}\Z", description="The pipeline to read.")]
     version: Annotated[
         VersionName | None, msgspec.Meta(description="A version, by number or tag; by default the newest.")
     ] = None

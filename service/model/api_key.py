@@ -13,14 +13,14 @@ from service.model.rights import Rights
 from service.model.user import RANK, Role, User
 
 _Patterns = Annotated[
-    list[Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_*?-]{1,63}$")]],
+    list[Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_*?-]{1,63}\Z")]],
     msgspec.Meta(
         description="Names of pipelines, with `*` and `?`; others do not exist for the key.", min_length=1,
         max_length=100, examples=[["sales_*"]],
     ),
 ]  # fmt: skip
 _QueryNames = Annotated[
-    list[Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]],
+    list[Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}\Z")]],
     msgspec.Meta(
         description="Saved queries; the key may do nothing but have them answered.", min_length=1, max_length=100
     ),

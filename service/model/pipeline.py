@@ -25,7 +25,7 @@ from service.values.version_mode import VersionMode
 Name = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[a-z][a-z0-9_-]{0,62}$",
+        pattern=r"^[a-z][a-z0-9_-]{0,62}\Z",
         description="Lower-case letters, digits, - and _; starts with a letter; at most 63 characters.",
         examples=["orders"],
     ),

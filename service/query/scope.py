@@ -15,9 +15,10 @@ from service.sandbox.source import TableSource
 
 
 class Scope(NamedTuple):
-    """``readable`` are pipelines (None: all of them); ``row_filters`` a condition for each table that has one.
+    """``readable`` are pipelines (None: all of them); ``row_filters`` a condition for each pipeline that has one.
 
-    The condition of a table holds for its versions, tags and quarantine, too. Tables are named as ``same`` spells them.
+    It holds for the pipeline's table, its versions, tags and quarantine, whatever their names: a table that got another
+    name has older versions under the earlier one.
     """
 
     readable: Readable = None
@@ -27,12 +28,12 @@ class Scope(NamedTuple):
     def of(cls, readable: Readable, row_filters: Mapping[str, str]) -> Scope:
         return cls(
             readable,
-            tuple(sorted((same(table), (text.strip() and text) or "false") for table, text in row_filters.items())),
+            tuple(sorted((name, (text.strip() and text) or "false") for name, text in row_filters.items())),
         )
 
-    def filters(self, table: str) -> bool:
-        """Whether the caller sees only some rows of a table."""
-        return base_of(table) in dict(self.row_filters)
+    def filters(self, pipeline: str) -> bool:
+        """Whether the caller sees only some rows of a pipeline."""
+        return pipeline in dict(self.row_filters)
 
     @property
     def is_repeatable(self) -> bool:
@@ -41,20 +42,15 @@ class Scope(NamedTuple):
 
     def listed(self, sources: Iterable[TableSource]) -> list[TableSource]:
         """The sources whose names the caller sees in lists: that rows were refused tells of rows that are hidden."""
-        return [s for s in sources if not (same(s.table).endswith(QUARANTINE) and self.filters(s.table))]
+        return [s for s in sources if not (same(s.table).endswith(QUARANTINE) and self.filters(s.pipeline))]
 
     def filtered(self, source: TableSource) -> TableSource:
         """The source with the condition on its rows."""
         if not self.row_filters:
             return source
-        found = dict(self.row_filters).get(base_of(source.table), "")
+        found = dict(self.row_filters).get(source.pipeline, "")
         return source if found == source.row_filter else msgspec.structs.replace(source, row_filter=found)
 
 
 EVERYTHING = Scope()
 """The scope of callers who may read all there is."""
-
-
-def base_of(table: str) -> str:
-    """The table that a name belongs to: without version or tag, and without the ending of a quarantine."""
-    return same(table).partition("@")[0].removesuffix(QUARANTINE)

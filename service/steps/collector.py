@@ -16,7 +16,7 @@ from service.steps.frame import Frame
 if TYPE_CHECKING:
     import polars as pl
 
-Id = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,62}$", description="Name of this source.")]
+Id = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,62}\Z", description="Name of this source.")]
 
 
 class Upstream(msgspec.Struct, frozen=True):

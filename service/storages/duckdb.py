@@ -41,7 +41,7 @@ _FILE = "native"
 _ROW_GROUP = 122_880  # rows; DuckDB gives each thread at least one row group
 _LOAD_MEMORY = 256 * 1024 * 1024
 _LOAD_MEMORY_PER_COLUMN = 20 * 1024 * 1024
-_TABLE = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="The table's name in SQL.")]
+_TABLE = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}\Z", description="The table's name in SQL.")]
 
 
 class DuckDBStorage(VersionedStorage, frozen=True, kw_only=True, tag="duckdb"):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-TAG = r"^[a-z][a-z0-9_-]{0,62}$"
+TAG = r"^[a-z][a-z0-9_-]{0,62}\Z"
 """What a tag looks like; a number never does."""
 VersionName = (
     Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]

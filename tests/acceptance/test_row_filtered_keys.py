@@ -162,6 +162,32 @@ def test_answers_are_not_shared_with_others(served: Served, reader: httpx.Client
     assert reader.get(path[1:], headers={"if-none-match": tags[0][1]}).status_code == 304
 
 
+def test_a_filter_holds_for_versions_of_an_earlier_name(served: Served) -> None:
+    """Those that are read by their pipeline know the table under the name that it had when they were made."""
+    name = "renamed"
+
+    def document(table: str) -> dict[str, Any]:
+        return {**pipeline(name), "storage": [{"type": "duckdb", "table": table, "primary_key": "id"}]}
+
+    served.json("PUT", f"/files/{name}.csv", status=201, content=csv(30))
+    served.json("POST", "/pipeline/create", status=201, json=document("early"))
+    served.json("POST", f"/pipeline/{name}/execute?wait=60")
+    keys = [make(served, row_filter={"early": "tenant = 'a'"})["key"]]
+    served.json("PUT", f"/pipeline/{name}/config", json=document("late"))
+    keys.append(make(served, row_filter={"LATE": "tenant = 'a'"})["key"])
+    for key in keys:
+        headers = {"authorization": f"Bearer {key}"}
+        for path in ("data", "data?version=1&format=csv", "schema", "quarantine", "rows/1003"):
+            answer = served.http.get(f"/pipeline/{name}/{path}", headers=headers)
+            assert answer.status_code == (404 if path == "rows/1003" else 200), path
+            assert SECRET not in answer.text, path
+            assert answer.json()["total_rows"] == MINE if path == "data" else True
+        for table in ("late", '"late@1"', "late__quarantine"):
+            sql = f"SELECT count(*) FILTER (tenant = 'b') AS n FROM {table}"
+            answer = served.http.post("/query", headers=headers, json={"sql": sql})
+            assert answer.json()["data"] == [{"n": 0}], table
+
+
 @pytest.mark.parametrize(
     ("row_filter", "field"),
     [

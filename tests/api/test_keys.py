@@ -10,8 +10,8 @@ from litestar.testing import TestClient
 
 from service.api.services import Services
 from service.catalog.api_keys import ApiKeys
-from service.catalog.ownership import Owned
 from service.kit.clock import FixedClock
+from service.model.rights import Rights
 from tests.api.conftest import PASSWORD, a_pipeline, bearer
 from tests.api.doubles import Engine
 
@@ -43,7 +43,7 @@ class Keyring:
 def keyring(anonymous: Client, services: Services) -> Keyring:
     for name in ("sales_eu", "hr"):
         services.pipelines.create(name, name, a_pipeline(name), "operator", owner="operator")
-    services.ownership.change(Owned(name="hr", owner="operator", visibility="private"))
+    services.ownership.change("hr", Rights(username="root", role="admin"), {"visibility": "private"})
     return Keyring(anonymous, services)
 
 
@@ -253,3 +253,25 @@ def test_a_user_has_a_hundred_keys(keyring: Keyring, services: Services) -> None
     for _ in range(99):
         services.keys.add("operator", definition)
     assert keyring.make(status=409)["error"]["code"] == "CONFLICT"
+
+
+def test_a_row_filter_follows_its_table(keyring: Keyring, services: Services) -> None:
+    """Else who renames the table shows all its rows to the key, earlier versions included."""
+    key = keyring.make(row_filter={"Sales_EU": "amount > 1", "hr": "true"})
+    services.pipelines.update("sales_eu", "sales_all", a_pipeline("sales_eu"), "operator")
+    assert services.keys.get(key["id"]).row_filter == {"sales_all": "amount > 1", "hr": "true"}
+    assert keyring.ask(key, "GET", "/pipeline/sales_eu/stats").json()["error"]["code"] == "ROW_FILTERED"
+    services.pipelines.update("sales_eu", "SALES_ALL", a_pipeline("sales_eu"), "operator")
+    assert services.keys.get(key["id"]).row_filter == {"sales_all": "amount > 1", "hr": "true"}
+
+
+def test_what_the_limit_of_a_key_refuses_costs_its_user_nothing(keyring: Keyring) -> None:
+    """Else whoever has a narrow key could keep its user, and the other keys, from working."""
+    narrow, other = keyring.make(rate_limit_per_minute=1), keyring.make()
+
+    def left(key: dict[str, Any]) -> int:
+        return int(keyring.ask(key, "GET", "/auth/me").headers["ratelimit-remaining"])
+
+    before = left(other)
+    assert [keyring.status(narrow, "GET", "/auth/me") for _ in range(4)] == [200, 429, 429, 429]
+    assert left(other) == before - 2

@@ -48,7 +48,9 @@ def test_a_client_elsewhere_needs_a_token(anonymous: Client, services: Services)
     assert anonymous.get("/metrics", headers=bearer(services, "viewer")).status_code == 200
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host"])
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Proto", "X-Client-IP"]
+)
 def test_a_proxy_on_the_machine_is_not_its_client(here: Client, header: str) -> None:
     assert here.get("/metrics").status_code == 200
     assert here.get("/metrics", headers={header: "127.0.0.1"}).status_code == 401

@@ -13,8 +13,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
-from service.catalog.ownership import Owned
 from service.model.api_key import KeyDefinition
+from service.model.rights import Rights
 from service.model.user import RANK
 from tests.api.conftest import PASSWORD, a_pipeline, bearer
 from tests.api.doubles import Tasks
@@ -109,7 +109,9 @@ def callers(anonymous: Client, services: Services, tasks: Tasks) -> dict[str, di
         assert made.status_code == 201
         for _ in range(2):
             anonymous.post(f"/api/v1/pipeline/{name}/execute", headers=headers["owner"])
-    services.ownership.change(Owned(name=HIDDEN, owner="owner", visibility="private"))
+    services.ownership.change(
+        HIDDEN, Rights(username="root", role="admin"), {"owner": "owner", "visibility": "private"}
+    )
     definition: Any = anonymous.put("/api/v1/queries/pay-day", json={"sql": "SELECT 1"}, headers=headers["owner"])
     assert definition.status_code == 201
     services.store.execute(

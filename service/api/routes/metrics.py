@@ -14,8 +14,8 @@ from service.api.route_handler import get
 from service.api.services import ServicesDependency, TypedRequest
 from service.telemetry import exposition
 
-_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-"""Headers of a proxy, whose own address is not that of the client."""
+_FORWARDED = ("forwarded", "via", "x-forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
+"""How headers of a proxy begin, whose own address is not that of the client."""
 
 
 @get(
@@ -46,7 +46,7 @@ async def read_metrics(request: TypedRequest, services: ServicesDependency) -> R
 
 def _is_from_here(request: TypedRequest) -> bool:
     """Whether a client on this machine asks, and not a proxy on it for somebody else."""
-    if any(name in request.headers for name in _FORWARDED):
+    if any(name.startswith(_FORWARDED) for name in request.headers):
         return False
     try:
         return ipaddress.ip_address(address(request.scope)).is_loopback

@@ -43,14 +43,11 @@ class OwnershipChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 )  # fmt: skip
 async def change_ownership(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Owned:
     query_string.read(request, query_string.NoParameters)
-    before = await asyncio.to_thread(services.ownership.get, name)
-    if not request.user.owns(before.owner):
-        raise errors.Forbidden("only the owner of a pipeline and admins may share it, or make it private")
     change = await request_body.value(request, OwnershipChange, services.settings.max_body_bytes)
     changes = {key: value for key, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET}
     if not changes:
         raise errors.Invalid("name what to change: visibility or owner", field=request_body.FIELD)
-    return await asyncio.to_thread(services.ownership.change, msgspec.structs.replace(before, **changes))
+    return await asyncio.to_thread(services.ownership.change, name, request.user, changes)
 
 
 HANDLERS = [change_ownership]

@@ -10,7 +10,17 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import audit, audit_actions, etags, examples, idempotency, query_string, request_body, responses
+from service.api import (
+    audit,
+    audit_actions,
+    etags,
+    examples,
+    idempotency,
+    query_string,
+    request_body,
+    responses,
+    standing,
+)
 from service.api.access import readable
 from service.api.path_lookup import find_pipeline, revision_of, valid_name
 from service.api.query_string import PageRequest, Revision, about
@@ -286,6 +296,7 @@ async def respond_to_run(request: TypedRequest, services: Services, run: Run, wa
     audit.begun(request, location)
     if wait > 0:
         run = await services.supervisor.wait(run.run_id, wait)
+        await standing.confirm(request)
     return Response(responses.run(run), status_code=200 if run.ended else 202, headers={"location": location})
 
 

@@ -79,7 +79,7 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
         return unchanged
     return await rows.respond(
         request, services, version, query, form, functools.partial(_rows, services, seen, version),
-        rows=None if seen.filters(version.table) else version.quarantined,
+        rows=None if seen.filters(version.pipeline) else version.quarantined,
         name=f"{name}-v{version.version}-quarantine", headers=headers,
     )  # fmt: skip
 
@@ -91,7 +91,7 @@ async def _rows(services: Services, scope: Scope, version: Version, query: RowsQ
         offset=query.offset,
         format=form,
         escape_formulas=query.escape_formulas,
-        about={"rules": [] if scope.filters(version.table) else msgspec.to_builtins(version.refusals)},
+        about={"rules": [] if scope.filters(version.pipeline) else msgspec.to_builtins(version.refusals)},
         scope=scope,
     )
 

@@ -112,7 +112,7 @@ async def read_data(request: TypedRequest, services: ServicesDependency, name: F
             await _rows(services, scope, version, checked, "json")
         if (unchanged := etags.not_modified(request, headers)) is not None:
             return unchanged
-    sees_all = not scope.filters(version.table)
+    sees_all = not scope.filters(version.pipeline)
     if form == "parquet" and sees_all and _is_stored_file(version, query):
         await services.source_of(version)  # checks the file
         path = services.layout.version(name, version.version) / version.files[0].name

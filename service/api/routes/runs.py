@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import audit_actions, examples, query_string, request_body, responses
+from service.api import audit_actions, examples, query_string, request_body, responses, standing
 from service.api.path_lookup import find_pipeline
 from service.api.query_string import PageRequest, about
 from service.api.route_docs import ResponseDoc, route
@@ -112,7 +112,7 @@ async def follow(request: TypedRequest, services: ServicesDependency, run_id: Fr
     after = _last_event(request.headers.get("last-event-id"))
     await services.supervisor.run(run_id)  # an unknown run is a 404, not an empty stream
     events = services.supervisor.events(run_id, after, _QUIET_SECONDS)
-    return Relay(_server_sent(events), media_type="text/event-stream", headers={"cache-control": "no-store"})
+    return Relay(_server_sent(request, events), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
 def _last_event(text: str | None) -> int:
@@ -123,10 +123,12 @@ def _last_event(text: str | None) -> int:
     return int(text)
 
 
-async def _server_sent(events: AsyncGenerator[Sequence[Event], None]) -> AsyncIterator[bytes]:
-    """Events as server-sent events, with a comment for each quiet time."""
+async def _server_sent(request: TypedRequest, events: AsyncGenerator[Sequence[Event], None]) -> AsyncIterator[bytes]:
+    """Events as server-sent events, with a comment for each quiet time, while the caller may read them."""
     async with contextlib.aclosing(events) as batches:
         async for batch in batches:
+            if not await standing.lasts(request):
+                return
             frames = [b"id: %d\nevent: %s\ndata: %s\n\n" % (id_, kind.encode(), data) for id_, kind, data in batch]
             yield b"".join(frames) or b": still here\n\n"
 

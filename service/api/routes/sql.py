@@ -112,7 +112,8 @@ async def list_tables(request: TypedRequest, services: ServicesDependency) -> Re
     page = query_string.read(request, PageRequest)
     scope = access.scope(request, services)
     tables = sources.seen(await asyncio.to_thread(services.history.tables), scope.readable)
-    tables = [t for t in tables if not (t.quarantine and scope.filters(t.name))]  # they tell of rows that are hidden
+    # A quarantine tells of rows that are hidden.
+    tables = [t for t in tables if not (t.quarantine and scope.filters(t.version.pipeline))]
     part = tables[page.offset : page.offset + page.limit]
     listed = query_string.page_of([_view(t, scope) for t in part], len(tables), page)
     return etags.respond(request, msgspec.json.encode(listed))
@@ -150,7 +151,7 @@ async def read_table(request: TypedRequest, services: ServicesDependency, table:
 def _view(table: Table, scope: Scope) -> responses.TableView:
     """The answer about a table; how many rows it has is not told to a caller who sees only some of them."""
     view = responses.table(table)
-    return msgspec.structs.replace(view, row_count=None) if scope.filters(table.name) else view
+    return msgspec.structs.replace(view, row_count=None) if scope.filters(table.version.pipeline) else view
 
 
 HANDLERS = [ask, list_tables, read_table]

@@ -2,6 +2,8 @@
 SELECT hash, value FROM api_keys ORDER BY id
 -- name: uses
 SELECT id, last_used FROM api_key_uses
+-- name: owner
+SELECT role FROM users WHERE username = $owner
 -- name: insert
 INSERT INTO api_keys (id, owner, hash, value) VALUES ($id, $owner, $hash, $value)
 -- name: update

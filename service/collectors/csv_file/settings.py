@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
     pl = lazy.module("polars")
 
-Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r"^[\x01-\x7f]$")]
+Character = Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r"^[\x01-\x7f]\Z")]
 Column = Annotated[str, msgspec.Meta(min_length=1)]
 OnMalformed = Literal["fail", "skip", "quarantine", "pad"]
 LOSSY = "utf-8-lossy"

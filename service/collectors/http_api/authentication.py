@@ -44,7 +44,7 @@ class Bearer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Basic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="basic"):
     """``Authorization: Basic …`` (RFC 7617, in UTF-8)."""
 
-    username: Annotated[str, msgspec.Meta(description="Without a colon.", pattern="^[^:]*$")]
+    username: Annotated[str, msgspec.Meta(description="Without a colon.", pattern=r"^[^:]*\Z")]
     password: Secret
 
     def parts(self, ctx: CollectContext) -> AuthParts:

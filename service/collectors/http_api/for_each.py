@@ -43,7 +43,7 @@ class ForEach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     collector: Annotated[Name, msgspec.Meta(description="The id of the collector whose rows are the parents.")]
     fields: Annotated[
-        dict[Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_]\w*$")], Name],
+        dict[Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_]\w*\Z")], Name],
         msgspec.Meta(min_length=1, description="Placeholder {name} in endpoint or params to parent column."),
     ]
     include: Annotated[

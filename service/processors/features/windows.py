@@ -27,7 +27,7 @@ else:
 Function = Literal["mean", "sum", "min", "max", "std", "median"]
 By = Annotated[Name | list[Name], msgspec.Meta(description="Use only rows that agree in these columns.")]
 Order = Annotated[Name | list[Name], msgspec.Meta(description="The order of the rows; by default as stored.")]
-Length = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,6}[smhdw]$", examples=["7d"])]
+Length = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,6}[smhdw]\Z", examples=["7d"])]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 Period = Annotated[int, msgspec.Meta(ge=-100_000, le=100_000)]
 

@@ -82,7 +82,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(description="type: the column has this type, or its values can be cast to it without loss."),
     ] = None
     pipeline: Annotated[
-        Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] | None,
+        Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}\Z")] | None,
         msgspec.Meta(
             description="foreign_key: every value that is not missing must occur in this pipeline's stored rows. A run "
             "reads one version of it, even if several rules and collectors name it."

@@ -46,7 +46,7 @@ def ownership(store: Store, pipelines: Pipelines) -> Ownership:
 
 
 def hide(ownership: Ownership, name: str = "pay") -> None:
-    ownership.change(msgspec.structs.replace(ownership.get(name), visibility="private"))
+    ownership.change(name, ADMIN, {"visibility": "private"})
 
 
 def test_all_is_readable_while_nothing_is_private(ownership: Ownership) -> None:
@@ -92,16 +92,16 @@ def test_pipelines_of_a_deleted_user_pass_to_the_admins(ownership: Ownership, st
     users = Users(store, CLOCK)
     users.delete("ann")
     users.add("ann", PASSWORD, "operator")  # another person
-    assert ownership.get("pay") == Owned(name="pay", owner=None, visibility="private")
+    assert ownership.change("pay", ADMIN, {}) == Owned(name="pay", owner=None, visibility="private")
     assert not ownership.sees(ANN, "pay")
     assert ownership.reads(Pipelines(store, CLOCK).get("pay")) is None, "its runs go on with the rights of admins"
 
 
 def test_an_owner_is_an_account(ownership: Ownership) -> None:
     with pytest.raises(errors.Invalid, match="no user 'eve'"):
-        ownership.change(Owned(name="pay", owner="eve", visibility="shared"))
+        ownership.change("pay", ADMIN, {"owner": "eve"})
     with pytest.raises(errors.Missing):
-        ownership.change(Owned(name="nothing", owner=None, visibility="shared"))
+        ownership.change("nothing", ADMIN, {"owner": None})
 
 
 def test_runs_read_what_owner_and_author_see(ownership: Ownership, pipelines: Pipelines) -> None:
@@ -137,7 +137,7 @@ def test_callers_without_an_account_own_and_read_as_operators(ownership: Ownersh
     assert ownership.reads(pipelines.get("sales_eu")) == frozenset({"sales_eu", "mine"})
     pipelines.update("pay", "wages", {}, "oidc:bob")
     assert ownership.reads(pipelines.get("pay")) == frozenset({"sales_eu"})
-    assert ownership.change(Owned(name="pay", owner="oidc:bob", visibility="private")).owner == "oidc:bob"
+    assert ownership.change("pay", ADMIN, {"owner": "oidc:bob"}).owner == "oidc:bob"
 
 
 def test_errors_tell_of_what_the_caller_sees(ownership: Ownership, pipelines: Pipelines, store: Store) -> None:
@@ -194,5 +194,5 @@ def test_pipelines_of_an_older_catalog_belong_to_the_admins(tmp_path: Path) -> N
         old.execute("DROP TABLE api_keys; DROP TABLE api_key_uses; DROP TABLE audit_heads")
         old.execute("UPDATE properties SET value = '3' WHERE name = 'schema_version'")
     store = Store(path)
-    assert Ownership(store).get("orders") == Owned(name="orders", owner=None, visibility="shared")
+    assert Ownership(store).change("orders", ADMIN, {}) == Owned(name="orders", owner=None, visibility="shared")
     store.close()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from service.catalog.history import History
-from service.catalog.ownership import Owned, Ownership
+from service.catalog.ownership import Ownership
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit.clock import FixedClock
+from service.model.rights import Rights
 from service.query.integrity import Integrity
 from service.runs.condition import Condition
 
@@ -27,7 +28,7 @@ def test_private_pipelines_are_not_named(tmp_path: Path, clock: FixedClock) -> N
         Pipelines(store, clock).create(name, name, {}, "ann")
     condition = Condition(store, History(store), layout, Damaged(layout))
     assert condition.report() == "damaged: orders@3, payroll@1"
-    Ownership(store).change(Owned(name="payroll", owner=None, visibility="private"))
+    Ownership(store).change("payroll", Rights(username="root", role="admin"), {"visibility": "private"})
     told = condition.report()
     assert told.startswith("damaged: orders@3, versions of private pipelines")
     assert "payroll" not in told
