@@ -179,7 +179,10 @@ def test_only_public_queries_answer_without_a_token(served: Served) -> None:
     for name, public in (("mine", True), ("open", False)):
         answer = served.http.put(f"/queries/{name}", headers=olga, json={"sql": "SELECT 3", "public": public})
         assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (403, "public")
+    removed = served.http.delete("/queries/open", headers=olga)
+    assert (removed.status_code, removed.json()["error"]["details"]["field"]) == (403, "public")
     assert served.http.put("/queries/mine", headers=olga, json={"sql": "SELECT 3 AS n"}).status_code == 201
+    assert served.http.delete("/queries/mine", headers=olga).status_code == 204
 
 
 def test_each_saved_query_has_its_path_in_the_document(served: Served) -> None:

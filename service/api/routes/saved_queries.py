@@ -88,8 +88,8 @@ async def save_query(request: TypedRequest, services: ServicesDependency, name: 
     definition = await request_body.value(request, QueryDefinition, services.settings.max_body_bytes)
     saved_query.check(name, definition)
     before = await asyncio.to_thread(services.saved.find, name)
-    if (definition.public or (before is not None and before.public)) and not request.user.may("admin"):
-        raise errors.Forbidden("only an admin saves or replaces a public query", field="public", required="admin")
+    if definition.public or (before is not None and before.public):
+        _need_admin(request)
     if before is not None and not access.query_seen(request, services)(before):
         raise errors.Conflict(f"the name '{name}' is taken; choose another one", field="name")
     found = await _rehearsed(services, definition, _scope(request, services, definition))
@@ -174,13 +174,19 @@ async def read_query(request: TypedRequest, services: ServicesDependency, name: 
     return await asyncio.to_thread(services.saved.get, name, access.query_seen(request, services))
 
 
+def _need_admin(request: TypedRequest) -> None:
+    if not request.user.may("admin"):
+        message = "only an admin saves, replaces or removes a public query"
+        raise errors.Forbidden(message, field="public", required="admin")
+
+
 @delete(
     "/queries/{name:str}",
     **route(
         "operator",
         "SQL",
         "Remove a saved query",
-        "Removes a saved query; its path then answers 404.",
+        "Removes a saved query; its path then answers 404. Only an admin removes a `public` one.",
         ResponseDoc(status=204, text="It was removed.", media=()),
         errors=("NOT_FOUND", "STORAGE_FULL"),
         action=audit_actions.DELETE_QUERY,
@@ -188,7 +194,10 @@ async def read_query(request: TypedRequest, services: ServicesDependency, name: 
 )
 async def delete_query(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> None:
     query_string.read(request, query_string.NoParameters)
-    await asyncio.to_thread(services.saved.delete, name, access.query_seen(request, services))
+    seen = access.query_seen(request, services)
+    if (await asyncio.to_thread(services.saved.get, name, seen)).public:
+        _need_admin(request)
+    await asyncio.to_thread(services.saved.delete, name, seen)
     _log.info("query.removed", query=name, username=request.user.username)
 
 
