@@ -5,14 +5,14 @@ The kernel refuses every other write (Landlock, which a process can only narrow 
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
-from service.client import Penstock
 from service.processes import landlock
 from tests.acceptance import documents, service
+from tests.acceptance.served import PASSWORD, listening_as
 
-_PASSWORD = "a password of a test"
 _CONFINED = (
     "import os, sys; from service.processes import landlock; "
     "landlock.restrict(read=['/'], write=[sys.argv[1], '/dev'], network=True); "
@@ -22,18 +22,19 @@ _CONFINED = (
 
 def test_everything_works_where_only_the_data_directory_can_be_written(tmp_path: Path) -> None:
     assert landlock.abi() > 0, "the kernel of this machine has no Landlock"
-    data, elsewhere, port = tmp_path / "data", tmp_path / "elsewhere", service.free_port()
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     data.mkdir()
     elsewhere.mkdir()
     env = service.clean_environment(
-        PYTHONPATH=str(documents.ROOT), PENSTOCK_ADMIN_PASSWORD=_PASSWORD, TMPDIR=str(elsewhere),
+        PYTHONPATH=str(documents.ROOT), PENSTOCK_ADMIN_PASSWORD=PASSWORD, TMPDIR=str(elsewhere)
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CONFINED, str(data), "serve", "--port", "0", "--data-dir", str(data)],
+        env=env, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    command = [sys.executable, "-c", _CONFINED, str(data), "serve", "--port", str(port), "--data-dir", str(data)]
-    address = f"http://127.0.0.1:{port}"
-    with service.process(command, cwd=tmp_path, env=env) as child:
-        ready = f"import urllib.request as u; u.urlopen('{address}/health/ready', timeout=4).close()"
-        service.until([sys.executable, "-c", ready], child, env=env)
-        with Penstock(address, username="admin", password=_PASSWORD) as client:
+    with listening_as(process, data) as served:
+        served.login()
+        with served.client() as client:
             client.upload("orders.csv", b"id,amount\n1,2.5\n2,3.5\n2,3.5\n")
             client.create(
                 {

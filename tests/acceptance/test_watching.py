@@ -47,7 +47,7 @@ def test_runs_queries_and_what_is_stored_are_counted(empty: Served) -> None:
     assert grown("penstock_query_seconds_count", "sql", "ok") == 1
     assert grown("penstock_query_seconds_count", "sql", "INVALID_SQL") == 1
     assert grown("penstock_requests_total", "POST", "/api/v1/pipeline/{name}/execute", "200") == 3
-    assert (after["penstock_pipelines",], after["penstock_stored_versions",]) == (2, 1)
+    assert (grown("penstock_pipelines"), grown("penstock_stored_versions")) == (2, 1)
     assert after["penstock_stored_rows",] == 3
     assert after["penstock_workers", "query", "busy"] == 0
     assert after["penstock_workers", "query", "kept"] >= 1

@@ -70,7 +70,7 @@ def test_no_run_begins_while_its_pipeline_is_being_deleted(
     record, delete = supervisor.pipelines.get("shop"), supervisor.pipelines.delete
     begun, may_end = threading.Event(), threading.Event()
 
-    def slowly(name: str) -> str:
+    def slowly(name: str, **_: Any) -> str:
         begun.set()
         may_end.wait(60)
         return delete(name)
