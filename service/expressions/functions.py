@@ -81,7 +81,7 @@ GROUP = names(
 SETS = GROUP | names(
     """
     approx_count_distinct approx_quantile approx_top_k arbitrary arg_max arg_max_null arg_max_nulls_last arg_min
-    arg_min_null arg_min_nulls_last argmax argmin array_agg bit_and bit_or bit_xor bitstring_agg corr covar_pop
+    arg_min_null arg_min_nulls_last argmax argmin array_agg bit_and bit_or bit_xor corr covar_pop
     covar_samp entropy favg fsum geomean geometric_mean group_concat histogram histogram_exact json_group_array
     json_group_object kahan_sum kurtosis kurtosis_pop list listagg mad max_by min_by mode product quantile
     quantile_cont quantile_disc regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy
@@ -161,12 +161,12 @@ _RARE = names(
     aggregate array_cosine_distance array_cosine_similarity array_cross_product array_distance array_dot_product
     array_grade_up array_inner_product array_negative_dot_product array_negative_inner_product array_resize
     array_reverse_sort array_select array_where array_to_string_comma_default assert_true binom bit_position bitstring
-    bitstring_byte_comparable decimal_average decimal_division grade_up icu_sort_key json json_copy_strftime_if_date
-    json_copy_strftime_if_timestamp json_deep_merge json_deserialize_sql json_group_structure json_insert
-    json_merge_patch_diff json_normalize json_remove json_replace json_serialize_plan json_serialize_sql json_set
-    json_strip_nulls list_any_value list_approx_count_distinct list_bit_and list_bit_or list_bit_xor list_bool_and
-    list_bool_or list_cosine_distance list_cosine_similarity list_distance list_dot_product list_entropy list_grade_up
-    list_histogram list_inner_product list_kurtosis list_kurtosis_pop list_mad list_mode
+    bitstring_agg bitstring_byte_comparable decimal_average decimal_division grade_up icu_sort_key json
+    json_copy_strftime_if_date json_copy_strftime_if_timestamp json_deep_merge json_deserialize_sql
+    json_group_structure json_insert json_merge_patch_diff json_normalize json_remove json_replace json_serialize_plan
+    json_serialize_sql json_set json_strip_nulls list_any_value list_approx_count_distinct list_bit_and list_bit_or
+    list_bit_xor list_bool_and list_bool_or list_cosine_distance list_cosine_similarity list_distance list_dot_product
+    list_entropy list_grade_up list_histogram list_inner_product list_kurtosis list_kurtosis_pop list_mad list_mode
     list_negative_dot_product list_negative_inner_product list_product list_resize list_select list_sem list_skewness
     list_stddev_pop list_stddev_samp list_string_agg list_var_pop list_var_samp lttb map_contains_entry
     map_contains_value parse_duckdb_log_message reduce regexp_split_to_table remap_struct st_asbinary st_asgeojson

@@ -22,7 +22,7 @@ array_negative_inner_product array_pop_back array_pop_front array_position array
 array_push_front array_reduce array_resize array_reverse array_reverse_sort array_select array_slice array_sort
 array_to_json array_to_string array_to_string_comma_default array_transform array_unique array_value array_where
 array_zip ascii asin asinh assert_true atan atan2 atanh avg bar base64 bin binom bit_and bit_count bit_length
-bit_or bit_position bit_xor bitstring bitstring_agg bitstring_byte_comparable bool_and bool_or
+bit_or bit_position bit_xor bitstring bitstring_byte_comparable bool_and bool_or
 can_cast_implicitly cardinality cast_to_type cbrt ceil ceiling century char_length character_length chr coalesce
 col_description collate_aa collate_af collate_am collate_ar collate_ar_sa collate_as collate_az collate_bal
 collate_be collate_bg collate_blo collate_bn collate_bo collate_br collate_bs collate_ca collate_ceb collate_chr
@@ -120,7 +120,7 @@ vector_type version vertex_extract wavg week weekday weekofyear weighted_avg xor
 
 REFUSED: Final = frozenset(
     """
-combine combine_aggr current_connection_id current_query current_query_id current_schemas current_setting
+bitstring_agg combine combine_aggr current_connection_id current_query current_query_id current_schemas current_setting
 current_transaction_id currval finalize format_pg_type format_type get_block_size getenv getvariable
 has_any_column_privilege has_column_privilege has_database_privilege has_foreign_data_wrapper_privilege
 has_function_privilege has_language_privilege has_schema_privilege has_sequence_privilege has_server_privilege
@@ -133,5 +133,9 @@ pg_ts_parser_is_visible pg_ts_template_is_visible pg_type_is_visible query query
 stats to_aggregate_state txid_current variant_bytes_to_variant which_secret write_log
 """.split()  # noqa: SIM905 - a list of words
 )
-"""Those that show or change the server, run a text, or read the bytes of a state; to be told by name."""
+"""Those that show or change the server, run a text, or read the bytes of a state; to be told by name.
+
+``bitstring_agg`` and ``stats`` show the least and the greatest value that a column has as it is stored: also those of
+rows that a row filter hides.
+"""
 REFUSED_PREFIXES: Final = ("__internal", "duckdb_", "pragma_", "read_", "scan_", "parquet_", "sniff_", "test_")

@@ -41,7 +41,8 @@ STATEMENTS = [
     "SELECT count(*) FROM NAME__quarantine", "SELECT CAST(note AS INTEGER) FROM NAME ORDER BY 1 DESC LIMIT 2",
     "SELECT * FROM NAME WHERE error(note)", "EXPLAIN FROM NAME", "FROM penstock.runs", "FROM penstock.versions",
     "SELECT stats(id) FROM NAME", "SELECT id FROM NAME WHERE tenant = 'b'",
-    "SELECT 1 FROM NAME, NAME n2 HAVING count(*) > 1",
+    "SELECT 1 FROM NAME, NAME n2 HAVING count(*) > 1", "SELECT length(bitstring_agg(id)) FROM NAME",
+    "SELECT bitstring_agg(id) OVER () FROM NAME", "SELECT list_aggregate(list(id), 'bitstring_agg') FROM NAME",
 ]  # fmt: skip
 
 
