@@ -42,6 +42,7 @@ STATEMENTS = [
     "SELECT * FROM NAME WHERE error(note)", "EXPLAIN FROM NAME", "FROM penstock.runs", "FROM penstock.versions",
     "SELECT stats(id) FROM NAME", "SELECT id FROM NAME WHERE tenant = 'b'",
     "SELECT 1 FROM NAME, NAME n2 HAVING count(*) > 1", "SELECT length(bitstring_agg(id)) FROM NAME",
+    "SELECT list(g) = list_sort(list(g)) FROM (SELECT id * 3 AS g FROM NAME GROUP BY g)",
     "SELECT bitstring_agg(id) OVER () FROM NAME", "SELECT list_aggregate(list(id), 'bitstring_agg') FROM NAME",
 ]  # fmt: skip
 
