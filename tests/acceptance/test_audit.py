@@ -71,6 +71,7 @@ def test_requirement_52_what_was_answered_is_on_disk_after_a_kill_and_an_incompl
         assert secret not in text
 
 
+@pytest.mark.slow
 def test_whoever_changes_it_is_noticed_offline_and_by_the_service(killed: Path) -> None:
     verified(killed)
     file = file_of(killed)
@@ -101,6 +102,7 @@ def test_whoever_changes_it_is_noticed_offline_and_by_the_service(killed: Path) 
     assert verified(killed) == (0, [])
 
 
+@pytest.mark.slow
 def test_a_backup_has_it_and_a_restored_directory_goes_on(killed: Path, tmp_path: Path) -> None:
     before = len(events(killed))
     for name in ("first", "second"):
@@ -119,6 +121,7 @@ def test_a_backup_has_it_and_a_restored_directory_goes_on(killed: Path, tmp_path
     assert verified(restored) == (0, [])
 
 
+@pytest.mark.slow
 def test_a_lost_catalog_takes_its_chains_over(killed: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert penstock("backup", str(tmp_path / "backups"), "--data-dir", str(killed)).returncode == 0

@@ -57,6 +57,7 @@ def execute(served: Served, rows: int = 3) -> int:
     return int(run["version"])
 
 
+@pytest.mark.slow
 def test_a_restored_service_answers_the_same(tmp_path: Path) -> None:
     """Versions, accounts, tokens and native tables are there; a second backup shares what did not change."""
     data, place, target = tmp_path / "data", tmp_path / "backups", tmp_path / "new"
@@ -103,6 +104,7 @@ def test_a_restored_service_answers_the_same(tmp_path: Path) -> None:
     assert not (tmp_path / "never").exists()
 
 
+@pytest.mark.slow
 def test_backups_while_runs_commit_and_pipelines_are_purged(tmp_path: Path) -> None:
     """Every backup has whole versions only: as many as the catalog in it says, and they verify."""
     place, stop, failures = tmp_path / "backups", threading.Event(), []

@@ -82,6 +82,7 @@ def test_faults_cost_retries_or_the_run(served: Served, borne: bool, concurrency
     assert nothing_stored(served, name)
 
 
+@pytest.mark.slow
 def test_more_than_fits_into_memory_goes_through_it(served: Served) -> None:
     """Some 450 MB of records in 200 pages, where a run has 512 MiB and needs 100 of them to be there at all."""
 

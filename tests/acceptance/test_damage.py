@@ -147,6 +147,7 @@ def test_a_killed_load_is_tried_again(tmp_path: Path) -> None:
         assert not any(folder.glob(".tmp-*"))
 
 
+@pytest.mark.slow
 def test_a_lost_catalog_is_taken_back(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(data, **ADMIN) as served:

@@ -124,6 +124,7 @@ def test_a_call_that_ends_early_ends_its_query(flight: Flight) -> None:
     assert len(list(flight.rows("SELECT 1", seconds=FREE))) == 2  # and after it the single place is free again
 
 
+@pytest.mark.slow
 def test_who_does_not_read_is_cut_off(flight: Flight) -> None:
     call = flight.rows("SELECT range, repeat('x', 1000) AS text FROM range(1000000)")
     next(call)

@@ -41,7 +41,8 @@ def test_an_interrupt_while_helpers_load_is_quiet(tmp_path: Path, command: list[
         assert time.monotonic() < deadline
     os.killpg(process.pid, signal.SIGINT)
     _, shown = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, "Traceback" in shown) == (130, False), shown
+    late = "server.started" in shown  # a loaded machine looked when it was up already: that is a stop like any other
+    assert (process.returncode, "Traceback" in shown) == (0 if late else 130, False), shown
 
 
 ENDED = """

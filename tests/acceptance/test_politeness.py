@@ -163,6 +163,7 @@ def test_so_many_requests_are_on_their_way_over_all_runs(
     assert watched.most == most
 
 
+@pytest.mark.slow
 def test_a_crawl_delay_holds_for_whoever_asks(served: Served) -> None:
     with host() as (watched, address):
         watched.company = threading.Barrier(2)

@@ -64,6 +64,7 @@ def sockets(data: Path) -> list[Path]:
     return [path for path in data.iterdir() if path.is_socket()]
 
 
+@pytest.mark.slow
 def test_every_command_answers_the_same_beside_a_service(shell: Shell, folder: Path) -> None:
     def answers() -> list[tuple[list[str], tuple[str, str, int]]]:
         said(shell, folder, "user", "add", "vera", "--role", "viewer", "--password-stdin")

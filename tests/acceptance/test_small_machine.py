@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.served import PASSWORD, serving
 
 GIB = 1 << 30
@@ -19,6 +21,7 @@ DOCUMENT = {
 }
 
 
+@pytest.mark.slow
 def test_two_gibibytes_and_few_open_files_are_enough(tmp_path: Path) -> None:
     settings = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD, "SMALL_MEMORY": str(2 * GIB), "SMALL_FILES": "256"}
     with serving(tmp_path / "data", module="tests.acceptance.small_machine", **settings) as served:

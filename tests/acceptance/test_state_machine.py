@@ -33,6 +33,7 @@ def machine_over(world: World) -> type[RuleBasedStateMachine]:
     return Machine
 
 
+@pytest.mark.slow
 def test_the_service_agrees_with_the_model(world: World, request: pytest.FixtureRequest) -> None:
     thorough = settings().max_examples > DEFAULT
     chosen = settings(

@@ -6,6 +6,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.acceptance.otlp_collector import Collector, attributes, collecting
 from tests.acceptance.served import PASSWORD, Served, serving
 from tests.acceptance.service import free_port
@@ -80,6 +82,7 @@ def test_a_request_its_run_its_steps_and_their_requests_are_one_trace(tmp_path: 
         assert TRACE in {line["trace_id"] for line in finished}
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_not_there_loses_its_own_and_nothing_else(tmp_path: Path) -> None:
     with collecting() as (_, source):
         nobody = f"http://127.0.0.1:{free_port()}"

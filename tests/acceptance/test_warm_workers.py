@@ -137,6 +137,7 @@ def test_no_process_is_left_at_the_end(served: Served) -> None:
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
 
 
+@pytest.mark.slow
 def test_a_service_without_runs_accepts_them_for_the_next(tmp_path: Path) -> None:
     """``PENSTOCK_MAX_CONCURRENT_RUNS=0``: it serves, and its queue outlives it. A command that runs a file does so."""
     settings = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}

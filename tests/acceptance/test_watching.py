@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.served import CSV, PASSWORD, Served, serving
@@ -23,19 +24,26 @@ def scraped(served: Served) -> dict[tuple[Any, ...], float]:
     }
 
 
-def test_runs_queries_and_what_is_stored_are_counted(empty: Served) -> None:
-    before = scraped(empty)
-    assert empty.http.put("/files/cities.csv", content=CSV.encode()).status_code == 201
+def _counted(served: Served) -> tuple[dict[tuple[Any, ...], float], dict[tuple[Any, ...], float]]:
+    """The metrics before and after some runs and queries."""
+    before = scraped(served)
+    assert served.http.put("/files/cities.csv", content=CSV.encode()).status_code == 201
     document = {"name": "cities", "collectors": [{"type": "csv", "file_path": "cities.csv"}]}
-    empty.json("POST", "/pipeline/create", status=201, json=document)
+    served.json("POST", "/pipeline/create", status=201, json=document)
     broken = {"name": "broken", "collectors": [{"type": "csv", "file_path": "missing.csv"}]}
-    empty.json("POST", "/pipeline/create", status=201, json=broken)
-    assert empty.json("POST", "/pipeline/cities/execute?wait=60")["status"] == "completed"
-    assert empty.json("POST", "/pipeline/cities/execute?wait=60")["unchanged"]
-    assert empty.json("POST", "/pipeline/broken/execute?wait=60")["status"] == "failed"
-    empty.json("POST", "/query", json={"sql": "SELECT count(*) AS n FROM cities"})
-    empty.json("POST", "/query", json={"sql": "SELECT nothing FROM cities"}, status=400)
-    after = scraped(empty)
+    served.json("POST", "/pipeline/create", status=201, json=broken)
+    assert served.json("POST", "/pipeline/cities/execute?wait=60")["status"] == "completed"
+    assert served.json("POST", "/pipeline/cities/execute?wait=60")["unchanged"]
+    assert served.json("POST", "/pipeline/broken/execute?wait=60")["status"] == "failed"
+    served.json("POST", "/query", json={"sql": "SELECT count(*) AS n FROM cities"})
+    served.json("POST", "/query", json={"sql": "SELECT nothing FROM cities"}, status=400)
+    return before, scraped(served)
+
+
+def test_runs_queries_and_what_is_stored_are_counted(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:
+        served.login()
+        before, after = _counted(served)
 
     def grown(*key: str) -> float:
         return after[key] - before.get(key, 0.0)
@@ -84,6 +92,7 @@ def test_each_line_of_a_run_names_the_run_and_the_request_that_started_it(tmp_pa
             assert not {"run_id", "request_id"} & line.keys()  # work of nobody's
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_keeps_its_request_over_a_restart(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(data, PENSTOCK_ADMIN_PASSWORD=PASSWORD, PENSTOCK_MAX_CONCURRENT_RUNS="0") as served:

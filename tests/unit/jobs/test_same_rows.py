@@ -109,6 +109,7 @@ SQL = st.sampled_from([
 RULES = st.sampled_from([None, {"column": "id", "check": "in_range", "max": 6}])
 
 
+@pytest.mark.slow
 @examples(70, suppress=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(rows=ROWS, cleaning=CLEANERS, sql=SQL, rule=RULES, transforming=TRANSFORMERS, twice=st.booleans())
 def test_a_row_of_the_source_comes_out_as_it_was_stored(

@@ -354,6 +354,7 @@ def test_a_damaged_orphan_is_refused(directory: Directory) -> None:
     assert [v.version for v in directory.versions()] == [1]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from(sorted(DISASTERS)), max_size=4), st.booleans())
 def test_no_sequence_of_disasters_and_starts_deletes_data(sequence: list[str], between: bool) -> None:
