@@ -53,7 +53,7 @@ async def check(row_filter: Mapping[str, str], rights: Rights, services: Service
         if not condition.strip():
             raise errors.Invalid(f"{field}: write a condition, or leave the table out", field=field)
         if not services.ownership.is_table(table, services.ownership.readable(rights)):
-            raise errors.Invalid(f"{field}: there is no table '{table}'", field=field)
+            raise errors.Invalid(f"{field}: no pipeline stores a table '{table}'", field=field)
         found = await asyncio.to_thread(services.history.table, table)
         if found is None:
             continue  # it has no rows yet; while a condition does not fit a version, it shows none

@@ -79,7 +79,7 @@ def _check(root: dict[str, Any], known: list[str], what: str) -> None:
                 name = str(value["column_names"][0])
                 if name.casefold() not in names | local | _WORDS:
                     hint = errors.did_you_mean(name, known)
-                    raise refusal(what, f"there is no column '{name}'{hint}", column=name)
+                    raise refusal(what, f"the table has no column '{name}'{hint}", column=name)
             pending.extend((item, local) for item in value.values())
 
 

@@ -59,7 +59,7 @@ def test_what_depends_on_time_or_chance_has_no_etag(orders: Client, filter_: str
 
 
 def test_an_invalid_filter_is_refused_before_any_304(orders: Client, engine: Engine) -> None:
-    engine.failure = errors.Invalid("filter: there is no column 'x'", field="filter")
+    engine.failure = errors.Invalid("filter: the table has no column 'x'", field="filter")
     answer = orders.get(f"{P}/data", params={"filter": "x > 1"}, headers={"if-none-match": "*"})
     assert code(answer) == (400, "VALIDATION_ERROR")
 
