@@ -12,7 +12,7 @@ from typing import Any
 
 from litestar.connection import ASGIConnection
 
-from service.api import row_filters
+from service.api import filtered_keys
 from service.api.services import Services, TypedRequest
 from service.catalog import run_rows
 from service.catalog.pipelines import missing
@@ -31,7 +31,7 @@ _WHOLE = ("/api/v1/admin", "/api/v1/audit", "/metrics")
 async def admit(connection: ASGIConnection[Any, Any, Any, Any], services: Services) -> None:
     """Raises ``errors.Missing`` if the path names a pipeline, or a run of one, that the caller does not see.
 
-    Raises ``errors.Forbidden`` for what an API key may not do, or not tell of (``row_filters``).
+    Raises ``errors.Forbidden`` for what an API key may not do, or not tell of (``filtered_keys``).
     """
     ownership, template = services.ownership, str(connection.scope.get("path_template"))
     if (caller := connection.scope["user"]) is not None and caller.key is not None:
@@ -41,16 +41,16 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], services: Servic
     if not ownership.is_current:
         await asyncio.to_thread(ownership.refresh)
     rights = rights_of(connection)
-    if template.startswith(row_filters.PIPELINE):
+    if template.startswith(filtered_keys.PIPELINE):
         name = str(connection.path_params["name"])
         if not (rights.is_unbounded or ownership.sees(rights, name)):
             raise missing(name)
-    elif template.startswith(row_filters.RUN) and ownership.readable(rights) is not None:
+    elif template.startswith(filtered_keys.RUN) and ownership.readable(rights) is not None:
         run_id = str(connection.path_params["run_id"])
         if not await asyncio.to_thread(ownership.sees_run, rights, run_id):
             raise run_rows.missing(run_id)
     if rights.row_filter:
-        await row_filters.admit(connection, rights, services)
+        await filtered_keys.admit(connection, rights, services)
 
 
 def _admit_key(key: Rights, method: str, template: str) -> None:

@@ -84,7 +84,7 @@ def route(
 ) -> Options:
     """The options of a route: the role that it needs, what the audit log calls it, and its documentation.
 
-    ``filters_rows``: it holds to the row filters of API keys (``row_filters``). With ``idempotent`` it takes an
+    ``filters_rows``: it holds to the row filters of API keys (``filtered_keys``). With ``idempotent`` it takes an
     ``Idempotency-Key``; its handler commits ``idempotency.claimed`` with its work.
     """
     needed = "Needs no login." if role == PUBLIC else f"Needs the role {role}."

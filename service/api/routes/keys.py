@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import audit_actions, examples, idempotency, query_string, request_body, row_filters
+from service.api import audit_actions, examples, filtered_keys, idempotency, query_string, request_body
 from service.api.query_string import PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import delete, get, patch, post
@@ -92,7 +92,7 @@ async def make_key(request: TypedRequest, services: ServicesDependency) -> MadeK
     del given["owner"]
     definition = KeyDefinition(**given)
     definition.check(rights, services.clock.now())
-    await row_filters.check(definition.row_filter or {}, rights, services)
+    await filtered_keys.check(definition.row_filter or {}, rights, services)
     key, secret = await asyncio.to_thread(services.keys.add, owner, definition, idempotency.claimed(request))
     shown = MadeKey(**msgspec.structs.asdict(key))
     idempotency.withhold(request, msgspec.json.encode(shown))
@@ -124,7 +124,7 @@ async def change_key(request: TypedRequest, services: ServicesDependency, id: Fr
     except msgspec.ValidationError as error:
         raise errors.Invalid(str(error), field=request_body.FIELD) from None
     definition.check(request.user, services.clock.now())
-    await row_filters.check(definition.row_filter or {}, request.user, services)
+    await filtered_keys.check(definition.row_filter or {}, request.user, services)
     services.audit.admit()
     return await asyncio.to_thread(services.keys.change, key, definition)
 
