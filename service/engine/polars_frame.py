@@ -24,6 +24,7 @@ from service.engine import query_sql, steady_sums
 from service.engine.counters import Counters
 from service.engine.duplicates import Engine
 from service.engine.loss_counter import LossCounter
+from service.engine.memory import Memory
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
@@ -58,7 +59,7 @@ class PolarsFrame:
     ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
     ``files`` are Parquet files that hold exactly these rows and columns, where there are any.
     ``row_bytes`` is about what a row takes in memory, if the caller knows it: files of wide rows get small row groups.
-    ``progress`` receives how far an execution is.
+    ``progress`` receives how far an execution is; ``memory`` says what may still be held (that of the process).
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class PolarsFrame:
         row_bytes: int = 0,
         files: Sequence[Path] = (),
         progress: Counters | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._lf = lf
         self._folder = folder
@@ -85,6 +87,7 @@ class PolarsFrame:
         self._counters: tuple[LossCounter, ...] = ()
         self._files = tuple(files)
         self._progress = progress or Counters()
+        self._memory = memory or Memory()
 
     @property
     def staged(self) -> int:
@@ -110,7 +113,7 @@ class PolarsFrame:
     def _next(self, lf: pl.LazyFrame, *, expensive: bool, others: Sequence[PolarsFrame] = ()) -> PolarsFrame:
         width = max([self._row_bytes, *(o._row_bytes for o in others)])
         frame = type(self)(lf, self._folder, expensive=expensive, row_bytes=width)
-        frame._staged, frame._progress = self._staged, self._progress
+        frame._staged, frame._progress, frame._memory = self._staged, self._progress, self._memory
         frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
         frame._counters = (*self._counters, *(c for o in others for c in o._counters))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
@@ -265,7 +268,7 @@ class PolarsFrame:
     def scan(self, parts: Sequence[Path]) -> PolarsFrame:
         scan = pl.scan_parquet(list(parts), glob=False)
         frame = type(self)(scan, self._folder, expensive=False)
-        frame._files, frame._progress = tuple(parts), self._progress
+        frame._files, frame._progress, frame._memory = tuple(parts), self._progress, self._memory
         return frame
 
     def query(self, sql: str) -> PolarsFrame:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from service.engine.counters import Counters
+from service.engine.memory import Memory
 from service.engine.polars_frame import PolarsFrame
 from service.files import layout
 from service.files.allowed_files import Files
@@ -72,7 +73,7 @@ class Job:
         self._limiters = HostLimiters(None if grants.pace is None else Path(grants.pace))
         self._listen = listen
         self._phase: Phase = "collecting"
-        self._counters = Counters()
+        self._counters, self._memory = Counters(), Memory()
         self._meters: dict[str, StepMeter] = {}
         self._reported: dict[str, Step] = {}
         self._reporting = threading.Lock()
@@ -118,7 +119,8 @@ class Job:
             "folder": self.folder, "memory_bytes": grants.memory_bytes, "secrets": grants.secrets,
             "files": Files(tuple(map(Path, grants.file_roots)), Path(grants.data_dir) if grants.data_dir else None),
             "wanted_rows": self.wanted_rows,
-            "frames": functools.partial(PolarsFrame, progress=self._counters), "on_progress": progressed,
+            "frames": functools.partial(PolarsFrame, progress=self._counters, memory=self._memory),
+            "on_progress": progressed,
             "log": self.log,
         }  # fmt: skip
 

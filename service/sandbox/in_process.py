@@ -6,12 +6,12 @@ settings are those of the query workers (``confinement.LOCKED``), and are read b
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
 
+from service.kit import process_memory
 from service.sandbox import confinement
 from service.sandbox.quoting import literal
 
@@ -52,23 +52,5 @@ def connect(
 
 def free_memory() -> int:
     """How much memory DuckDB's buffers may take in this process now: what RLIMIT_DATA leaves, less a reserve. Bytes."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = soft if soft != resource.RLIM_INFINITY else _physical()
-    left = limit - _held() - _BESIDE
+    left = process_memory.limit() - process_memory.held() - _BESIDE
     return min(max(int(left * _SHARE), _LEAST), _MOST)
-
-
-def _held() -> int:
-    """The private data of this process (VmData), in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmData:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def _physical() -> int:
-    """Half of the machine's memory and what is held, for a process without a limit. Bytes."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) * 512 + _held()
-    return 4 << 30
