@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import polars as pl
 
@@ -31,7 +30,7 @@ class Counters:
         self.counted = False
         self._part: float | None = None
         self._split = 1.0  # where in the present work the pass ends and the queries begin
-        self._target: Path | None = None
+        self._size: Callable[[], int] | None = None  # of what is being written
         self._written = 0
         self._lock = threading.Lock()
 
@@ -48,25 +47,25 @@ class Counters:
     @property
     def passing_rows(self) -> bool:
         """Whether ``rows`` grows now."""
-        return self._target is not None
+        return self._size is not None
 
     @property
     def bytes_written(self) -> int:
-        """The size of the file that is being written, or of the last one."""
-        if self._target is not None:
+        """The size of the files that are being written, or of the last ones."""
+        if self._size is not None:
             with contextlib.suppress(OSError):  # it is not there yet, or not any more
-                self._written = self._target.stat().st_size
+                self._written = self._size()
         return self._written
 
     @contextmanager
-    def passing(self, lf: pl.LazyFrame, target: Path) -> Iterator[pl.LazyFrame]:
-        """The plan with a node that counts its rows on their way to the file ``target``."""
-        self.rows, self.counted, self._target = 0, True, target
+    def passing(self, lf: pl.LazyFrame, written: Callable[[], int]) -> Iterator[pl.LazyFrame]:
+        """The plan with a node that counts its rows on their way; ``written`` are the bytes in files so far."""
+        self.rows, self.counted, self._size = 0, True, written
         yield lf.map_batches(
             self._count, predicate_pushdown=False, slice_pushdown=False, projection_pushdown=True, streamable=True
         )
         self.expected = self.rows
-        self._written, self._target = self.bytes_written, None
+        self._written, self._size = self.bytes_written, None
 
     @contextmanager
     def measuring(self, columns: int, *, stages: bool) -> Iterator[None]:

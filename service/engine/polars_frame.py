@@ -1,10 +1,8 @@
 """PolarsFrame: the Frame over a Polars lazy plan; it adds nothing to the plan's cost.
 
 ``measure`` *stages* if the plan since the last stage has an expensive source (text to parse) or a whole-frame
-operation: it executes the plan once into one lz4 Parquet file without statistics and continues from there, so that
-neither the metrics nor the write parse or sort again. Row-local steps on top of a stage are cheap and do not
-stage anew. A stage file lives as long as a frame needs it and is removed with the last one; one of a few hundred
-kilobytes is read back at once, because starting a query over a file costs more than answering it from memory.
+operation: it executes the plan once and continues from its rows (``engine.stage``), so that neither the metrics nor the
+write parse or sort again. Row-local steps on top of a stage are cheap and do not stage anew.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import itertools
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -25,31 +22,21 @@ from service.engine.counters import Counters
 from service.engine.duplicates import Engine
 from service.engine.loss_counter import LossCounter
 from service.engine.memory import Memory
+from service.engine.stage import Stage, Staging
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 from service.values import polars_errors
 from service.values.losses import Conversion, LostValues, plain_values
+from service.values.staged import Staged
 
-_SMALL_BYTES = 512 * 1024
-_SMALL_ROWS = 50_000
 _WIDE_ROW = 256
 _GROUP_BYTES = 16 * 1024 * 1024
 """A row group is held until it is full, some eight times over; Polars counts rows only, a quarter of a million."""
 _GROUP_ROWS = 122_880
 """About what Polars chooses, but exact: its sizes depend on how the rows arrive, so that equal rows would not make
 equal files. Twice as many are held twice as long."""
-_WIDE = 250
-"""Columns."""
 _numbers = itertools.count(1)
-
-
-class _Stage:
-    """A stage file on disk; removed when no frame refers to this object any more."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        weakref.finalize(self, path.unlink, missing_ok=True)
 
 
 class PolarsFrame:
@@ -59,7 +46,7 @@ class PolarsFrame:
     ``explain`` is asked about an error of the engine: it may know a better one (which file, which line), or None.
     ``files`` are Parquet files that hold exactly these rows and columns, where there are any.
     ``row_bytes`` is about what a row takes in memory, if the caller knows it: files of wide rows get small row groups.
-    ``progress`` receives how far an execution is; ``memory`` says what may still be held (that of the process).
+    ``progress`` receives how far an execution is; ``memory`` is the run's budget (that of the process).
     """
 
     def __init__(
@@ -80,19 +67,19 @@ class PolarsFrame:
         self._small = False
         self._row_bytes = row_bytes
         self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
-        self._stages: tuple[_Stage, ...] = ()
+        self._stages: tuple[Stage, ...] = ()
         self._schema: pl.Schema | None = None
         self._answers: dict[Metric, Any] = {}
-        self._staged = [0]
+        self._staged: list[Staged] = []
         self._counters: tuple[LossCounter, ...] = ()
         self._files = tuple(files)
         self._progress = progress or Counters()
         self._memory = memory or Memory()
 
     @property
-    def staged(self) -> int:
-        """How often this frame and its relatives (made from it, or it from them) were staged."""
-        return self._staged[0]
+    def staged(self) -> Sequence[Staged]:
+        """The stages of this frame and its relatives (made from it, or it from them) so far."""
+        return tuple(self._staged)
 
     @property
     def known_rows(self) -> int | None:
@@ -204,21 +191,14 @@ class PolarsFrame:
                 ) from error
 
     def _stage(self, *, keep: bool = False) -> None:
-        """Execute the plan into a file and continue from there; ``keep`` leaves a small file on disk."""
-        path = self._folder / f"stage-{next(_numbers)}.parquet"
-        schema = self.schema
-        stage = _Stage(path)
-        self._staged[0] += 1
-        with self._computing(), self._progress.passing(self._lf, path) as lf:
-            lf.sink_parquet(
-                path, compression="uncompressed", statistics=False, engine="streaming", row_group_size=self._group_rows
-            )
-        self._lf = _unfiltered(pl.scan_parquet(path, glob=False, schema=schema), len(schema))
-        self._small = not keep and _is_small(path)
-        if self._small:
-            self._lf = self._lf.collect().lazy()
-        self._stages = () if self._small else (stage,)
-        self._files = () if self._small else (path,)
+        """Execute the plan and continue from its rows; ``keep`` leaves them in files, however few they are."""
+        staging = Staging(self.schema, self._folder, self._memory, group_rows=self._group_rows, keep=keep)
+        with self._computing(), self._progress.passing(self._lf, lambda: staging.bytes_written) as lf:
+            self._continue_from(staging.take(lf))
+
+    def _continue_from(self, stage: Stage) -> None:
+        self._staged.append(stage.report)
+        self._lf, self._small, self._files, self._stages = stage.lf, stage.small, stage.files, (stage,)
         self._explainers = ()  # the sources were read to their end
         self._expensive = False
 
@@ -283,21 +263,10 @@ class PolarsFrame:
         return self._answered(query, handed._files)
 
     def _answered(self, query: query_sql.Query, files: Sequence[Path]) -> PolarsFrame:
-        target = self._folder / f"stage-{next(_numbers)}.parquet"
-        stage = _Stage(target)
+        target = self._folder / f"result-{next(_numbers)}.parquet"
         lf = query_sql.over_files(query, files, target, self._folder / f"spill-{next(_numbers)}")
-        self._staged[0] += 1
-        return self._resting(lf, target, stage)
-
-    def _resting(self, lf: pl.LazyFrame, path: Path, stage: _Stage) -> PolarsFrame:
-        """The frame over a file that was just written, in memory if it is small."""
         frame = self._next(lf, expensive=False)
-        frame._explainers, frame._stages = (), ()  # the sources were read to their end
-        frame._small = _is_small(path)
-        if frame._small:
-            frame._lf = lf.collect().lazy()
-        else:
-            frame._lf, frame._stages = _unfiltered(lf, len(lf.collect_schema())), (stage,)
+        frame._continue_from(Stage.of_file(lf, target))
         return frame
 
     def with_row_index(self, name: str) -> PolarsFrame:
@@ -316,7 +285,7 @@ class PolarsFrame:
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
-        with self._computing(), self._progress.passing(self._lf, target) as lf:
+        with self._computing(), self._progress.passing(self._lf, lambda: target.stat().st_size) as lf:
             lf.sink_parquet(
                 target,
                 compression=cast(Any, compression),  # the storage's enum lists what Polars knows
@@ -324,7 +293,7 @@ class PolarsFrame:
                 row_group_size=row_group_size or self._group_rows or _GROUP_ROWS,
                 engine="streaming",
             )
-            return _count(target)
+            return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
 
 
 def _beyond_years(lf: pl.LazyFrame, schema: pl.Schema) -> list[str]:
@@ -338,25 +307,6 @@ def _beyond_years(lf: pl.LazyFrame, schema: pl.Schema) -> list[str]:
             asked.append((~pl.col(name).to_physical().is_between(ends[0], ends[1])).any())
     found = lf.select(asked).collect() if asked else pl.DataFrame()
     return [name for name in found.columns if found[name].item()]
-
-
-def _unfiltered(lf: pl.LazyFrame, width: int) -> pl.LazyFrame:
-    """A wide scan without filters pushed into it: filtering by all of 1 500 columns while reading takes 17 s."""
-    if width <= _WIDE:
-        return lf
-    return lf.map_batches(
-        lambda batch: batch, predicate_pushdown=False, projection_pushdown=True, slice_pushdown=True, streamable=True
-    )
-
-
-def _is_small(path: Path) -> bool:
-    """Whether a file is better read at once; few bytes may be many rows that repeat."""
-    return path.stat().st_size <= _SMALL_BYTES and _count(path) <= _SMALL_ROWS
-
-
-def _count(path: Path) -> int:
-    """The number of rows, from the footer."""
-    return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
 
 
 def _own(frame: Frame) -> PolarsFrame:

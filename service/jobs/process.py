@@ -27,6 +27,7 @@ from service.steps.processor import Processor
 from service.steps.report import FittedStep, ProcessReport, Rejected, Split
 from service.values.losses import ORIGINALS
 from service.values.profile import Profile
+from service.values.staged import Staged
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def apply(
     )  # fmt: skip
     # a replay repeats the values that were measured before; only steps that read its own rows measure them again
     step_recorder = recorder.recorder(step) if processor.read_only or not replay else StepRecorder()
-    staged = _staged(before.frame)
+    staged = len(_staged(before.frame))
     began = time.perf_counter()
     with job.running(ctx):
         passed_by = not processor.carries_originals and ORIGINALS in before.frame.schema
@@ -118,7 +119,7 @@ def apply(
     lost_values.warn(frame, job)
     job.end(
         Step(
-            step=step, duration=time.perf_counter() - began, staged=max(_staged(frame) - staged, 0),
+            step=step, duration=time.perf_counter() - began, stages=list(_staged(frame)[staged:]),
             rows_in=_either(report.rows_in, _known_rows(given)), rows_out=_either(report.rows_out, _known_rows(frame)),
         )
     )  # fmt: skip
@@ -183,5 +184,5 @@ def _known_rows(frame: Frame) -> int | None:
     return frame.known_rows if isinstance(frame, PolarsFrame) else None
 
 
-def _staged(frame: Frame) -> int:
-    return frame.staged if isinstance(frame, PolarsFrame) else 0
+def _staged(frame: Frame) -> Sequence[Staged]:
+    return frame.staged if isinstance(frame, PolarsFrame) else ()

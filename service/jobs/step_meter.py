@@ -71,7 +71,8 @@ class StepMeter:
         rows = step.rows_out if step.rows_out is not None else self.rows
         return Step(
             step=self.step, phase=self.phase, duration=seconds, started=self._started, ended=ended, fraction=1.0,
-            rows_in=step.rows_in, rows_out=step.rows_out, staged=step.staged, evidence=step.evidence,
+            rows_in=step.rows_in, rows_out=step.rows_out, staged=len(step.stages), stages=step.stages,
+            evidence=step.evidence,
             bytes_read=self.bytes_read, bytes_total=self.bytes_total, bytes_written=self.bytes_written,
             rows_per_second=_rounded(rows / seconds) if self.counts_rows and seconds > 0 else None,
             bytes_per_second=_rounded(total / seconds) if total is not None and seconds > 0 else None,

@@ -11,6 +11,7 @@ from service.kit.errors import Body
 from service.model.breach import Breach
 from service.model.lifecycle import ENDED, Status
 from service.steps.report import Evidence, StepWarning
+from service.values.staged import Staged
 
 Phase = Literal["collecting", "processing", "storing"]
 
@@ -25,7 +26,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     The plan is lazy: rows that one step passes to the next within a pass are not counted. Such a count is null, because
     it would need another pass over the data (``POST /pipeline/preview`` counts all).
 
-    ``staged`` is how often the step wrote the data to a temporary file, so that its source is not read again.
+    ``stages`` are where the step kept rows that are read again: in memory, or in a file. ``staged`` is their number.
     ``evidence`` is the collector's evidence that its rows are complete, also if it failed.
     """
 
@@ -43,6 +44,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     rows_per_second: float | None = None
     bytes_per_second: float | None = None
     staged: int = 0
+    stages: list[Staged] = []
     evidence: Evidence | None = None
 
 

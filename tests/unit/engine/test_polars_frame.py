@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from pyarrow import parquet
 
-from service.engine import polars_frame
+from service.engine.memory import Memory
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
 from service.steps.context import ProcessContext
@@ -29,7 +29,7 @@ ROWS = Metric("", "rows")
 def staging(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Small stages are read back into memory; everything must hold for those that stay files, too."""
     if request.param == "file":
-        monkeypatch.setattr(polars_frame, "_SMALL_BYTES", 0)
+        monkeypatch.setattr(Memory, "for_stage", lambda _: 0)
     return str(request.param)
 
 
@@ -77,12 +77,6 @@ def test_a_dear_source_is_read_once_and_a_cheap_one_is_not_staged(tmp_path: Path
     cheap = of({"a": [1]}, tmp_path, expensive=False)
     cheap.measure([ROWS])
     assert len(list(tmp_path.glob("stage-*"))) == (staging == "file")
-
-
-def test_many_rows_in_few_bytes_stay_a_file(tmp_path: Path) -> None:
-    frame = of({"a": [1] * 60_000}, tmp_path)
-    frame.measure([ROWS])
-    assert len(list(tmp_path.glob("stage-*"))) == 1
 
 
 def test_distinct_keeps_the_order(tmp_path: Path) -> None:

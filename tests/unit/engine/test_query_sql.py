@@ -207,7 +207,7 @@ def test_a_parquet_source_is_read_as_it_is(tmp_path: Path) -> None:
     pl.DataFrame({"v": range(100_000)}).write_parquet(source)
     frame = PolarsFrame(pl.scan_parquet(source), tmp_path, expensive=False, files=[source])
     assert frame.query("SELECT sum(v) AS s FROM input").lazy.collect().item() == 4_999_950_000
-    assert frame.staged == 1  # only the result
+    assert len(frame.staged) == 1  # only the result
     odd = PolarsFrame(pl.scan_parquet(source).rename({"v": "w"}), tmp_path, expensive=False, files=[source])
     assert odd.query("SELECT sum(w) AS s FROM input").lazy.collect().item() == 4_999_950_000
 
