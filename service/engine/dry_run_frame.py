@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from service.engine import query_sql
-from service.engine.polars_frame import PolarsFrame
+from service.engine.polars_frame import UNKNOWN, PolarsFrame
 from service.steps.frame import Frame, JoinHow, Keep
 from service.steps.metric import Metric, Values
 from service.values.losses import Conversion, plain_values
@@ -67,10 +67,12 @@ class DryRunFrame(PolarsFrame):
 
     def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
         wanted = list(dict.fromkeys(metrics))
-        if wanted:
+        unknown = [m for m in wanted if self._known(m) is UNKNOWN]
+        if unknown or (steady and wanted):
             self._trace.operations.append("measure")
             if self._expensive:
                 self._stage()
+            self._answers.update({m: nothing(m) for m in unknown})
         return {m: nothing(m) for m in wanted}
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:

@@ -36,6 +36,8 @@ _GROUP_BYTES = 16 * 1024 * 1024
 _GROUP_ROWS = 122_880
 """About what Polars chooses, but exact: its sizes depend on how the rows arrive, so that equal rows would not make
 equal files. Twice as many are held twice as long."""
+UNKNOWN = object()
+"""The answer to what was not asked yet."""
 _numbers = itertools.count(1)
 
 
@@ -138,7 +140,7 @@ class PolarsFrame:
 
     def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
         wanted = list(dict.fromkeys(metrics))
-        missing = [m for m in wanted if m not in self._answers]
+        missing = [m for m in wanted if self._known(m) is UNKNOWN]
         if missing:
             with self._progress.measuring(len({m.column for m in missing}), stages=self._expensive):
                 if self._expensive:
@@ -147,11 +149,23 @@ class PolarsFrame:
                     how: Engine = "in-memory" if self._small else "streaming"
                     done = self._progress.queried
                     self._answers.update(polars_metrics.answer(self._lf, self.schema, missing, engine=how, done=done))
-        found = {m: self._answers[m] for m in wanted}
+        found = {m: self._known(m) for m in wanted}
         if steady and not self._small:  # small ones are added in one order anyway
             with self._executing():
                 found |= steady_sums.answer(self._lf, self._number, wanted, "streaming")
         return found
+
+    def _known(self, metric: Metric) -> Any:
+        """The answer, if these rows were asked before, also for some of the quantiles that are known."""
+        if metric.kind != "quantile" or metric in self._answers:
+            return self._answers.get(metric, UNKNOWN)
+        shares = metric.argument if isinstance(metric.argument, tuple) else ()
+        for known, values in self._answers.items():
+            if (known.column, known.kind) == (metric.column, "quantile") and isinstance(known.argument, tuple):
+                places = [known.argument.index(share) for share in shares if share in known.argument]
+                if len(places) == len(shares):
+                    return [values[place] for place in places]
+        return UNKNOWN
 
     def _number(self, column: str) -> pl.Expr:
         return polars_metrics.numeric(column, self.schema[column])

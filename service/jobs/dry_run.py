@@ -68,6 +68,16 @@ class DryRun:
         return "\n\n".join(f"-- {n}. read for {step}\n{plan}" for n, (step, plan) in enumerate(plans, 1))
 
     @property
+    def stages(self) -> int:
+        """How often rows are computed once to be read again."""
+        return self.trace.operations.count("stage")
+
+    @property
+    def passes(self) -> int:
+        """How often rows are read: for a stage, for measurements of a step, for a query, and to be stored."""
+        return 1 + sum(self.trace.operations.count(o) for o in ("stage", "measure", "query"))
+
+    @property
     def likely(self) -> bool:
         """Whether the error is worth a warning: a name that resembles a known one."""
         return self.certain or (self.error is not None and "did you mean" in self.error.message)

@@ -92,7 +92,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     ``known`` is the least certain origin of any source. ``columns`` are the columns that would be stored, ``changes``
     their differences from the newest version (``compared_with``); both are null if unknown. ``plan`` is the optimised
-    Polars plan, one text for each pass over the rows; a staged or fetched table is shown as DF.
+    Polars plan, one text for each pass over the rows; a staged or fetched table is shown as DF. ``passes`` is how often
+    rows are read (for a stage, for what a step measures, for a query, to be stored), and ``stages`` how often they are
+    computed once and kept for later passes; null if the steps are not known.
     """
 
     configuration: dict[str, Any]
@@ -105,3 +107,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[Problem]
     warnings: list[StepWarning]
     plan: str | None
+    passes: int | None = None
+    stages: int | None = None

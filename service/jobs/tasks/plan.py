@@ -80,6 +80,8 @@ class Planner:
             problems=problems,
             warnings=warnings,
             plan=job.without_paths(dry.text()) if dry is not None and dry.frame is not None else None,
+            passes=dry.passes if dry is not None and dry.frame is not None else None,
+            stages=dry.stages if dry is not None and dry.frame is not None else None,
         )
         return job.masked(msgspec.json.encode(plan))
 

@@ -72,7 +72,7 @@ def test_what_depends_on_rows_is_not_judged(tmp_path: Path) -> None:
     config = {"rules": rules, "on_fail": "quarantine", "max_rejected_share": 0.0}
     found = rehearse(tmp_path, {"type": "validator", "config": config}, {"type": "analyzer"}, ONEHOT)
     assert found.error is None
-    judged = ["per_group", "measure", "stage", "measure"]
+    judged = ["per_group", "measure", "stage"]
     assert [p.operations for p in found.steps] == [judged, ["measure"], ["measure"]]
     assert found.steps[-1].dynamic_columns == ["processors[2].config.encode.city"]
     assert list(tmp_path.iterdir()) == []
