@@ -206,7 +206,11 @@ class PolarsFrame:
 
     def _stage(self, *, keep: bool = False) -> None:
         """Execute the plan and continue from its rows; ``keep`` leaves them in files, however few they are."""
-        staging = Staging(self.schema, self._folder, self._memory, group_rows=self._group_rows, keep=keep)
+        rows = self._progress.expected
+        staging = Staging(
+            self.schema, self._folder, self._memory, group_rows=self._group_rows, keep=keep,
+            expected=rows * self._row_bytes if rows is not None and self._row_bytes else None,
+        )  # fmt: skip
         with self._computing(), self._progress.passing(self._lf, lambda: staging.bytes_written) as lf:
             self._continue_from(staging.take(lf))
 

@@ -29,7 +29,7 @@ ROWS = Metric("", "rows")
 def staging(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Small stages are read back into memory; everything must hold for those that stay files, too."""
     if request.param == "file":
-        monkeypatch.setattr(Memory, "for_stage", lambda _: 0)
+        monkeypatch.setattr(Memory, "for_stage", lambda *_: 0)
     return str(request.param)
 
 
