@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -10,6 +11,8 @@ import threading
 from pathlib import Path
 
 _MOST = 100_000  # files that are remembered
+_LOOK_SECONDS = 0.05  # between two looks at the end of a file that is being written
+_AT_ONCE = 256 * 1024  # bytes
 
 _Inode = tuple[int, int]  # device and number
 _Stamp = tuple[int, int]  # size in bytes and time of modification in ns
@@ -20,6 +23,50 @@ def sha256(path: Path) -> str:
     with path.open("rb", buffering=0) as handle:
         os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         return hashlib.file_digest(handle, "sha256").hexdigest()  # through one small buffer
+
+
+class Following:
+    """The SHA-256 of a file that is being written, computed beside the writing.
+
+    A thread follows the end of the file while its bytes are still in memory, so that nobody waits for a second reading.
+    The writer only appends. If the file at the end is another one, or has another size, it is read again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """``path`` may not exist yet; it does when the context ends without an error."""
+        self._path = path
+        self._digest = hashlib.sha256()
+        self._status: os.stat_result | None = None  # of the file that was read, at its end
+        self._read = 0
+        self._written = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="checksum", daemon=True)
+
+    def __enter__(self) -> Following:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._written.set()
+        self._thread.join()
+
+    def hexdigest(self) -> str:
+        """The SHA-256 of the whole file as hexadecimal text, after the context. Raises ``OSError``."""
+        read, status = self._status, self._path.stat()
+        same = read is not None and (read.st_dev, read.st_ino) == (status.st_dev, status.st_ino)
+        return self._digest.hexdigest() if same and self._read == status.st_size else sha256(self._path)
+
+    def _follow(self) -> None:
+        while not self._path.exists() and not self._written.wait(_LOOK_SECONDS):
+            pass
+        with contextlib.suppress(OSError), self._path.open("rb", buffering=0) as handle:
+            buffer = memoryview(bytearray(_AT_ONCE))
+            is_complete = False
+            while not is_complete:
+                is_complete = self._written.wait(_LOOK_SECONDS)
+                while size := handle.readinto(buffer):
+                    self._digest.update(buffer[:size])
+                    self._read += size
+            self._status = os.fstat(handle.fileno())
 
 
 class Checksums:

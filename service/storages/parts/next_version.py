@@ -143,13 +143,14 @@ class NextVersion:
         if before is not None:
             names = before.names()
             frame = frame.rows(lambda lf: lf.select(names))
-        rows = frame.write(target, **self._writer.options())
+        with checksums.Following(target) as followed:
+            rows = frame.write(target, **self._writer.options())
         counted = pl.scan_parquet(target, glob=False).select(pl.len()).collect().item()  # from the footer
         if counted != rows:
             raise errors.Permanent(f"{rows} rows were written but {counted} are in the file", step=self._ctx.step)
         if not rows and self._base is not None and any(f.rows for f in self._base.files):
             return []
-        return [Part(target, rows)]
+        return [Part(target, rows, sha256=followed.hexdigest())]
 
     def _compacted(self, parts: list[Part], mode: str) -> list[Part]:
         if mode == "replace":
@@ -204,7 +205,7 @@ class NextVersion:
             part.path.rename(target)
             layout.flush(target)
             target.chmod(0o400)
-            files.append(File(name, target.stat().st_size, part.rows, checksums.sha256(target)))
+            files.append(File(name, target.stat().st_size, part.rows, part.sha256))
         for folder in {above for f in files if f.name not in links for above in (self._folder / f.name).parents}:
             if folder.is_relative_to(self._folder):
                 layout.flush(folder)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.files import checksums
 from service.kit import errors, lazy
 from service.storages.parts import row_numbers, sizes
 from service.values.version_mode import File
@@ -28,13 +29,17 @@ NUMBER = f"{MARK}number"
 
 @dataclass(frozen=True)
 class Part:
-    """``file`` describes a part of the version before, whose number in its name is ``number``; None: it is new."""
+    """``file`` describes a part of the version before, whose number in its name is ``number``; None: it is new.
+
+    ``sha256`` is the checksum of a new one.
+    """
 
     path: Path
     rows: int
     key: Key = ()
     file: File | None = None
     number: int | None = None
+    sha256: str = ""
 
     def chunks(self, rows: int | None = None) -> Iterator[pl.DataFrame]:
         """The rows, up to ``rows`` at once."""
@@ -78,9 +83,10 @@ class PartWriter:
         """Execute a plan into a part."""
         target = self.path()
         options = self.options() | {"row_group_size": self.row_group_size or sizes.CHUNK}
-        lf.sink_parquet(target, metadata=metadata, engine="streaming", **options)
+        with checksums.Following(target) as followed:
+            lf.sink_parquet(target, metadata=metadata, engine="streaming", **options)
         counted = pl.scan_parquet(target, glob=False).select(pl.len()).collect().item()  # from the footer
-        return Part(target, int(counted), key, number=number)
+        return Part(target, int(counted), key, number=number, sha256=followed.hexdigest())
 
     def options(self) -> dict[str, Any]:
         """The options of a frame that is written to a part."""

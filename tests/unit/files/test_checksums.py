@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import stat
+import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -110,3 +111,45 @@ def test_a_small_file_is_hashed_through_a_small_buffer(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert most < 1 << 20
+
+
+def _unread(_: Path) -> str:
+    raise AssertionError("the file is read a second time")
+
+
+@pytest.mark.parametrize("sizes", [[], [1], [300_000, 1, 3_000_000]])
+def test_a_file_is_hashed_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+) -> None:
+    path, draw = tmp_path / "part", random.Random(15)
+    monkeypatch.setattr(checksums, "sha256", _unread)
+    with checksums.Following(path) as followed, path.open("wb", buffering=0) as file:
+        for size in sizes:
+            file.write(draw.randbytes(size))
+    assert followed.hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_that_took_the_place_of_the_followed_one_is_read_again(tmp_path: Path) -> None:
+    path, other = tmp_path / "part", tmp_path / "other"
+    path.write_bytes(b"rows")
+    other.write_bytes(b"cols")
+    with checksums.Following(path) as followed:
+        pass
+    other.replace(path)
+    assert followed.hexdigest() == hashlib.sha256(b"cols").hexdigest()
+
+
+def test_a_file_that_is_longer_than_what_was_followed_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "part"
+    path.write_bytes(b"rows")
+    with checksums.Following(path) as followed:
+        pass
+    path.write_bytes(b"rows and more")
+    assert followed.hexdigest() == hashlib.sha256(b"rows and more").hexdigest()
+
+
+def test_a_write_that_fails_ends_what_follows_it(tmp_path: Path) -> None:
+    threads = threading.active_count()
+    with pytest.raises(OSError, match="full"), checksums.Following(tmp_path / "part"):
+        raise OSError("full")
+    assert threading.active_count() == threads

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.polars_frame import PolarsFrame
+from service.files import checksums
 from service.steps.context import Context
 from service.storages.parquet import ParquetStorage
 from service.storages.parts import partitions, sizes
@@ -41,6 +42,28 @@ def test_an_append_writes_its_rows_and_links_the_others(tmp_path: Path) -> None:
     assert versions.rows().equals(numbers(0, 1010))
     versions.run(numbers(0, 0))
     assert versions.number == 2, "no rows are no change"
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"mode": "append"}, {"mode": "merge", "key": "id"}, {"partition_by": ["text"]}], ids=str
+)
+def test_no_part_is_read_again_for_its_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    read: list[str] = []
+
+    def reading(path: Path) -> str:
+        read.append(path.name)
+        return ""
+
+    monkeypatch.setattr(checksums, "sha256", reading)
+    versions = Versions(tmp_path, **settings)
+    prepared = versions.run(numbers(0, 1000))
+    assert prepared is not None
+    assert not [name for name in read if name.endswith(".parquet")]
+    for file in prepared.files:
+        (path,) = tmp_path.rglob(file.name)
+        assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_merge_writes_the_parts_with_changed_rows(tmp_path: Path) -> None:
