@@ -16,7 +16,7 @@ RESERVE = 192 << 20
 _MOST_STAGED = 512 << 20
 """A larger stage gains nothing: the kernel clears its pages, and a file lies in the page cache, too."""
 _STAGED_ON_TRIAL = 192 << 20
-"""The most of a stage whose size nobody knows: what was collected in vain comes on top of the pass."""
+"""The most of a stage of unknown size: what was collected in vain comes on top of the pass."""
 _LEAST_PART, _MOST_PART = 16 << 20, 64 << 20
 
 
