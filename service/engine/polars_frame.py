@@ -84,6 +84,17 @@ class PolarsFrame:
         return tuple(self._staged)
 
     @property
+    def needs_file(self) -> bool:
+        """Whether measuring would first write these rows to a file, because they are known not to fit in memory."""
+        return self._expensive and self._expected is not None and self._memory.for_stage(self._expected) == 0
+
+    @property
+    def _expected(self) -> int | None:
+        """About how many bytes the rows take, where that is known."""
+        rows = self._progress.expected
+        return rows * self._row_bytes if rows is not None and self._row_bytes else None
+
+    @property
     def known_rows(self) -> int | None:
         """The number of rows, if it was measured already."""
         return self._answers.get(Metric("", "rows"))
@@ -206,11 +217,9 @@ class PolarsFrame:
 
     def _stage(self, *, keep: bool = False) -> None:
         """Execute the plan and continue from its rows; ``keep`` leaves them in files, however few they are."""
-        rows = self._progress.expected
         staging = Staging(
-            self.schema, self._folder, self._memory, group_rows=self._group_rows, keep=keep,
-            expected=rows * self._row_bytes if rows is not None and self._row_bytes else None,
-        )  # fmt: skip
+            self.schema, self._folder, self._memory, expected=self._expected, group_rows=self._group_rows, keep=keep
+        )
         with self._computing(), self._progress.passing(self._lf, lambda: staging.bytes_written) as lf:
             self._continue_from(staging.take(lf))
 
