@@ -2,7 +2,7 @@
 
 The engine hands over batches. They are collected; when they exceed what the run may hold they go to a file, and what
 follows goes to further ones. So nobody must know before how large the result of a plan is, and nothing is computed
-twice. The files are not compressed and lie in the page cache mostly; they are removed with the last frame over them.
+twice. The files lie in the page cache mostly; they are removed with the last frame over them.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Staging:
     def _write(self, rows: pl.DataFrame) -> None:
         path = self._folder / f"stage-{next(_numbers)}.parquet"
         self._files.append(path)
-        rows.write_parquet(path, compression="uncompressed", statistics=False, row_group_size=self._group_rows)
+        rows.write_parquet(path, compression="lz4", statistics=False, row_group_size=self._group_rows)
         self._written += path.stat().st_size
 
     def _stage(self) -> Stage:
