@@ -16,8 +16,8 @@ from typing import Any, cast
 
 import polars as pl
 
+from service.engine import kept_rows, query_sql, steady_sums
 from service.engine import metrics as polars_metrics
-from service.engine import query_sql, steady_sums
 from service.engine.counters import Counters
 from service.engine.duplicates import Engine
 from service.engine.loss_counter import LossCounter
@@ -231,22 +231,17 @@ class PolarsFrame:
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
         subset = list(self.schema) if keys is None else list(keys)
-        if keep in ("first", "any"):
+        types = [self.schema[k] for k in subset]
+        rows = self._progress.expected if self.known_rows is None else self.known_rows
+        if keep in ("first", "any") and kept_rows.fit(rows, types, self._row_bytes, self._memory):
             # a streaming filter on is_first_distinct; unordered it costs twice the CPU and three times the memory
             return self._next(self._lf.unique(subset, keep="first", maintain_order=True), expensive=True)
         if self._expensive:
-            self._stage()  # read twice below: for the keys, then for the rows
-        number = _unused("row", self.schema)
-        with_row_index = self._lf.with_row_index(number)
-        groups = with_row_index.group_by(subset)
-        if keep == "none":
-            lasts = groups.agg(pl.col(number).max(), pl.len().alias(_unused("rows", self.schema))).filter(
-                pl.last() == 1
-            )
-        else:
-            lasts = groups.agg(pl.col(number).max())
-        kept = with_row_index.join(lasts.select(number), on=number, how="semi", maintain_order="left").drop(number)
-        return self._next(kept, expensive=True)
+            self._stage()  # read several times below
+        with self._executing():
+            frame = self._next(kept_rows.only(self._lf, subset, keep, self._memory), expensive=False)
+        frame._small = self._small
+        return frame
 
     def union(self, others: Sequence[Frame]) -> PolarsFrame:
         frames = [_own(o) for o in others]
@@ -340,13 +335,6 @@ def _own(frame: Frame) -> PolarsFrame:
     if not isinstance(frame, PolarsFrame):
         raise TypeError(f"cannot combine a PolarsFrame with a {type(frame).__name__}")
     return frame
-
-
-def _unused(name: str, schema: pl.Schema) -> str:
-    """``name``, with underscores until no column has it."""
-    while name in schema:
-        name = f"_{name}"
-    return name
 
 
 def _mixed(schemas: Sequence[pl.Schema]) -> set[str]:

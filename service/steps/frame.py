@@ -1,7 +1,7 @@
 """Frame: the one lazy plan between collecting and storing, and the operations that a step may do with it.
 
 *Row-local* steps need one row and already fitted parameters: ``rows``. *Whole-frame* operations need other
-rows and are a short, closed list. Only ``measure`` and ``write`` execute. A processor that keeps to these
+rows and are a short, closed list. ``measure`` and ``write`` execute. A processor that keeps to these
 runs on any engine that implements this protocol; ``engine.polars_frame`` is the first.
 """
 
@@ -55,7 +55,10 @@ class Frame(Protocol):
         """
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> Frame:
-        """One row for each combination of ``keys`` (all columns when None); the row order stays."""
+        """One row for each combination of ``keys`` (all columns when None); the row order stays.
+
+        Executes where the memory of the run does not hold all keys, or where a row depends on later ones.
+        """
 
     def union(self, others: Sequence[Frame]) -> Frame:
         """The rows of all frames one after another, columns by name, missing columns null."""
