@@ -17,6 +17,7 @@ STREAMING = {
     "multi-scan", "select", "with-columns", "filter", "is-first-distinct", "semi-join", "multiplexer", "with-row-index",
     "group-by", "sort", "in-memory-source", "parquet-source", "simple-projection", "window",
     "map",  # the node that counts lost values
+    "zip-strict",  # a bit for each row, whether it is kept
 }  # fmt: skip
 ROWS = """id,Price,city,quantity,day
 3,1.5, x ,4,2024-01-31

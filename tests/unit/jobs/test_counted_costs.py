@@ -114,7 +114,8 @@ def test_rows_that_would_be_written_only_for_a_last_profile_are_profiled_as_they
     def profile_of(folder: Path) -> tuple[frozenset[int], dict[str, Any]]:
         folder.mkdir()
         pipeline, job = job_of(source, folder)
-        pipeline = msgspec.structs.replace(pipeline, processors=(pipeline.processors[0], pipeline.processors[2]))
+        cleaner = msgspec.structs.replace(pipeline.processors[0], drop_duplicates=False)
+        pipeline = msgspec.structs.replace(pipeline, processors=(cleaner, pipeline.processors[2]))
         outcome = run_worker._collect_and_process(pipeline, job, continues=False)
         written = store.store(pipeline, outcome.frame, job)
         profiles, record = outcome.profiles, outcome.fit_record
