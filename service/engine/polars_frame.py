@@ -19,9 +19,9 @@ import polars as pl
 from service.engine import kept_rows, query_sql, steady_sums
 from service.engine import metrics as polars_metrics
 from service.engine.counters import Counters
-from service.engine.duplicates import Engine
 from service.engine.loss_counter import LossCounter
 from service.engine.memory import Memory
+from service.engine.scratch import Engine, Scratch
 from service.engine.stage import Stage, Staging
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
@@ -159,7 +159,10 @@ class PolarsFrame:
                 with self._executing():
                     how: Engine = "in-memory" if self._small else "streaming"
                     done = self._progress.queried
-                    self._answers.update(polars_metrics.answer(self._lf, self.schema, missing, engine=how, done=done))
+                    scratch = Scratch(self._memory, self._folder)
+                    self._answers.update(
+                        polars_metrics.answer(self._lf, self.schema, missing, engine=how, scratch=scratch, done=done)
+                    )
         found = {m: self._known(m) for m in wanted}
         if steady and not self._small:  # small ones are added in one order anyway
             with self._executing():

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from service.engine import metrics as polars_metrics
-from service.engine.duplicates import Engine
+from service.engine import sorted_column
 from service.engine.polars_frame import PolarsFrame
+from service.engine.scratch import Engine
 from service.steps.metric import Metric
 from tests.examples import examples
 
@@ -192,7 +193,7 @@ def test_times() -> None:
     ]
     assert ask([dt.timedelta(hours=1)], metric("histogram", 1))[0]["edges"] == [3599.5, 3600.5]
     minutes = pl.Series([dt.timedelta(minutes=-1), dt.timedelta(0)], dtype=pl.Duration("ns"))
-    assert polars_metrics.seconds(minutes).to_list() == [-60.0, 0.0]
+    assert sorted_column.seconds(minutes).to_list() == [-60.0, 0.0]
 
 
 def test_infinities_stay_in_the_extremes_and_out_of_the_histogram() -> None:
