@@ -9,9 +9,9 @@ from __future__ import annotations
 import codecs
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 from urllib.parse import urldefrag, urljoin
 
 import msgspec
@@ -48,7 +48,8 @@ _SILENT = frozenset({
     "rp", "iframe", "noframes", "noembed", "audio", "video", "canvas", "datalist", "head",
 })  # fmt: skip
 """Elements whose text no browser shows: code, fallbacks, and the names of pictures and pages."""
-_HIDES = re.compile(rb"hidden|display|visibility|<dialog", re.IGNORECASE)
+_HIDES = (b"hidden", b"display", b"visibility", b"<dialog")
+"""One of these is in each page that hides something, in lower case: an expression takes as long as the parser."""
 _COMMENT = re.compile(r"/\*.*?(\*/|$)", re.DOTALL)
 _HIDING = '[hidden], [style*="display" i], [style*="visibility" i], dialog:not([open])'
 _APART = frozenset({
@@ -182,10 +183,11 @@ class Page:
     def of(cls, answer: Response, *, hides: bool = True) -> Page:
         """Parse an answer; ``hides``: what the page hides is not read."""
         content, torn = utf8(answer.body, answer.headers.get("content-type", ""))
-        tree = lexbor.LexborHTMLParser(content)
-        base = tree.css_first("base[href]")
+        tree, lower = lexbor.LexborHTMLParser(content), content.lower()
+        base = tree.css_first("base[href]") if b"<base" in lower else None
         own = answer.url if base is None else _joined(answer.url, base.attributes.get("href") or "")
-        return cls(tree, own, torn, hidden_elements(tree) if hides and _HIDES.search(content) else frozenset())
+        hiding = hides and any(word in lower for word in _HIDES)
+        return cls(tree, own, torn, hidden_elements(tree) if hiding else frozenset())
 
     def shown(self, nodes: list[LexborNode], inside: LexborNode | None = None) -> list[LexborNode]:
         """``nodes`` without those that are hidden, themselves or by an element around them (``inside`` this one, if
@@ -222,14 +224,17 @@ class Page:
         self.unmatched = []
         if field.many:
             nodes = [self._visible(c.css(field.selector)) if field.selector else [c] for c in containers]
-            return [[v for n in ns if (v := self._field_value(n, field, absolute)) is not None] for ns in nodes]
+            return [[v for n in ns if (v := self._kept(_value(n, field.attribute, self.hidden), field, absolute))
+                     is not None] for ns in nodes]  # fmt: skip
         found = self._nodes(containers, field.selector)
         if field.attribute is None and field.pattern is None:
-            return [None if n is None else self.text(n) for n in found]
-        return [self._field_value(n, field, absolute) for n in found]
+            read = self.text if self.hidden else text
+            return [None if n is None else read(n) for n in found]
+        values = [_value(n, field.attribute, self.hidden) for n in found]
+        return [self._kept(value, field, absolute) for value in values]
 
-    def _field_value(self, node: LexborNode | None, field: Field, absolute: bool) -> str | None:
-        value = _value(node, field.attribute, self.hidden)
+    def _kept(self, value: str | None, field: Field, absolute: bool) -> str | None:
+        """The part of a value that its field keeps; links become absolute."""
         if value is None:
             return None
         if absolute and field.attribute in ("href", "src"):
@@ -242,14 +247,14 @@ class Page:
             return None
         return match[1 if match.re.groups else 0]
 
-    def _nodes(self, containers: list[LexborNode], selector: str) -> Iterable[LexborNode | None]:
+    def _nodes(self, containers: list[LexborNode], selector: str) -> Sequence[LexborNode | None]:
         if not selector:
             return containers
         found = self._visible(self.tree.css(selector))
         if len(found) == len(containers) and all(map(_inside, found, containers)):
             return found
         if not self.hidden:
-            return [c.css_first(selector) for c in containers]
+            return _firsts(found, containers)
         return [next(iter(self._visible(c.css(selector))), None) for c in containers]
 
     def _visible(self, nodes: list[LexborNode]) -> list[LexborNode]:
@@ -333,12 +338,25 @@ def _texts(here: LexborNode | None, hidden: frozenset[int]) -> Iterator[str]:
 
 
 def _inside(node: LexborNode, container: LexborNode) -> bool:
-    here: LexborNode | None = node
+    wanted, here = container.mem_id, cast("LexborNode | None", node)
     while here is not None:
-        if here.mem_id == container.mem_id:
+        if here.mem_id == wanted:
             return True
         here = here.parent
     return False
+
+
+def _firsts(nodes: list[LexborNode], containers: list[LexborNode]) -> list[LexborNode | None]:
+    """The first of the nodes in each container, or None; a selector finds the same in an element as in its page."""
+    first: dict[int, LexborNode] = {}
+    walked: set[int] = set()
+    for node in nodes:
+        here: LexborNode | None = node
+        while here is not None and here.mem_id not in walked:  # what is around it has an earlier one
+            walked.add(here.mem_id)
+            first[here.mem_id] = node
+            here = here.parent
+    return [first.get(container.mem_id) for container in containers]
 
 
 @functools.lru_cache(maxsize=256)
