@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urldefrag, urljoin
 
 import msgspec
@@ -153,9 +153,11 @@ def utf8(body: bytes, content_type: str) -> tuple[bytes, str | None]:
 
 def hostile(body: bytes) -> str | None:
     """Why a page would keep the parser busy for minutes, or None: parse time is quadratic in both counts."""
-    closed = body.count(b"</")
-    if body.count(b"<") - 2 * closed > MAX_OPEN and len(_OPENED.findall(body)) - closed > MAX_OPEN:
-        return f"more than {MAX_OPEN} of its elements stay open"
+    tags = body.count(b"<")
+    if tags > MAX_OPEN:
+        closed = body.count(b"</")
+        if tags - 2 * closed > MAX_OPEN and len(_OPENED.findall(body)) - closed > MAX_OPEN:
+            return f"more than {MAX_OPEN} of its elements stay open"
     half = _LONG // 2  # a tag that is longer covers at least one of these windows
     if all(body.find(b">", at, at + half) >= 0 for at in range(0, len(body) - half, half)):
         return None
@@ -216,7 +218,7 @@ class Page:
     def link(self, field: Field) -> str | None:
         """The absolute URL of the link that a selector finds (``href`` unless it names another attribute), or None."""
         node = self.tree.css_first(field.selector)
-        found = _value(node, field.attribute or "href")
+        found = None if node is None else _attribute(node, field.attribute or "href")
         return urldefrag(_joined(self.base, found)).url if found else None
 
     def column(self, containers: list[LexborNode], field: Field, absolute: bool) -> list[Value]:
@@ -224,24 +226,24 @@ class Page:
         self.unmatched = []
         if field.many:
             nodes = [self._visible(c.css(field.selector)) if field.selector else [c] for c in containers]
-            return [[v for n in ns if (v := self._kept(_value(n, field.attribute, self.hidden), field, absolute))
-                     is not None] for ns in nodes]  # fmt: skip
+            return [[v for v in self._values(ns, field, absolute) if v is not None] for ns in nodes]
         found = self._nodes(containers, field.selector)
-        if field.attribute is None and field.pattern is None:
-            read = self.text if self.hidden else text
-            return [None if n is None else read(n) for n in found]
-        values = [_value(n, field.attribute, self.hidden) for n in found]
-        return [self._kept(value, field, absolute) for value in values]
+        if self.hidden and field.attribute is None and field.pattern is None:
+            return [None if node is None else self.text(node) for node in found]
+        return [*self._values(found, field, absolute)]
 
-    def _kept(self, value: str | None, field: Field, absolute: bool) -> str | None:
-        """The part of a value that its field keeps; links become absolute."""
-        if value is None:
-            return None
+    def _values(self, nodes: Sequence[LexborNode | None], field: Field, absolute: bool) -> list[str | None]:
+        """What the field takes of each node: links become absolute, a pattern keeps its part."""
+        if field.attribute is None:
+            found = [None if node is None else text(node, self.hidden) for node in nodes]
+        else:
+            found = [None if node is None else _attribute(node, field.attribute) for node in nodes]
         if absolute and field.attribute in ("href", "src"):
-            value = _joined(self.base, value)
-        if field.pattern is None:
-            return value
-        match = re.search(field.pattern, value)
+            found = [None if value is None else _joined(self.base, value) for value in found]
+        return found if field.pattern is None else [self._matched(value, field.pattern) for value in found]
+
+    def _matched(self, value: str | None, pattern: str) -> str | None:
+        match = None if value is None else re.search(pattern, value)
         if match is None:
             self.unmatched += [value] if value else []
             return None
@@ -295,13 +297,9 @@ def _style(node: LexborNode) -> dict[str, str]:
     return style
 
 
-def _value(node: LexborNode | None, attribute: str | None, hidden: frozenset[int] = frozenset()) -> str | None:
-    if node is None:
-        return None
-    if attribute is None:
-        return text(node, hidden)
+def _attribute(node: LexborNode, name: str) -> str | None:
     attributes = node.attributes
-    return (attributes[attribute] or "").strip() if attribute in attributes else None
+    return (attributes[name] or "").strip() if name in attributes else None
 
 
 def text(node: LexborNode, hidden: frozenset[int] = frozenset()) -> str:
@@ -338,7 +336,8 @@ def _texts(here: LexborNode | None, hidden: frozenset[int]) -> Iterator[str]:
 
 
 def _inside(node: LexborNode, container: LexborNode) -> bool:
-    wanted, here = container.mem_id, cast("LexborNode | None", node)
+    wanted = container.mem_id
+    here: LexborNode | None = node
     while here is not None:
         if here.mem_id == wanted:
             return True
