@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import polars as pl
 
-from service.engine import kept_rows, query_sql, steady_sums
+from service.engine import estimates, kept_rows, query_sql, steady_sums
 from service.engine import metrics as polars_metrics
 from service.engine.counters import Counters
 from service.engine.loss_counter import LossCounter
@@ -161,7 +162,7 @@ class PolarsFrame:
                     done = self._progress.queried
                     scratch = Scratch(self._memory, self._folder)
                     self._answers.update(
-                        polars_metrics.answer(self._lf, self.schema, missing, engine=how, scratch=scratch, done=done)
+                        estimates.answer(self._lf, self.schema, missing, engine=how, scratch=scratch, done=done)
                     )
         found = {m: self._known(m) for m in wanted}
         if steady and not self._small:  # small ones are added in one order anyway
@@ -175,7 +176,7 @@ class PolarsFrame:
             return self._answers.get(metric, UNKNOWN)
         shares = metric.argument if isinstance(metric.argument, tuple) else ()
         for known, values in self._answers.items():
-            if (known.column, known.kind) == (metric.column, "quantile") and isinstance(known.argument, tuple):
+            if isinstance(known.argument, tuple) and known == msgspec.structs.replace(metric, argument=known.argument):
                 places = [known.argument.index(share) for share in shares if share in known.argument]
                 if len(places) == len(shares):
                     return [values[place] for place in places]

@@ -25,12 +25,17 @@ _HELD = 3  # copies of the values: as they were read, in one piece, and sorted
 _COARSE = 65_536
 _GREATEST = 1.7976931348623157e308
 
+Ends = tuple[float | None, float | None]
+
 
 def answer(
     lf: pl.LazyFrame, column: str, dtype: pl.DataType, metrics: Sequence[Metric], engine: Engine, rows: int,
-    scratch: Scratch,
+    scratch: Scratch, ends: Ends | None = None,
 ) -> dict[Metric, Any]:  # fmt: skip
-    """The answers to metrics of one column, which has at most ``rows`` values. NaN is not a value."""
+    """The answers to metrics of one column, which has at most ``rows`` values. NaN is not a value.
+
+    ``ends`` of a histogram are the least and the greatest finite value, if these are not those of the column.
+    """
     value = pl.col(column).fill_nan(None) if dtype.is_float() else pl.col(column)
     values = lf.select(value.alias(column)).drop_nulls()
     size = 16 if dtype.is_decimal() else 8
@@ -38,12 +43,12 @@ def answer(
     accounts = [_ACCOUNTS[m.kind](dtype, m.argument) for m in metrics]
     if len(ranges) == 1:
         run = _Run(ranges[0].of(values).collect(engine=engine).to_series().sort())
-        whole = Whole(len(run.values), *_finite_ends(run.values))
+        whole = Whole(len(run.values), *(ends or _finite_ends(run.values)))
         runs = iter([run])
     else:
         finite = values.filter(pl.col(column).is_finite()) if dtype.is_float() else values
-        ends = finite.select(pl.col(column).min().alias("low"), pl.col(column).max().alias("high"))
-        low, high = (floats(s)[0] for s in ends.collect(engine=engine).get_columns())
+        extremes = finite.select(pl.col(column).min().alias("low"), pl.col(column).max().alias("high"))
+        low, high = (floats(s)[0] for s in extremes.collect(engine=engine).get_columns())
         whole = Whole(sum(r.rows for r in ranges), low, high)
         runs = (_run(r, values, engine) for r in ranges)
     for account in accounts:
@@ -110,7 +115,7 @@ def below(values: pl.Series, bounds: Sequence[float]) -> list[int]:
     ]
 
 
-def _finite_ends(values: pl.Series) -> tuple[float | None, float | None]:
+def _finite_ends(values: pl.Series) -> Ends:
     start, end = below(values, [-_GREATEST, math.inf])
     if start == end:
         return None, None

@@ -88,7 +88,7 @@ def _parts(values: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch) ->
     head = values.head(_HEAD).select(value.n_unique().alias("distinct"), size.alias("size")).collect(engine=engine)
     distinct, width = head.row(0)
     capacity = scratch.rows(int(_GROUP + _ROW + 2 * (width or 0)))  # later texts may be longer
-    if rows <= capacity or (distinct <= _FEW and _likely(values, engine, rows) <= capacity):
+    if rows <= capacity or (distinct <= _FEW and likely(_sampled(values, engine, rows), rows) <= capacity):
         return 1
     estimates = values.select(value.count(), size.alias("size"), value.hash().approx_n_unique().alias("distinct"))
     count, width, distinct = estimates.collect(engine=engine).row(0)
@@ -96,13 +96,17 @@ def _parts(values: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch) ->
     return max(1, math.ceil(_MARGIN * held / scratch.rows(1)))
 
 
-def _likely(values: pl.LazyFrame, engine: Engine, rows: int) -> float:
-    """A number that the distinct values hardly exceed, from a sample.
+def _sampled(values: pl.LazyFrame, engine: Engine, rows: int) -> pl.Series:
+    """How often each value is in a sample."""
+    taken = pl.col("value").gather_every(max(1, rows // _HEAD))
+    return values.select(taken).group_by("value").len().collect(engine=engine)["len"]
+
+
+def likely(counts: pl.Series, rows: int) -> float:
+    """A number that the distinct values of ``rows`` rows hardly exceed, from the counts of those in a sample.
 
     The share of rows whose value is not in a sample is about that of its rows whose value is there once.
     """
-    taken = pl.col("value").gather_every(max(1, rows // _HEAD))
-    counts = values.select(taken).group_by("value").len().collect(engine=engine)["len"]
     once = int((counts == 1).sum())
     return len(counts) + rows * (once + 3 * math.sqrt(once) + 9) / max(1, int(counts.sum()))
 
