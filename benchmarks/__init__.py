@@ -1,4 +1,4 @@
-"""Benchmarks: one runner (``python -m benchmarks.run``), one file a question, one file a contestant.
+"""Benchmarks: one runner (``python -m benchmarks``), one file a question, one file a contestant.
 
 Every figure is a ratio between contestants of the same run on the same machine: seconds differ from machine to
 machine, ratios hold. Results are compared before times are.

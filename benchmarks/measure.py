@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,18 @@ class Failed(RuntimeError):
     """A contestant ended with an error; the text is the end of what it said."""
 
 
-def process(module: str, arguments: Sequence[str]) -> Cost:
-    """Run ``python -m module`` to its end. Peak memory is the kernel's own figure for the largest single process."""
+def process(module: str, arguments: Sequence[str], limit: int | None = None) -> Cost:
+    """Run ``python -m module`` to its end. Peak memory is the kernel's own figure for the largest single process.
+
+    ``limit`` are the bytes of memory of its own (``RLIMIT_DATA``) that it may have.
+    """
+
+    hold = None if limit is None else partial(resource.setrlimit, resource.RLIMIT_DATA, (limit, limit))
     started = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+        [sys.executable, "-m", module, *arguments],
+        cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hold,
+    )  # fmt: skip
     assert child.stderr is not None
     said = child.stderr.read().decode(errors="replace")
     _, status, used = os.wait4(child.pid, 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 class Options:
     """``rows`` of data, ``repeat`` times, only these ``contestants`` (all where empty), data kept in ``folder``.
 
-    ``seconds`` is the length of a long load.
+    ``seconds`` is the length of a long load, ``memory`` the bytes that a run may use where a question limits it.
     """
 
     rows: int
@@ -18,3 +18,4 @@ class Options:
     contestants: list[str]
     folder: Path
     seconds: float = 300.0
+    memory: int = 2 << 30

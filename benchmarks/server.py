@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Service:
         """Run a pipeline to its end; raises ``measure.Failed`` where it did not complete."""
         run: dict[str, Any] = self.call("POST", f"/pipeline/{name}/execute?wait=300")
         while run["status"] in ("queued", "running", "retrying"):
-            time.sleep(0.05)
+            time.sleep(0.25)  # seldom: a long run is not to pay for being asked
             run = self.call("GET", f"/runs/{run['run_id']}")
         if run["status"] != "completed":
             raise measure.Failed(f"the run of {name} is {run['status']}: {json.dumps(run['error'])}")
@@ -86,8 +86,11 @@ def _answers(address: str) -> bool:
 
 
 @contextmanager
-def running(files: Path) -> Iterator[Service]:
-    """A fresh service over an empty data directory that may read ``files``; stopped and swept away at the end."""
+def running(files: Path, settings: Mapping[str, str] | None = None) -> Iterator[Service]:
+    """A fresh service over an empty data directory that may read ``files``; stopped and swept away at the end.
+
+    ``settings`` are more variables of its environment.
+    """
     with tempfile.TemporaryDirectory(prefix="penstock-bench-", dir=files) as folder:
         port, log = free_port(), Path(folder) / "service.log"
         environment = os.environ | {
@@ -96,6 +99,7 @@ def running(files: Path) -> Iterator[Service]:
             "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1",
             "PENSTOCK_RATE_LIMIT_PER_MINUTE": "1000000",
             "PENSTOCK_LOG_LEVEL": "warning",
+            **(settings or {}),
         }
         command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--data-dir", f"{folder}/data"]
         with log.open("wb") as out:

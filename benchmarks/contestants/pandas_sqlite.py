@@ -1,4 +1,4 @@
-"""What most people would write: pandas 2.0.3 in memory, the result into SQLite with an index on the key.
+"""What most people would write: pandas in memory, the result into SQLite with an index on the key.
 
 Needs the extra ``bench`` (``pip install -e ".[bench]"``). Holds the whole data several times over, so the runner gives
 it at most a million rows.

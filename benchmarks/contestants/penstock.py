@@ -6,6 +6,7 @@ every process start of the run and the commit are inside the clock; starting the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,15 @@ def found(service: server.Service) -> dict[str, Any]:
     return values
 
 
-def contend(source: Path, *, native: bool) -> tuple[measure.Cost, dict[str, Any], dict[str, Any]]:
-    """(cost, what was found, facts of the result). The peak is that of the run's process."""
-    with server.running(source.parent) as service:
+def contend(
+    source: Path, *, native: bool, settings: Mapping[str, str] | None = None
+) -> tuple[measure.Cost, dict[str, Any], dict[str, Any]]:
+    """(cost, what was found, facts of the result). The peak is what the run says of its process."""
+    with server.running(source.parent, settings) as service:
         service.call("POST", "/pipeline/create", orders.pipeline(NAME, source.name, native=native))
         with measure.Watch(service.pid) as seen:
             run = service.execute(NAME)
             if native:
                 service.settle(NAME)
-        peak = max(seen.worker_mib, (run.get("peak_memory_bytes") or 0) / measure.MIB)
-        cost = measure.Cost(seen.wall, seen.cpu, peak)
+        cost = measure.Cost(seen.wall, seen.cpu, (run["peak_memory_bytes"] or 0) / measure.MIB)
         return cost, found(service), service.sql(facts.QUERY)[0]

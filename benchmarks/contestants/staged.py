@@ -96,6 +96,13 @@ def applied(stage: Rows, found: dict[str, Any]) -> Rows:
     return stage.with_columns(*parts, *scaled, *hot).drop(orders.ENCODED)
 
 
+def view(database: Path, result: Path) -> None:
+    """The Parquet file as the view ``orders`` of a database, and its first query."""
+    with duckdb.connect(database) as connection:
+        connection.execute(f"CREATE VIEW orders AS SELECT * FROM read_parquet('{result}')")
+        connection.execute("SELECT count(*) FROM orders").fetchone()
+
+
 def main(source: Path, out: Path, queryable: str) -> None:
     stage_file, result = out / "stage.parquet", out / "orders.parquet"
     cleaned(source).sink_parquet(stage_file, compression="lz4", statistics=False)
@@ -108,13 +115,13 @@ def main(source: Path, out: Path, queryable: str) -> None:
     found["medians"] = medians
     applied(filled, found).sink_parquet(result, compression="zstd", compression_level=3)
     stage_file.unlink()
-    with duckdb.connect(out / "orders.duckdb") as connection:
-        if queryable == "table":
+    if queryable == "table":
+        with duckdb.connect(out / "orders.duckdb") as connection:
             connection.execute(f"CREATE TABLE orders AS SELECT * FROM read_parquet('{result}')")
             connection.execute(f"CREATE UNIQUE INDEX orders_key ON orders ({orders.KEY})")
-        else:
-            connection.execute(f"CREATE VIEW orders AS SELECT * FROM read_parquet('{result}')")
-        connection.execute("SELECT count(*) FROM orders").fetchone()
+            connection.execute("SELECT count(*) FROM orders").fetchone()
+    else:
+        view(out / "orders.duckdb", result)
     (out / "found.json").write_text(json.dumps(found, default=str))
 
 

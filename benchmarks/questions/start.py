@@ -77,11 +77,15 @@ def _answered(child: subprocess.Popen[bytes], port: int, path: str) -> None:
         time.sleep(_LOOK)
 
 
+def _spent(child: subprocess.Popen[bytes], began: float) -> measure.Cost:
+    return measure.Cost(time.perf_counter() - began, measure.cpu_seconds(child.pid), measure.peak(child.pid))
+
+
 def _floor(folder: Path) -> dict[str, measure.Cost]:
     port, began = server.free_port(), time.perf_counter()
     with _started(["-c", FLOOR, str(port)], folder) as child:
         _answered(child, port, "/health")
-        return {"floor": measure.Cost(time.perf_counter() - began, measure.cpu_seconds(child.pid), 0.0)}
+        return {"floor": _spent(child, began)}
 
 
 def _serve(folder: Path) -> dict[str, measure.Cost]:
@@ -90,7 +94,9 @@ def _serve(folder: Path) -> dict[str, measure.Cost]:
         costs = {}
         for name, path in (("health", "/health"), ("ready", "/health/ready")):
             _answered(child, port, path)
-            costs[name] = measure.Cost(time.perf_counter() - began, measure.cpu_seconds(child.pid), 0.0)
+            costs[name] = measure.Cost(
+                time.perf_counter() - began, measure.cpu_seconds(child.pid), measure.peak(child.pid)
+            )
         return costs
 
 
@@ -106,7 +112,7 @@ def _command(name: str, *more: str) -> Callable[[Path], dict[str, measure.Cost]]
 
 
 def ask(options: Options) -> dict[str, Any]:
-    """Seconds and CPU seconds of each form, and the ratio of its time to the floor's."""
+    """Seconds, CPU seconds and peak MiB of each form, and the ratio of its time to the floor's."""
     forms = [_floor, _serve, _command("validate"), _command("run", "--data-dir", "{data}")]
     found: dict[str, list[measure.Cost]] = {}
     for _ in range(options.repeat):
@@ -116,17 +122,19 @@ def ask(options: Options) -> dict[str, Any]:
                     found.setdefault(name, []).append(cost)
     seconds = {name: min(cost.wall for cost in costs) for name, costs in found.items()}
     cpu = {name: min(cost.cpu for cost in costs) for name, costs in found.items()}
+    mib = {name: min(cost.peak_mib for cost in costs) for name, costs in found.items()}
     ratios = {name: seconds[name] / seconds["floor"] for name in AIMS}
-    return {"seconds": seconds, "cpu": cpu, "ratios": ratios}
+    return {"seconds": seconds, "cpu": cpu, "mib": mib, "ratios": ratios}
 
 
 def show(answer: dict[str, Any]) -> str:
     """The answer as lines for people."""
     seconds, cpu = answer["seconds"], answer["cpu"]
-    lines = [f"floor, a bare framework: {seconds['floor']:.2f} s, {cpu['floor']:.2f} s of CPU"]
+    mib = answer["mib"]
+    lines = [f"floor, a bare framework: {seconds['floor']:.2f} s, {cpu['floor']:.2f} s of CPU, {mib['floor']:.0f} MiB"]
     for name, aim in AIMS.items():
         lines.append(
-            f"{name:9} {seconds[name]:5.2f} s (aim {aim}), {cpu[name]:.2f} s of CPU, "
+            f"{name:9} {seconds[name]:5.2f} s (aim {aim}), {cpu[name]:.2f} s of CPU, {mib[name]:.0f} MiB, "
             f"{answer['ratios'][name]:.2f} × the floor"
         )
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from benchmarks.options import Options
 from benchmarks.server import Service
 
 INTERVAL = 0.05
-ROWS = 10_000_000
+DEFAULT_ROWS = 10_000_000
 
 
 def _share(ordered: list[float], share: float) -> float:
@@ -49,7 +49,7 @@ class _Asker:
 
 
 def _large_run(options: Options) -> dict[str, Any]:
-    rows = options.rows if options.rows != 1_000_000 else ROWS
+    rows = options.rows
     source = orders.write_csv(options.folder / f"orders-{rows}.csv", rows)
     with server.running(source.parent) as service, ThreadPoolExecutor(1) as background:
         service.call("POST", "/pipeline/create", orders.pipeline("orders", source.name, native=False))

@@ -34,6 +34,7 @@ class DryRunFrame(PolarsFrame):
 
     def __init__(self, lf: pl.LazyFrame, folder: Path, *, expensive: bool = True) -> None:
         super().__init__(lf, folder, expensive=expensive)
+        self._progress.expected = 0
         self._trace = Trace()
 
     @classmethod
@@ -77,7 +78,9 @@ class DryRunFrame(PolarsFrame):
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
         self._trace.operations.append("distinct")
-        return super().distinct(keys, keep=keep)
+        if keep in ("last", "none") and self._expensive:
+            self._stage()  # where a run looks for these rows
+        return super().distinct(keys, keep="first")
 
     def union(self, others: Sequence[Frame]) -> PolarsFrame:
         self._trace.operations.append("union")

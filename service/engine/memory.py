@@ -15,6 +15,9 @@ RESERVE = 192 << 20
 """Bytes that a pass over a source or a stage takes beside what it collects (measured: 130 to 170 MiB on two cores)."""
 _MOST_STAGED = 512 << 20
 """A larger stage gains nothing: the kernel clears its pages, and a file lies in the page cache, too."""
+_STAGED_ON_TRIAL = 192 << 20
+"""The most of a stage of unknown size: what was collected in vain comes on top of the pass."""
+_LEAST_PART, _MOST_PART = 16 << 20, 64 << 20
 
 
 class Memory:
@@ -33,6 +36,16 @@ class Memory:
         """What may still be collected now, in bytes; 0 where passes need all that is left."""
         return max(0, self.limit - self._held() - RESERVE)
 
-    def for_stage(self) -> int:
-        """The largest stage to hold in memory, in bytes: half of what is free, as steps that read it collect, too."""
-        return min(_MOST_STAGED, self.free() // 2)
+    def for_stage(self, expected: int | None) -> int:
+        """The most bytes of a stage to collect, if about ``expected`` come (None: unknown); 0 where that is too much.
+
+        Half of what is free, as the steps that read it collect, too.
+        """
+        most = min(_MOST_STAGED, self.free() // 2)
+        if expected is None:
+            return min(most, _STAGED_ON_TRIAL)
+        return most if expected <= most else 0
+
+    def for_part(self) -> int:
+        """How many bytes to collect before they go to a file."""
+        return min(max(self.free() // 8, _LEAST_PART), _MOST_PART)

@@ -14,14 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import polars as pl
 
+from service.engine import estimates, kept_rows, query_sql, steady_sums
 from service.engine import metrics as polars_metrics
-from service.engine import query_sql, steady_sums
 from service.engine.counters import Counters
-from service.engine.duplicates import Engine
 from service.engine.loss_counter import LossCounter
 from service.engine.memory import Memory
+from service.engine.scratch import Engine, Scratch
 from service.engine.stage import Stage, Staging
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
@@ -82,6 +83,17 @@ class PolarsFrame:
     def staged(self) -> Sequence[Staged]:
         """The stages of this frame and its relatives (made from it, or it from them) so far."""
         return tuple(self._staged)
+
+    @property
+    def needs_file(self) -> bool:
+        """Whether measuring would first write these rows to a file, because they are known not to fit in memory."""
+        return self._expensive and self._expected is not None and self._memory.for_stage(self._expected) == 0
+
+    @property
+    def _expected(self) -> int | None:
+        """About how many bytes the rows take, where that is known."""
+        rows = self._progress.expected
+        return rows * self._row_bytes if rows is not None and self._row_bytes else None
 
     @property
     def known_rows(self) -> int | None:
@@ -148,7 +160,10 @@ class PolarsFrame:
                 with self._executing():
                     how: Engine = "in-memory" if self._small else "streaming"
                     done = self._progress.queried
-                    self._answers.update(polars_metrics.answer(self._lf, self.schema, missing, engine=how, done=done))
+                    scratch = Scratch(self._memory, self._folder)
+                    self._answers.update(
+                        estimates.answer(self._lf, self.schema, missing, engine=how, scratch=scratch, done=done)
+                    )
         found = {m: self._known(m) for m in wanted}
         if steady and not self._small:  # small ones are added in one order anyway
             with self._executing():
@@ -161,7 +176,7 @@ class PolarsFrame:
             return self._answers.get(metric, UNKNOWN)
         shares = metric.argument if isinstance(metric.argument, tuple) else ()
         for known, values in self._answers.items():
-            if (known.column, known.kind) == (metric.column, "quantile") and isinstance(known.argument, tuple):
+            if isinstance(known.argument, tuple) and known == msgspec.structs.replace(metric, argument=known.argument):
                 places = [known.argument.index(share) for share in shares if share in known.argument]
                 if len(places) == len(shares):
                     return [values[place] for place in places]
@@ -206,7 +221,9 @@ class PolarsFrame:
 
     def _stage(self, *, keep: bool = False) -> None:
         """Execute the plan and continue from its rows; ``keep`` leaves them in files, however few they are."""
-        staging = Staging(self.schema, self._folder, self._memory, group_rows=self._group_rows, keep=keep)
+        staging = Staging(
+            self.schema, self._folder, self._memory, expected=self._expected, group_rows=self._group_rows, keep=keep
+        )
         with self._computing(), self._progress.passing(self._lf, lambda: staging.bytes_written) as lf:
             self._continue_from(staging.take(lf))
 
@@ -218,22 +235,17 @@ class PolarsFrame:
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
         subset = list(self.schema) if keys is None else list(keys)
-        if keep in ("first", "any"):
+        types = [self.schema[k] for k in subset]
+        rows = self._progress.expected if self.known_rows is None else self.known_rows
+        if keep in ("first", "any") and kept_rows.fit(rows, types, self._row_bytes, self._memory):
             # a streaming filter on is_first_distinct; unordered it costs twice the CPU and three times the memory
             return self._next(self._lf.unique(subset, keep="first", maintain_order=True), expensive=True)
         if self._expensive:
-            self._stage()  # read twice below: for the keys, then for the rows
-        number = _unused("row", self.schema)
-        with_row_index = self._lf.with_row_index(number)
-        groups = with_row_index.group_by(subset)
-        if keep == "none":
-            lasts = groups.agg(pl.col(number).max(), pl.len().alias(_unused("rows", self.schema))).filter(
-                pl.last() == 1
-            )
-        else:
-            lasts = groups.agg(pl.col(number).max())
-        kept = with_row_index.join(lasts.select(number), on=number, how="semi", maintain_order="left").drop(number)
-        return self._next(kept, expensive=True)
+            self._stage()  # read several times below
+        with self._executing():
+            frame = self._next(kept_rows.only(self._lf, subset, keep, self._memory), expensive=False)
+        frame._small = self._small
+        return frame
 
     def union(self, others: Sequence[Frame]) -> PolarsFrame:
         frames = [_own(o) for o in others]
@@ -327,13 +339,6 @@ def _own(frame: Frame) -> PolarsFrame:
     if not isinstance(frame, PolarsFrame):
         raise TypeError(f"cannot combine a PolarsFrame with a {type(frame).__name__}")
     return frame
-
-
-def _unused(name: str, schema: pl.Schema) -> str:
-    """``name``, with underscores until no column has it."""
-    while name in schema:
-        name = f"_{name}"
-    return name
 
 
 def _mixed(schemas: Sequence[pl.Schema]) -> set[str]:

@@ -2,11 +2,12 @@
 
 The engine hands over batches. They are collected; when they exceed what the run may hold they go to a file, and what
 follows goes to further ones. So nobody must know before how large the result of a plan is, and nothing is computed
-twice. The files are not compressed and lie in the page cache mostly; they are removed with the last frame over them.
+twice. The files lie in the page cache mostly; they are removed with the last frame over them.
 """
 
 from __future__ import annotations
 
+import collections
 import itertools
 import weakref
 from collections.abc import Iterable
@@ -21,7 +22,6 @@ SMALL_BYTES = 1024 * 1024
 SMALL_ROWS = 50_000
 _WIDE = 250
 """Columns."""
-_LEAST_PART, _MOST_PART = 16 << 20, 128 << 20
 _GROUP_ROWS = 122_880
 _LOOK = 8 << 20
 """Bytes collected between two looks at what the process holds."""
@@ -56,18 +56,18 @@ class Stage:
 class Staging:
     """Takes the batches of one plan, in order, and makes a stage of them. With ``keep`` that is a file.
 
-    Files have ``group_rows`` rows in a row group.
+    About ``expected`` bytes come, if that is known. Files have ``group_rows`` rows in a row group.
     """
 
     def __init__(
-        self, schema: pl.Schema, folder: Path, memory: Memory, *, group_rows: int | None = None, keep: bool = False
-    ) -> None:
+        self, schema: pl.Schema, folder: Path, memory: Memory, *, expected: int | None = None,
+        group_rows: int | None = None, keep: bool = False,
+    ) -> None:  # fmt: skip
         self._schema, self._folder, self._memory = schema, folder, memory
         self._group_rows = group_rows or _GROUP_ROWS
-        self._bound = 0 if keep else memory.for_stage()
-        self._part = min(max(self._bound // 2, _LEAST_PART), _MOST_PART)
+        self._bound, self._part = 0 if keep else memory.for_stage(expected), memory.for_part()
         self._keep = keep
-        self._batches: list[pl.DataFrame] = []
+        self._batches: collections.deque[pl.DataFrame] = collections.deque()
         self._files: list[Path] = []
         self._rows = self._size = self._written = self._looked = 0
         self._failure: Exception | None = None
@@ -107,13 +107,22 @@ class Staging:
         return self._size > self._bound or self._memory.free() < self._bound // 4
 
     def _flush(self) -> None:
+        """Write what was collected, and let go of it piece by piece."""
+        while True:
+            piece, size = [], 0
+            while self._batches and size < self._part:
+                piece.append(self._batches.popleft())
+                size += int(piece[-1].estimated_size())
+            self._write(pl.concat(piece) if piece else pl.DataFrame(schema=self._schema))
+            if not self._batches:
+                break
+        self._size = 0
+
+    def _write(self, rows: pl.DataFrame) -> None:
         path = self._folder / f"stage-{next(_numbers)}.parquet"
         self._files.append(path)
-        rows = pl.concat(self._batches) if self._batches else pl.DataFrame(schema=self._schema)
-        self._batches.clear()
-        rows.write_parquet(path, compression="uncompressed", statistics=False, row_group_size=self._group_rows)
+        rows.write_parquet(path, compression="lz4", statistics=False, row_group_size=self._group_rows)
         self._written += path.stat().st_size
-        self._size = 0
 
     def _stage(self) -> Stage:
         if self._files or self._keep or self._size > self._bound:

@@ -142,6 +142,7 @@ class Job:
     def collected(self, rows: int, step: str = "") -> None:
         """Count rows that the collector ``step`` fetched, for progress."""
         self.rows_collected += rows
+        self._counters.expected = self.rows_collected
         if (meter := self._meters.get(step)) is not None:
             meter.rows += rows
 

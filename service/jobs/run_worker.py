@@ -112,9 +112,7 @@ class RunWorker:
         if self.order.replay is not None:
             outcome = replay.replay(pipeline, self.job, self.order.replay)
         else:
-            continues = self._base(pipeline) is not None
-            postponed = whole_profile.postponed(pipeline, continues=continues)
-            outcome = _collect_and_process(pipeline, self.job, postponed)
+            outcome = _collect_and_process(pipeline, self.job, continues=self._base(pipeline) is not None)
         return self._prepare(pipeline, outcome)
 
     def _prepare(self, pipeline: Pipeline, outcome: Outcome) -> messages.Prepared:
@@ -192,10 +190,14 @@ def _dataset(pipeline: Pipeline, order: Order, parts: list[Path], rows: int) -> 
     return Dataset(pipeline.name, order.version, parts, rows, key=mode.key, unique=mode.mode == "merge")
 
 
-def _collect_and_process(pipeline: Pipeline, job: Job, postponed: frozenset[int]) -> Outcome:
+def _collect_and_process(pipeline: Pipeline, job: Job, *, continues: bool) -> Outcome:
     collection = asyncio.run(collect.collect(pipeline, job))
     start = Processed(collection.frame, collection.rows, collection.rejected)
+    postponed = whole_profile.last_analyzers(pipeline)
     processed, fit_record = process.process(pipeline, start, job, without=postponed)
+    if not whole_profile.is_of_stored_rows(pipeline, processed.frame, continues=continues):
+        processed, fit_record = whole_profile.profiled(pipeline, postponed, processed, fit_record, job)
+        postponed = frozenset()
     joined = len(pipeline.data) > 1 and isinstance(pipeline.combine, Join)
     states = tuple(
         CollectorState(one.source.id, one.state, one.report.kept_state)

@@ -1,8 +1,8 @@
 """Frame: the one lazy plan between collecting and storing, and the operations that a step may do with it.
 
-*Row-local* steps need one row and already fitted parameters: ``rows``. *Whole-frame* operations need other
-rows and are a short, closed list. Only ``measure`` and ``write`` execute. A processor that keeps to these
-runs on any engine that implements this protocol; ``engine.polars_frame`` is the first.
+*Row-local* steps need one row and already fitted parameters: ``rows``. *Whole-frame* operations need other rows and are
+a short, closed list. ``measure`` and ``write`` execute, others only where the memory of the run asks for more passes.
+A processor that keeps to these runs on any engine with this protocol; ``engine.polars_frame`` is the first.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urldefrag, urljoin
@@ -48,7 +48,8 @@ _SILENT = frozenset({
     "rp", "iframe", "noframes", "noembed", "audio", "video", "canvas", "datalist", "head",
 })  # fmt: skip
 """Elements whose text no browser shows: code, fallbacks, and the names of pictures and pages."""
-_HIDES = re.compile(rb"hidden|display|visibility|<dialog", re.IGNORECASE)
+_HIDES = (b"hidden", b"display", b"visibility", b"<dialog")
+"""One of these is in each page that hides something, in lower case: an expression takes as long as the parser."""
 _COMMENT = re.compile(r"/\*.*?(\*/|$)", re.DOTALL)
 _HIDING = '[hidden], [style*="display" i], [style*="visibility" i], dialog:not([open])'
 _APART = frozenset({
@@ -152,9 +153,11 @@ def utf8(body: bytes, content_type: str) -> tuple[bytes, str | None]:
 
 def hostile(body: bytes) -> str | None:
     """Why a page would keep the parser busy for minutes, or None: parse time is quadratic in both counts."""
-    closed = body.count(b"</")
-    if body.count(b"<") - 2 * closed > MAX_OPEN and len(_OPENED.findall(body)) - closed > MAX_OPEN:
-        return f"more than {MAX_OPEN} of its elements stay open"
+    tags = body.count(b"<")
+    if tags > MAX_OPEN:
+        closed = body.count(b"</")
+        if tags - 2 * closed > MAX_OPEN and len(_OPENED.findall(body)) - closed > MAX_OPEN:
+            return f"more than {MAX_OPEN} of its elements stay open"
     half = _LONG // 2  # a tag that is longer covers at least one of these windows
     if all(body.find(b">", at, at + half) >= 0 for at in range(0, len(body) - half, half)):
         return None
@@ -182,10 +185,11 @@ class Page:
     def of(cls, answer: Response, *, hides: bool = True) -> Page:
         """Parse an answer; ``hides``: what the page hides is not read."""
         content, torn = utf8(answer.body, answer.headers.get("content-type", ""))
-        tree = lexbor.LexborHTMLParser(content)
-        base = tree.css_first("base[href]")
+        tree, lower = lexbor.LexborHTMLParser(content), content.lower()
+        base = tree.css_first("base[href]") if b"<base" in lower else None
         own = answer.url if base is None else _joined(answer.url, base.attributes.get("href") or "")
-        return cls(tree, own, torn, hidden_elements(tree) if hides and _HIDES.search(content) else frozenset())
+        hiding = hides and any(word in lower for word in _HIDES)
+        return cls(tree, own, torn, hidden_elements(tree) if hiding else frozenset())
 
     def shown(self, nodes: list[LexborNode], inside: LexborNode | None = None) -> list[LexborNode]:
         """``nodes`` without those that are hidden, themselves or by an element around them (``inside`` this one, if
@@ -214,7 +218,7 @@ class Page:
     def link(self, field: Field) -> str | None:
         """The absolute URL of the link that a selector finds (``href`` unless it names another attribute), or None."""
         node = self.tree.css_first(field.selector)
-        found = _value(node, field.attribute or "href")
+        found = None if node is None else _attribute(node, field.attribute or "href")
         return urldefrag(_joined(self.base, found)).url if found else None
 
     def column(self, containers: list[LexborNode], field: Field, absolute: bool) -> list[Value]:
@@ -222,34 +226,37 @@ class Page:
         self.unmatched = []
         if field.many:
             nodes = [self._visible(c.css(field.selector)) if field.selector else [c] for c in containers]
-            return [[v for n in ns if (v := self._field_value(n, field, absolute)) is not None] for ns in nodes]
+            return [[v for v in self._values(ns, field, absolute) if v is not None] for ns in nodes]
         found = self._nodes(containers, field.selector)
-        if field.attribute is None and field.pattern is None:
-            return [None if n is None else self.text(n) for n in found]
-        return [self._field_value(n, field, absolute) for n in found]
+        if self.hidden and field.attribute is None and field.pattern is None:
+            return [None if node is None else self.text(node) for node in found]
+        return [*self._values(found, field, absolute)]
 
-    def _field_value(self, node: LexborNode | None, field: Field, absolute: bool) -> str | None:
-        value = _value(node, field.attribute, self.hidden)
-        if value is None:
-            return None
+    def _values(self, nodes: Sequence[LexborNode | None], field: Field, absolute: bool) -> list[str | None]:
+        """What the field takes of each node: links become absolute, a pattern keeps its part."""
+        if field.attribute is None:
+            found = [None if node is None else text(node, self.hidden) for node in nodes]
+        else:
+            found = [None if node is None else _attribute(node, field.attribute) for node in nodes]
         if absolute and field.attribute in ("href", "src"):
-            value = _joined(self.base, value)
-        if field.pattern is None:
-            return value
-        match = re.search(field.pattern, value)
+            found = [None if value is None else _joined(self.base, value) for value in found]
+        return found if field.pattern is None else [self._matched(value, field.pattern) for value in found]
+
+    def _matched(self, value: str | None, pattern: str) -> str | None:
+        match = None if value is None else re.search(pattern, value)
         if match is None:
             self.unmatched += [value] if value else []
             return None
         return match[1 if match.re.groups else 0]
 
-    def _nodes(self, containers: list[LexborNode], selector: str) -> Iterable[LexborNode | None]:
+    def _nodes(self, containers: list[LexborNode], selector: str) -> Sequence[LexborNode | None]:
         if not selector:
             return containers
         found = self._visible(self.tree.css(selector))
         if len(found) == len(containers) and all(map(_inside, found, containers)):
             return found
         if not self.hidden:
-            return [c.css_first(selector) for c in containers]
+            return _firsts(found, containers)
         return [next(iter(self._visible(c.css(selector))), None) for c in containers]
 
     def _visible(self, nodes: list[LexborNode]) -> list[LexborNode]:
@@ -290,13 +297,9 @@ def _style(node: LexborNode) -> dict[str, str]:
     return style
 
 
-def _value(node: LexborNode | None, attribute: str | None, hidden: frozenset[int] = frozenset()) -> str | None:
-    if node is None:
-        return None
-    if attribute is None:
-        return text(node, hidden)
+def _attribute(node: LexborNode, name: str) -> str | None:
     attributes = node.attributes
-    return (attributes[attribute] or "").strip() if attribute in attributes else None
+    return (attributes[name] or "").strip() if name in attributes else None
 
 
 def text(node: LexborNode, hidden: frozenset[int] = frozenset()) -> str:
@@ -333,12 +336,26 @@ def _texts(here: LexborNode | None, hidden: frozenset[int]) -> Iterator[str]:
 
 
 def _inside(node: LexborNode, container: LexborNode) -> bool:
+    wanted = container.mem_id
     here: LexborNode | None = node
     while here is not None:
-        if here.mem_id == container.mem_id:
+        if here.mem_id == wanted:
             return True
         here = here.parent
     return False
+
+
+def _firsts(nodes: list[LexborNode], containers: list[LexborNode]) -> list[LexborNode | None]:
+    """The first of the nodes in each container, or None; a selector finds the same in an element as in its page."""
+    first: dict[int, LexborNode] = {}
+    walked: set[int] = set()
+    for node in nodes:
+        here: LexborNode | None = node
+        while here is not None and here.mem_id not in walked:  # what is around it has an earlier one
+            walked.add(here.mem_id)
+            first[here.mem_id] = node
+            here = here.parent
+    return [first.get(container.mem_id) for container in containers]
 
 
 @functools.lru_cache(maxsize=256)

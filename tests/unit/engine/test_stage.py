@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from service.engine import memory as memory_module
 from service.engine import stage
 from service.engine.memory import RESERVE, Memory
 from service.engine.stage import Stage, Staging
@@ -33,8 +34,8 @@ def staged(lf: pl.LazyFrame, folder: Path, budget: Memory, **options: Any) -> St
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of a quarter of a megabyte; batches of a few thousand rows, as a source makes them."""
-    monkeypatch.setattr(stage, "_LEAST_PART", 1 << 18)
-    monkeypatch.setattr(stage, "_MOST_PART", 1 << 18)
+    monkeypatch.setattr(memory_module, "_LEAST_PART", 1 << 18)
+    monkeypatch.setattr(memory_module, "_MOST_PART", 1 << 18)
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 
 from benchmarks import orders
 from service.engine.memory import RESERVE, Memory
-from service.jobs import child_log, collect, dry_run, plugins, process, store
+from service.jobs import child_log, collect, dry_run, plugins, process, run_worker, store, whole_profile
 from service.jobs.job import Job
 from service.jobs.messages import Grants
 from service.jobs.process import Processed
@@ -105,3 +106,32 @@ def test_without_memory_the_rows_are_written_twice_and_not_more(
     assert written_bytes() - before < (result + stages[0].bytes) * 1.1
     assert executed["sink_batches"] == 1
     assert executed["collect"] <= 45
+
+
+def test_rows_that_would_be_written_only_for_a_last_profile_are_profiled_as_they_are_stored(
+    source: Path, tmp_path: Path, executed: collections.Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def profile_of(folder: Path) -> tuple[frozenset[int], dict[str, Any]]:
+        folder.mkdir()
+        pipeline, job = job_of(source, folder)
+        cleaner = msgspec.structs.replace(pipeline.processors[0], drop_duplicates=False)
+        pipeline = msgspec.structs.replace(pipeline, processors=(cleaner, pipeline.processors[2]))
+        outcome = run_worker._collect_and_process(pipeline, job, continues=False)
+        written = store.store(pipeline, outcome.frame, job)
+        profiles, record = outcome.profiles, outcome.fit_record
+        if outcome.postponed:
+            paths = [folder / file.name for file in written.files]
+            profiles, record = whole_profile.profiles_of(pipeline, outcome.postponed, paths, record, job)
+        assert set(record.steps) == {"processors[0]", "processors[1]"}
+        return outcome.postponed, msgspec.to_builtins(profiles[0])
+
+    at_once, wanted = profile_of(tmp_path / "memory")
+    monkeypatch.setattr(Memory, "limit", RESERVE)
+    executed.clear()
+    postponed, profile = profile_of(tmp_path / "stored")
+    assert (set(at_once), set(postponed)) == (set(), {1})
+    assert (executed["sink_batches"], executed["sink_parquet"]) == (0, 1)
+    assert [column["name"] for column in profile["columns"]] == [column["name"] for column in wanted["columns"]]
+    for column, same in zip(profile["columns"], wanted["columns"], strict=True):
+        for name in ("type", "count", "distinct", "missing", "min", "max", "quantiles", "histogram", "top"):
+            assert column.get(name) == same.get(name)

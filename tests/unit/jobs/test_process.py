@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from service.engine.counters import Counters
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import process
 from service.jobs.process import Processed
@@ -45,7 +46,9 @@ def test_the_source_is_read_once(tmp_path: Path, steps: list[dict[str, Any]], st
         if isinstance(frame, PolarsFrame) and frame.staged:
             source.unlink(missing_ok=True)
 
-    start = Processed(PolarsFrame(pl.scan_csv(source), tmp_path))
+    counters = Counters()
+    counters.expected = 3
+    start = Processed(PolarsFrame(pl.scan_csv(source), tmp_path, progress=counters))
     frame = process.process(a_pipeline(processors=steps), start, job, remove_source)[0].frame
     assert [(s.step, s.staged) for s in job.journal.steps] == [(f"processors[{i}]", n) for i, n in enumerate(staged)]
     assert frame.write(tmp_path / "o.parquet", compression="zstd", compression_level=1, row_group_size=None) > 0

@@ -12,6 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from service.collectors.html import page as html_page
 from service.collectors.html.page import Field, Page
+from service.network.request import Response
 from tests.examples import examples
 
 BASES = [
@@ -87,3 +88,27 @@ def test_text_is_what_a_reader_sees(body: str, said: str) -> None:
 def test_pages_are_read_as_browsers_read_them(body: bytes, said: str, wanted: str, torn: str | None) -> None:
     content, damaged = html_page.utf8(body, f"text/html; {said}")
     assert (content.decode()[-1], damaged) == (wanted, torn)
+
+
+_TAGS = st.sampled_from(["<div>", "</div>", '<p class="a">', "</p>", "<b>", "</b>", "<main>", "</main>", "x", "y"])
+
+
+@examples(200)
+@given(
+    st.lists(_TAGS, max_size=40).map("".join),
+    st.sampled_from(["div", "p", "main div", "main, b", "*"]),
+    st.sampled_from(["p", "b", "p b", "b, p", "main p.a", "div", "div > *", "p:first-child"]),
+)
+def test_one_look_at_the_page_finds_the_first_element_of_each_container(body: str, around: str, wanted: str) -> None:
+    page = Page(LexborHTMLParser(f"<section>{body}</section>".encode()), "http://h/")
+    containers = page.tree.css(around)
+    each = [container.css_first(wanted) for container in containers]
+    expected = [None if node is None else html_page.text(node) for node in each]
+    assert page.column(containers, Field.of(wanted), False) == expected
+
+
+@pytest.mark.parametrize("hiding", ["HIDDEN", 'STYLE="Display: None"', 'style="visibility:hidden"'])
+def test_what_is_hidden_is_found_in_any_case(hiding: str) -> None:
+    answer = Response(200, {}, f"<p>a</p><p {hiding}>b</p>".encode(), "http://h/")
+    assert len(Page.of(answer).hidden) == 1
+    assert Page.of(Response(200, {}, b'<BASE HREF="/x/"><p>', "http://h/")).base == "http://h/x/"

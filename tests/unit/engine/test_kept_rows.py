@@ -1,0 +1,150 @@
+"""A distinct in many passes keeps what Polars keeps in memory, in its order, for every kind of key."""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+import resource
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from service.engine import kept_rows
+from service.engine.memory import Memory
+from service.engine.polars_frame import PolarsFrame
+from service.steps.frame import Keep
+from tests.examples import examples
+
+NAN = float("nan")
+ZONED = pl.Datetime("us", "Europe/Berlin")
+VALUES: dict[str, tuple[Any, list[Any]]] = {
+    "i": (pl.Int64, [0, 1, -1, 2**62, None]),
+    "u": (pl.UInt8, [0, 255, None]),
+    "wide": (pl.Int128, [0, 2**100, None]),
+    "f": (pl.Float64, [0.0, -0.0, NAN, -NAN, 1.5, None]),
+    "f32": (pl.Float32, [0.0, -0.0, NAN, None]),
+    "s": (pl.String, ["", "a", "a longer text than twelve bytes", None]),
+    "b": (pl.Boolean, [True, False, None]),
+    "d": (pl.Date, [dt.date(2024, 2, 29), dt.date(1970, 1, 1), None]),
+    "t": (ZONED, [dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 2, tzinfo=dt.UTC), None]),
+    "dec": (pl.Decimal(10, 2), [Decimal("1.10"), Decimal("-1.10"), None]),
+    "cat": (pl.Categorical, ["x", "y", None]),
+    "en": (pl.Enum(["b", "a"]), ["a", "b", None]),
+    "bin": (pl.Binary, [b"", b"x", None]),
+    "l": (pl.List(pl.Float64), [[], [0.0], [-0.0], [NAN], [None], None]),
+    "st": (pl.Struct({"a": pl.Float64, "b": pl.String}), [{"a": 0.0, "b": "x"}, {"a": -0.0, "b": "x"}, None]),
+    "n": (pl.Null, [None]),
+}
+KEEPS: list[Keep] = ["first", "last", "none", "any"]
+LITTLE = Memory(1, held=lambda: 1)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows are more than the memory holds."""
+    monkeypatch.setattr(kept_rows, "LEAST", 400)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[list[pl.DataFrame], list[str]]:
+    """Some batches of rows, and a key of some of their columns."""
+    key = draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=3, unique=True))
+    rows = draw(st.integers(0, 40))
+    columns = [
+        pl.Series(name, draw(st.lists(st.sampled_from(VALUES[name][1]), min_size=rows, max_size=rows)),
+                  dtype=VALUES[name][0])
+        for name in key
+    ]  # fmt: skip
+    frame = pl.DataFrame([*columns, pl.int_range(rows, eager=True).alias("row")])
+    cuts = sorted(draw(st.lists(st.integers(0, rows), max_size=4)))
+    pieces = [frame[a:b] for a, b in zip([0, *cuts], [*cuts, rows], strict=True)]
+    return pieces, key
+
+
+def kept(pieces: list[pl.DataFrame], keys: list[str], keep: Keep, memory: Memory = LITTLE) -> pl.DataFrame:
+    lf = pl.concat([p.lazy() for p in pieces])
+    return kept_rows.only(lf, keys, keep, memory).collect(engine="streaming")
+
+
+@examples(150)
+@given(tables(), st.sampled_from(KEEPS))
+def test_what_is_kept_is_what_polars_keeps(table: tuple[list[pl.DataFrame], list[str]], keep: Keep) -> None:
+    pieces, keys = table
+    frame = pl.concat(pieces)
+    wanted = frame.unique(keys, keep="first" if keep == "any" else keep, maintain_order=True)
+    assert_frame_equal(kept(pieces, keys, keep), wanted)
+    assert_frame_equal(kept(pieces, keys, keep, Memory(1 << 40, held=lambda: 0)), wanted)
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+@pytest.mark.parametrize("different", [1, 7, 20_000, 300_000])
+def test_few_keys_and_many_in_several_batches(keep: Keep, different: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_rows, "LEAST", 1 << 21)
+    row = pl.int_range(300_000, eager=True)
+    frame = pl.DataFrame({"k": (row * 7919) % different, "row": row})
+    wanted = frame.unique("k", keep="first" if keep == "any" else keep, maintain_order=True)
+    assert_frame_equal(kept([frame], ["k"], keep), wanted)
+
+
+def test_equal_hashes_are_not_equal_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows fall into one of two hashes, and are told apart by their keys."""
+    monkeypatch.setattr(kept_rows, "hashed", lambda keys: (pl.col(keys[0]) % 2).cast(pl.UInt64))
+    frame = pl.DataFrame({"k": [1, 3, 5, 1, 2, 4, 2, 6, 3], "row": range(9)})
+    for keep in KEEPS:
+        wanted = frame.unique("k", keep="first" if keep == "any" else keep, maintain_order=True)
+        assert_frame_equal(kept([frame], ["k"], keep), wanted)
+
+
+def test_rows_without_repeats_stay_as_they_are() -> None:
+    lf = pl.LazyFrame({"k": [1, 2, 3]})
+    assert kept_rows.only(lf, ["k"], "first", LITTLE) is lf
+
+
+NUMBER, TEXT, DECIMAL = pl.Int64(), pl.String(), pl.Decimal(38, 2)
+FITTING: list[tuple[int | None, list[pl.DataType], int, bool]] = [
+    (1_000_000, [NUMBER], 0, True),
+    (50_000_000, [NUMBER], 0, False),
+    (None, [NUMBER], 0, False),
+    (1_000_000, [TEXT], 100, True),
+    (10_000_000, [TEXT], 100, False),
+    (1_000_000, [TEXT], 0, False),
+    (1_000, [TEXT], 0, True),
+    (1_000, [pl.List(NUMBER)], 0, True),
+    (6_000_000, [DECIMAL, NUMBER], 0, True),
+    (10_000_000, [DECIMAL, NUMBER], 0, False),
+]
+"""Rows, types of the key, bytes of a row, and whether 1 GiB holds the keys."""
+
+
+@pytest.mark.parametrize(("rows", "types", "row_bytes", "wanted"), FITTING)
+def test_whether_keys_fit_is_known_before(
+    rows: int | None, types: list[pl.DataType], row_bytes: int, wanted: bool
+) -> None:  # fmt: skip
+    assert kept_rows.fit(rows, types, row_bytes, Memory(1 << 30, held=lambda: 0)) == wanted
+
+
+def _distinct_within(folder: str, memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    frame = PolarsFrame(pl.scan_parquet(Path(folder) / "source.parquet"), Path(folder), expensive=False)
+    found = frame.distinct(["t"], keep="last").lazy.select(pl.len(), pl.col("v").sum(), pl.col("v").first().alias("f"))
+    rows = 4_000_000
+    assert found.collect(engine="streaming").row(0) == (rows // 2, sum(range(rows // 2, rows)), rows // 2)
+
+
+@pytest.mark.slow
+def test_more_keys_than_the_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polars alone holds 115 bytes a key, and ends for want of memory."""
+    monkeypatch.setenv("_RJEM_MALLOC_CONF", "retain:false,oversize_threshold:16777216")  # as children of the service
+    number = pl.int_range(4_000_000, eager=True)
+    text = pl.format("a text of more than twelve bytes {}", number % 2_000_000)
+    pl.LazyFrame({"v": number}).with_columns(text.alias("t")).sink_parquet(tmp_path / "source.parquet")
+    child = multiprocessing.get_context("spawn").Process(target=_distinct_within, args=(str(tmp_path), 512 << 20))
+    child.start()
+    child.join(120)
+    assert child.exitcode == 0
