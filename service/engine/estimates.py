@@ -45,7 +45,7 @@ def answer(
 ) -> exact.Answers:  # fmt: skip
     """As ``metrics.answer``, with estimates for the metrics that may be some if there are many rows."""
     asked = list(metrics)
-    known: exact.Answers = {SAMPLE: None} if SAMPLE in asked else {}
+    known: exact.Answers = {SAMPLE: None} if SAMPLE in asked or any(m.estimate for m in asked) else {}
     wanted = [metric for metric in asked if metric != SAMPLE]
     rough = [metric for metric in wanted if metric.estimate]
     if rough and lf.select(pl.len()).collect(engine=engine).item() < FROM:

@@ -13,7 +13,7 @@ from service.engine.dry_run_frame import DryRunFrame, Trace, nothing
 from service.steps.metric import Kind, Metric
 
 SCHEMA = pl.Schema({"a": pl.Int64, "s": pl.String, "b": pl.Boolean, "f": pl.Float64})
-WHOLE = ("rows", "duplicates")
+WHOLE = ("rows", "duplicates", "sample")
 COLUMNS = {"top": "s", "categories": "s", "forms": "s", "lengths": "s", "means": "s", "true": "b", "nan": "f"}
 ARGUMENTS = {"quantile": (0.5, 0.9), "top": 3, "histogram": 4, "means": "a", "corr": "f", "spearman": "f"}
 
