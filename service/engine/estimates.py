@@ -122,7 +122,6 @@ def _ends(
 
 def _hash(column: str, dtype: pl.DataType) -> pl.Expr:
     value = value_groups.value(column, dtype)
-    value = value + 0.0 if dtype.is_float() else value
     return pl.when(value.is_not_null()).then(value.hash(2)).alias("hash")
 
 
