@@ -1,4 +1,4 @@
-"""Estimates: metrics of many rows from a sample of them, for less memory and time than exact ones.
+"""Estimates: metrics of many rows from a sample of them, in less time than exact ones.
 
 * Quantiles, histograms, frequent values, forms, lengths and rank correlations are those of a sample of rows, chosen by
   a hash of their numbers. The share of the rows below a value, or with a value, differs by at most ``_share_error``
