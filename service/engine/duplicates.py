@@ -1,37 +1,71 @@
 """Duplicate rows: how many rows repeat an earlier one, with at most one number per row in memory.
 
 Where a column of whole numbers is unique, there are none. Otherwise rows are hashed, and only rows with equal hashes
-are compared.
+are compared. What does not fit in memory is done in parts: ranges of numbers and hashes, and rows by their hash.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import contextlib
+from collections.abc import Iterator
 
 import polars as pl
 
-Engine = Literal["streaming", "in-memory"]
+from service.engine import hash_partitions, value_ranges
+from service.engine.scratch import PLENTY, Engine, Scratch
 
 _HEAD = 10_000
+_HELD = 24  # bytes: a number as it was read, in one piece, and sorted
+_COPIES = 4  # of rows that are compared: as read, as keys, as different ones
 _FILTER_AFTER = pl.QueryOptFlags(predicate_pushdown=False)
 """A filter pushed into a Parquet scan costs the square of the number of columns: 17 s for 1 500."""
 
 
-def count(lf: pl.LazyFrame, schema: pl.Schema, engine: Engine) -> int:
-    """Rows that repeat an earlier row, exactly."""
-    if not len(schema) or _has_key(lf, schema, engine):
+def count(lf: pl.LazyFrame, schema: pl.Schema, engine: Engine, rows: int, scratch: Scratch = PLENTY) -> int:
+    """Rows that repeat an earlier row, exactly. The frame has ``rows`` rows."""
+    if not len(schema) or _has_key(lf, schema, engine, rows, scratch):
         return 0
-    hashed = pl.struct(pl.all()).hash().alias("hash")
-    hashes = lf.select(hashed).collect(engine=engine).to_series().sort()
-    repeated = hashes.filter((hashes == hashes.shift()).fill_null(value=False)).unique()
-    if not len(repeated):
+    hashed = pl.struct(pl.all()).hash()
+    with _hashes(lf.select(hashed.alias("hash")), rows, scratch) as hashes:
+        repeated = _repeated(hashes, engine, rows, scratch)
+    if not repeated.height:
         return 0
-    candidates = lf.filter(hashed.is_in(repeated.implode()))
-    different = candidates.unique().select(pl.len()).collect(engine=engine, optimizations=_FILTER_AFTER).item()
-    return int(candidates.select(pl.len()).collect(engine=engine, optimizations=_FILTER_AFTER).item() - different)
+    candidates = lf.filter(hashed.is_in(repeated["hash"].implode()))
+    number = int(repeated["count"].sum())
+    head = lf.head(_HEAD).collect(engine=engine)
+    size = _COPIES * int(head.estimated_size() / max(1, head.height) + 32)
+    parts = -(-number // scratch.rows(size))
+    for part in [candidates] if parts == 1 else hash_partitions.split(candidates, hashed, parts, scratch):
+        number -= part.unique().select(pl.len()).collect(engine=engine, optimizations=_FILTER_AFTER).item()
+    return number
 
 
-def _has_key(lf: pl.LazyFrame, schema: pl.Schema, engine: Engine) -> bool:
+@contextlib.contextmanager
+def _hashes(hashes: pl.LazyFrame, rows: int, scratch: Scratch) -> Iterator[pl.LazyFrame]:
+    """The hashes, in a file if they are read more than once: computing them costs more than reading a number."""
+    if rows <= scratch.rows(_HELD):
+        yield hashes
+        return
+    with scratch.directory() as folder:
+        hashes.sink_ipc(folder / "hashes.arrow", engine="streaming")
+        yield pl.scan_ipc(folder / "hashes.arrow")
+
+
+def _repeated(hashes: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch) -> pl.DataFrame:
+    """The hashes that there are more than once, with their ``count``."""
+    found = []
+    for part in value_ranges.split(hashes, "hash", rows, scratch.rows(_HELD), engine):
+        if part.single:
+            values = part.of(hashes).head(1).collect(engine=engine).with_columns(count=pl.lit(part.rows, pl.Int64))
+        else:
+            held = part.of(hashes).collect(engine=engine).to_series().sort()
+            repeats = held.filter((held == held.shift()).fill_null(value=False))
+            values = repeats.rle().struct.unnest().select(hash="value", count=pl.col("len").cast(pl.Int64) + 1)
+        found.append(values.filter(pl.col("count") > 1))
+    return pl.concat(found) if found else pl.DataFrame(schema={"hash": pl.UInt64, "count": pl.Int64})
+
+
+def _has_key(lf: pl.LazyFrame, schema: pl.Schema, engine: Engine, rows: int, scratch: Scratch) -> bool:
     """Whether a column of whole numbers is unique, which costs a tenth of hashing the rows.
 
     Only a column that is unique in the first rows is read whole.
@@ -40,9 +74,19 @@ def _has_key(lf: pl.LazyFrame, schema: pl.Schema, engine: Engine) -> bool:
     if not numbers:
         return False
     head = lf.select(numbers).head(_HEAD).collect(engine=engine)
-    for column in numbers:
-        if head[column].is_unique().all():
-            values = lf.select(column).collect(engine=engine).to_series()
-            if values.n_unique() == len(values):
-                return True
-    return False
+    unique = (c for c in numbers if head[c].is_unique().all())
+    return any(_is_key(lf.select(column), column, engine, rows, scratch) for column in unique)
+
+
+def _is_key(lf: pl.LazyFrame, column: str, engine: Engine, rows: int, scratch: Scratch) -> bool:
+    """Whether all values differ; nulls do not count as values."""
+    values = lf.drop_nulls()
+    held = 0
+    for part in value_ranges.split(values, column, rows, scratch.rows(_HELD), engine):
+        found = (
+            part.of(values).head(2).collect(engine=engine) if part.single else part.of(values).collect(engine=engine)
+        )
+        if found.height != found.to_series().sort().n_unique():
+            return False
+        held += found.height
+    return held >= rows

@@ -14,14 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import polars as pl
 
-from service.engine import kept_rows, query_sql, steady_sums
+from service.engine import estimates, kept_rows, query_sql, steady_sums
 from service.engine import metrics as polars_metrics
 from service.engine.counters import Counters
-from service.engine.duplicates import Engine
 from service.engine.loss_counter import LossCounter
 from service.engine.memory import Memory
+from service.engine.scratch import Engine, Scratch
 from service.engine.stage import Stage, Staging
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
@@ -159,7 +160,10 @@ class PolarsFrame:
                 with self._executing():
                     how: Engine = "in-memory" if self._small else "streaming"
                     done = self._progress.queried
-                    self._answers.update(polars_metrics.answer(self._lf, self.schema, missing, engine=how, done=done))
+                    scratch = Scratch(self._memory, self._folder)
+                    self._answers.update(
+                        estimates.answer(self._lf, self.schema, missing, engine=how, scratch=scratch, done=done)
+                    )
         found = {m: self._known(m) for m in wanted}
         if steady and not self._small:  # small ones are added in one order anyway
             with self._executing():
@@ -172,7 +176,7 @@ class PolarsFrame:
             return self._answers.get(metric, UNKNOWN)
         shares = metric.argument if isinstance(metric.argument, tuple) else ()
         for known, values in self._answers.items():
-            if (known.column, known.kind) == (metric.column, "quantile") and isinstance(known.argument, tuple):
+            if isinstance(known.argument, tuple) and known == msgspec.structs.replace(metric, argument=known.argument):
                 places = [known.argument.index(share) for share in shares if share in known.argument]
                 if len(places) == len(shares):
                     return [values[place] for place in places]

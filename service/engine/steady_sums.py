@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from service.engine.duplicates import Engine
+from service.engine.scratch import Engine
 from service.steps.metric import Metric
 
 Numeric = Callable[[str], pl.Expr]

@@ -17,10 +17,14 @@ FORMS = {
 """Formats by name; a text that matches none is ``text``."""
 
 
+def sample(texts: pl.Series) -> pl.Series:
+    """At most 2 000 of these distinct values, chosen by hash; a sample of samples is that of all values."""
+    return texts.gather(texts.hash(0).arg_sort().head(_SAMPLE)) if len(texts) > _SAMPLE else texts
+
+
 def count(texts: pl.Series) -> dict[str, int]:
-    """The number of values by format, over at most 2 000 of these distinct values, chosen by hash."""
-    if len(texts) > _SAMPLE:
-        texts = texts.gather(texts.hash(0).arg_sort().head(_SAMPLE))
+    """The number of values by format, over a ``sample`` of these distinct values."""
+    texts = sample(texts)
     counts: dict[str, int] = {}
     for name, pattern in FORMS.items():
         matches = texts.str.contains(pattern)

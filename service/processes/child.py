@@ -25,7 +25,7 @@ from multiprocessing.context import ForkServerProcess
 import msgspec
 
 from service.kit import errors
-from service.processes import forkserver
+from service.processes import forkserver, priority
 from service.processes import limits as rules
 from service.processes.channel import AsyncChannel, Channel
 from service.processes.limits import Limits
@@ -218,6 +218,10 @@ class Child:
     def watch(self, patience: float) -> None:
         """Observe the child from now on; end it if it is stopped (SIGSTOP) for ``patience`` seconds."""
         self._watch = Watch(self.pid, patience, self.kill)
+
+    def give_way(self) -> None:
+        """Let the child take only what other processes leave of the cores, to its end."""
+        priority.give_way(self.pid)
 
     @property
     def is_stalled(self) -> bool:

@@ -36,6 +36,14 @@ else:
 MAX_CORRELATED = 64
 """More number columns than this are not correlated: the pairs grow with the square."""
 
+_SAMPLE = Metric("", "sample")
+_ESTIMATED: dict[str, str] = {
+    "distinct": "distinct", "quantile": "quantiles", "histogram": "histogram", "top": "top", "forms": "warnings",
+    "lengths": "lengths",
+    "spearman": "correlation",
+}  # fmt: skip
+"""Kinds of metrics for which an estimate will do where it may, and the figures that are made of them."""
+
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -70,7 +78,8 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
     exact: Annotated[
         bool,
         msgspec.Meta(
-            description="false allows estimates; the profile's 'exact' says whether it has any (today it never does)."
+            description="false allows estimates of distinct, quantiles, histogram, top and spearman, from a million"
+            " rows on: half of the memory. The profile's 'exact' says whether it has any, 'estimates' how far they err."
         ),
     ] = True
 
@@ -92,12 +101,16 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         wanted = [Metric("", "rows"), Metric("", "duplicates"), *pairs]
         for name, dtype in chosen.items():
             wanted.extend(self._metrics(name, dtype))
+        asked = {metric: self._asked(metric, schema) for metric in wanted}
+        if any(metric.estimate for metric in asked.values()):
+            asked[_SAMPLE] = _SAMPLE
         with polars_errors.attributed(ctx.step):
-            answers = frame.measure(wanted)
+            found = frame.measure(asked.values())
+        answers = {metric: found[question] for metric, question in asked.items()}
         profile: dict[str, Any] = {
             "row_count": answers[Metric("", "rows")],
             "column_count": len(schema),
-            "exact": True,
+            **_exactness(answers.get(_SAMPLE), asked.values()),
             "duplicate_rows": answers[Metric("", "duplicates")],
             "columns": [self._column(n, t, answers) for n, t in chosen.items()],
             "correlation": self._correlation(correlated, answers),
@@ -112,6 +125,12 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         profile["warnings"] = notices
         ctx.add_profile(msgspec.convert(profile, Profile))
         return frame
+
+    def _asked(self, metric: Metric, schema: pl.Schema) -> Metric:
+        """The metric, with an estimate where that will do."""
+        boolean = metric.column and isinstance(schema[metric.column], pl.Boolean)
+        estimate = not self.exact and metric.kind in _ESTIMATED and not boolean
+        return msgspec.structs.replace(metric, estimate=estimate)
 
     @property
     def _kind(self) -> Kind:
@@ -180,6 +199,14 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
             return 1.0 if (answers[Metric(a, "std")] or 0) > 0 else None
 
         return {"method": self.correlation, "columns": names, "matrix": [[cell(a, b) for b in names] for a in names]}
+
+
+def _exactness(sample: Mapping[str, Any] | None, asked: Iterable[Metric]) -> dict[str, Any]:
+    """What the profile says of the ``sample`` that its estimates are made of."""
+    if sample is None:
+        return {"exact": True}
+    figures = sorted({_ESTIMATED[metric.kind] for metric in asked if metric.estimate})
+    return {"exact": False, "estimates": {"figures": figures, **sample}}
 
 
 def _span(low: Any, high: Any) -> float | None:

@@ -67,6 +67,7 @@ class Attempt:
         self._child: Child | None = None
         self._place: Workplace | None = None  # of a child that may be kept
         self._is_clean = False  # whether the child did what it was asked to do
+        self._gives_way = False
         self._folder = resources.layout.staging(live.run.run_id)  # what the child makes
         self._storing: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -130,9 +131,16 @@ class Attempt:
     async def load(self, version: Version) -> None:
         """Let a child load the native forms of a version; record each in the catalog. A lost child is replaced.
 
-        A form that fails raises nothing: it is logged, readers use Parquet, and the next start tries again.
+        A form that fails raises nothing: it is logged, readers use Parquet, and the next start tries again. There is
+        nothing to load if newer versions have come meanwhile whose forms are kept in the place of this one's.
         """
         live, history = self._live, self._resources.history
+        keep = self._pipeline.native_versions
+        if await asyncio.to_thread(publication.is_superseded, history, self._record.id, keep, version):
+            live.log("info", "native.superseded", version=version.version)
+            await asyncio.to_thread(publication.forget_native, history, self._record.id, version, wanted=False)
+            live.run = await asyncio.to_thread(history.run, live.run.run_id)
+            return
         for delay in _LOAD_DELAYS:
             await asyncio.sleep(delay)
             await self.close()
@@ -152,6 +160,12 @@ class Attempt:
         if any(stored.state == "loading" for stored in live.run.storage):
             live.log("error", "native.missing", message="the next start of the service tries again")
             live.run = await asyncio.to_thread(publication.note_unloaded, history, self._record.id, live.run)
+
+    def give_way(self) -> None:
+        """Let the work take only what other processes leave of the cores, from now on."""
+        self._gives_way = True
+        if self._child is not None:
+            self._child.give_way()
 
     async def close(self) -> None:
         """End the child if it still runs and is not kept, and remove what it left. Safe to call again."""
@@ -217,6 +231,8 @@ class Attempt:
                 self._live.log("warning", "worker.not_started", message=error.message)
                 await asyncio.sleep(error.retry_after)
         assert self._child is not None
+        if self._gives_way:
+            self._child.give_way()
         settings = self._resources.settings
         self._child.watch(min(settings.heartbeat_seconds, settings.lease_seconds))
 

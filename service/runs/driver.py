@@ -41,7 +41,12 @@ class RunDriver:
     """
 
     def __init__(
-        self, resources: JobResources, pipelines: Pipelines, loads: NativeLoads, release: Callable[[LiveRun], None]
+        self,
+        resources: JobResources,
+        pipelines: Pipelines,
+        slots: Slots,
+        loads: NativeLoads,
+        release: Callable[[LiveRun], None],
     ) -> None:
         self.resumes = False
         self._resources = resources
@@ -49,7 +54,7 @@ class RunDriver:
         self._history = resources.history
         self._loads = loads
         self._release = release
-        self._slots = Slots(resources.settings.max_concurrent_runs)
+        self._slots = slots
         self._records = RunRecords(resources.history)
         self._renewal = Renewal(resources.history.lease, resources.clock)
 

@@ -32,6 +32,9 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Traces
 from service.values.version_mode import BaseVersion, Mode
 
+_LOOKED = 20
+"""Versions that are looked at for a native file."""
+
 
 @dataclass(frozen=True)
 class JobResources:
@@ -206,22 +209,24 @@ class JobResources:
         return own and not (version.layout.partition_by or version.layout.cluster_by)
 
     def native_before(self, record: PipelineRecord, version: Version) -> Earlier | None:
-        """The native file of the version before, if it costs less to change that than to build it again. Blocks.
+        """The newest native file of an earlier version, if it costs less to change that than to build it again. Blocks.
 
-        The version before lets its file go if it would not keep it anyway.
+        The earlier version lets its file go if it would not keep it anyway.
         """
-        published = self.history.earlier(record.id, version)
-        if published is None:
+        known = self.history.with_native(record.id, skip=0, limit=_LOOKED)
+        published = next((v for v in known if v.version < version.version), None)
+        if published is None or not published.rows:
+            return None
+        if (published.revision, published.table) != (version.revision, version.table):
+            return None
+        changes = native_changes.changes(published.files, version.files, self.parts(version))
+        if changes is None:  # as with all versions that are written anew, whose earlier files nobody needs to read
             return None
         try:
             before = self.integrity.checked(published)
         except errors.PenstockError:
             return None
-        same = before.revision == version.revision and before.table == version.table and before.rows > 0
-        if before.native is None or not same:
-            return None
-        changes = native_changes.changes(before.files, version.files, self.parts(version))
-        if changes is None:
+        if before.native is None:
             return None
         folder, keep = self.layout.version(version.pipeline, version.version), self.decode(record).native_versions
         try:

@@ -1,9 +1,14 @@
-"""Native forms that are being loaded after the commit of their version, one at a time, in tasks of the event loop."""
+"""Native forms that are being loaded after the commit of their version, one at a time, in tasks of the event loop.
+
+A load gives way to runs: from the moment that one has a worker, it gets only what is left of the cores. Versions that
+were replaced while they waited for their turn are not loaded, so that loads keep pace with runs.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ from service.model.version import Version
 from service.runs.attempt import Attempt
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
+from service.runs.slots import Slots
 
 _log = structlog.get_logger("penstock.run")
 
@@ -23,13 +29,16 @@ _log = structlog.get_logger("penstock.run")
 class NativeLoads:
     """The loads of this process. A load holds as much memory as a run, so that they take turns."""
 
-    def __init__(self, resources: JobResources, pipelines: Pipelines) -> None:
+    def __init__(self, resources: JobResources, pipelines: Pipelines, slots: Slots) -> None:
         self._resources = resources
         self._pipelines = pipelines
+        self._slots = slots
         self._turn = asyncio.Semaphore(1)
+        self._present: Attempt | None = None  # whose turn it is
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._folders: dict[asyncio.Task[None], Path] = {}
         self._rebuilding: set[str] = set()
+        slots.on_taken.append(self._give_way)
 
     async def start(self) -> None:
         """Begin to load the native tables that newest versions want and do not have."""
@@ -74,6 +83,21 @@ class NativeLoads:
         """Whether a native form of the version in ``folder`` is being loaded, or waits for its turn."""
         return folder in self._folders.values()
 
+    @contextlib.contextmanager
+    def _giving_way(self, attempt: Attempt) -> Iterator[None]:
+        """The attempt loads in the context, and gives way to runs."""
+        self._present = attempt
+        if self._slots.held:
+            attempt.give_way()
+        try:
+            yield
+        finally:
+            self._present = None
+
+    def _give_way(self) -> None:
+        if self._present is not None:
+            self._present.give_way()
+
     def _folder(self, version: Version) -> Path:
         return self._resources.layout.version(version.pipeline, version.version)
 
@@ -92,7 +116,8 @@ class NativeLoads:
         try:
             await attempt.close()  # what its child holds would count twice
             async with self._turn:
-                await attempt.derive()
+                with self._giving_way(attempt):
+                    await attempt.derive()
         finally:
             await attempt.close()
             live.close()
@@ -123,7 +148,8 @@ class NativeLoads:
             live = LiveRun(pipeline_id, run, layout.log(run.run_id), self._resources.clock)
             attempt = Attempt(self._resources, self._pipelines, live, record)
             try:
-                await attempt.load(version)
+                with self._giving_way(attempt):
+                    await attempt.load(version)
             finally:
                 await attempt.close()
                 live.close()

@@ -185,6 +185,15 @@ def note_unloaded(history: History, pipeline_id: str, run: Run) -> Run:
     return run
 
 
+def is_superseded(history: History, pipeline_id: str, keep: int, version: Version) -> bool:
+    """Whether newer versions are those that keep a native form, so that nobody needs one of ``version``. Blocks."""
+    newest = history.newest(pipeline_id)
+    if newest is None or newest.version == version.version:
+        return False
+    known, _ = history.versions(pipeline_id, limit=_LOOKS, offset=0)
+    return sum(not v.held and v.version > version.version for v in known) >= max(keep, 1)
+
+
 def expire_native(history: History, layout: Layout, pipeline_id: str, keep: int) -> None:
     """Remove the native files of all but the ``keep`` newest versions, which then answer from Parquet. Blocks."""
     for old in _surplus_native(history, pipeline_id, keep):

@@ -8,12 +8,17 @@ versions pile up that nobody has committed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 class Slots:
-    """``count`` slots, held by runs, which are named by their ids. Used in the event loop only."""
+    """``count`` slots, held by runs, which are named by their ids. Used in the event loop only.
+
+    ``on_taken`` are called when a run gets a slot.
+    """
 
     def __init__(self, count: int) -> None:
+        self.on_taken: list[Callable[[], None]] = []
         self._count = count
         self._free = asyncio.Semaphore(count)
         self._held: set[str] = set()
@@ -34,6 +39,8 @@ class Slots:
         if run_id not in self._held:
             await self._free.acquire()
             self._held.add(run_id)
+            for taken in self.on_taken:
+                taken()
 
     def commit_without(self, run_id: str) -> None:
         """Give the slot of a run that commits to another run, unless as many runs as there are slots do so."""

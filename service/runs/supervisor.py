@@ -30,6 +30,7 @@ from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 from service.runs.native_loads import NativeLoads
 from service.runs.run_errors import running
+from service.runs.slots import Slots
 from service.telemetry import log_context
 
 _REMEMBERED = 200  # ended runs whose events can still be replayed
@@ -44,8 +45,9 @@ class Supervisor:
         self._resources = resources
         self._active: dict[str, LiveRun] = {}
         self._recent: OrderedDict[str, LiveRun] = OrderedDict()
-        self._loads = NativeLoads(resources, pipelines)
-        self._driver = RunDriver(resources, pipelines, self._loads, self._release)
+        slots = Slots(resources.settings.max_concurrent_runs)
+        self._loads = NativeLoads(resources, pipelines, slots)
+        self._driver = RunDriver(resources, pipelines, slots, self._loads, self._release)
         self._closing = False
         self._restoring: set[asyncio.Task[Version]] = set()
         self._reserved: set[str] = set()

@@ -1,8 +1,8 @@
 """Frame: the one lazy plan between collecting and storing, and the operations that a step may do with it.
 
-*Row-local* steps need one row and already fitted parameters: ``rows``. *Whole-frame* operations need other
-rows and are a short, closed list. ``measure`` and ``write`` execute. A processor that keeps to these
-runs on any engine that implements this protocol; ``engine.polars_frame`` is the first.
+*Row-local* steps need one row and already fitted parameters: ``rows``. *Whole-frame* operations need other rows and are
+a short, closed list. ``measure`` and ``write`` execute, others only where the memory of the run asks for more passes.
+A processor that keeps to these runs on any engine with this protocol; ``engine.polars_frame`` is the first.
 """
 
 from __future__ import annotations
@@ -55,10 +55,7 @@ class Frame(Protocol):
         """
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> Frame:
-        """One row for each combination of ``keys`` (all columns when None); the row order stays.
-
-        Executes where the memory of the run does not hold all keys, or where a row depends on later ones.
-        """
+        """One row for each combination of ``keys`` (all columns when None); the row order stays."""
 
     def union(self, others: Sequence[Frame]) -> Frame:
         """The rows of all frames one after another, columns by name, missing columns null."""

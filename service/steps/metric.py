@@ -1,8 +1,7 @@
 """Metric: a question about a whole column (or the whole frame), as a value.
 
-The analyzer, the validator, the schema and every fit ask for metrics; an engine computes as many as it can
-in one pass over the data (``Frame.measure``). The kinds are a closed list, so that a second engine knows
-what it must be able to compute.
+The analyzer, the validator, the schema and every fit ask for metrics (``Frame.measure``). The kinds are a closed list,
+so that a second engine knows what it must be able to compute.
 """
 
 from __future__ import annotations
@@ -14,20 +13,16 @@ import msgspec
 
 Kind = Literal[
     "rows",  # of the frame: number of rows -> int
+    "sample",  # of the frame: {"sample_rows", "share_error", "distinct_error"} of its estimates; None if all are exact
     "duplicates",  # of the frame: rows that repeat an earlier row -> int
     "nulls",  # missing values -> int
     "distinct",  # distinct values that are not missing -> int
-    "min",
-    "max",
-    "sum",
-    "mean",
+    "min", "max", "sum", "mean",
     "std",  # ddof 1
     "variance",  # ddof 1
     "skew",  # bias-corrected, as pandas
     "kurtosis",  # bias-corrected, excess, as pandas
-    "zeros",
-    "negatives",
-    "nan",
+    "zeros", "negatives", "nan",
     "quantile",  # argument: tuple of shares, linear interpolation -> list of values
     "mode",  # the most frequent value; the least of several
     "top",  # argument: k -> list of (value, count), most frequent first, ties by value
@@ -39,15 +34,16 @@ Kind = Literal[
     "true",  # booleans: number of true values
     "spearman",  # argument: the other column; Pearson of the average ranks over pairwise complete rows -> float | None
     "corr",  # argument: the other column; Pearson over pairwise complete rows -> float | None
-]
+]  # fmt: skip
 
 
 class Metric(msgspec.Struct, frozen=True, order=True):
-    """One question. ``column`` is ``""`` for kinds that concern the whole frame."""
+    """One question. ``column`` is ``""`` for kinds that concern the whole frame; ``estimate``: an estimate will do."""
 
     column: str
     kind: Kind
     argument: str | int | tuple[float, ...] | None = None
+    estimate: bool = False
 
 
 Values = Mapping[Metric, Any]

@@ -73,12 +73,26 @@ class ProfileWarning(msgspec.Struct, frozen=True):
     message: str
 
 
+class Estimates(msgspec.Struct, frozen=True, kw_only=True):
+    """Which figures are estimates, and how far most of them (19 of 20) are off at most.
+
+    ``share_error`` is a share of all rows: of those below a quantile, in a bin of a histogram or with a frequent value.
+    ``distinct_error`` is relative. Rank correlations are those of the ``sample_rows``.
+    """
+
+    figures: list[str]
+    sample_rows: int
+    share_error: float
+    distinct_error: float
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """The profile of a table. ``exact`` is False where figures are estimates."""
+    """The profile of a table. ``exact`` is False where figures are ``estimates``."""
 
     row_count: int
     column_count: int
     exact: bool = True
+    estimates: Estimates | UnsetType = UNSET
     duplicate_rows: int
     columns: list[ColumnProfile]
     correlation: Correlation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -173,6 +174,19 @@ def test_a_worker_that_loads_a_large_native_table_ends_without_an_error(served: 
     run(served, "towns")  # what is logged about the load is logged by now
     kept_after(served, "towns")
     assert not [line for line in map(json.loads, served.err.said) if line["event"] == about["failed"]]
+
+
+def test_a_large_native_table_is_loaded_beside_runs_that_do_not_wait_for_it(served: Served) -> None:
+    rewrite(served, 500_001)
+    large = run(served, "towns")["run_id"]
+    rows = itertools.count(10)
+
+    def is_loaded() -> bool:
+        rewrite(served, next(rows))
+        assert run(served, "cities")["status"] == "completed"  # one after another, so that there always is a run
+        return all(form["state"] == "ready" for form in served.json("GET", f"/runs/{large}")["storage"])
+
+    until(is_loaded)
 
 
 def test_requirement_16_no_worker_outlives_the_service(served: Served) -> None:

@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 import pytest
 
+from service.engine import estimates
 from service.values.profile import Histogram, Profile
 from tests.unit.processors.table import INF, NAN, apply, invalid, refused
 
@@ -163,7 +164,22 @@ def test_ranks_correlate_where_values_do_not_lie_on_a_line() -> None:
     found = profile(frame, correlation="spearman")
     assert found["correlation"]["method"] == "spearman"
     assert found["correlation"]["matrix"][0][1:] == [pytest.approx(1.0), pytest.approx(-0.8944271909999159)]
-    assert profile(frame, exact=False)["exact"] is True
+
+
+def test_estimates_are_named_and_few_rows_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.DataFrame({"x": [1.0, 2.0, 3.0, None] * 9, "t": ["a", "b", None, "c"] * 9, "b": [True] * 36})
+    exact = profile(frame)
+    assert "estimates" not in exact
+    assert profile(frame, exact=False) == exact
+    assert profile(frame.select("b"), exact=False)["exact"] is True
+    monkeypatch.setattr(estimates, "FROM", 36)
+    found = profile(frame, exact=False)
+    assert (found.pop("exact"), exact.pop("exact")) == (False, True)
+    assert found.pop("estimates") == {
+        "figures": ["distinct", "histogram", "lengths", "quantiles", "top", "warnings"], "sample_rows": 36,
+        "share_error": pytest.approx(0.2264, rel=1e-3), "distinct_error": 2 / 128,
+    }  # fmt: skip
+    assert found == exact  # a sample of all rows
 
 
 def test_more_numbers_than_can_be_paired_are_not_correlated() -> None:

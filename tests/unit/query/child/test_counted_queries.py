@@ -14,10 +14,7 @@ import pytest
 
 from service.query.child import encode
 from service.query.messages import DataQuery, LookupQuery, SchemaQuery
-from tests.unit.query.child import test_worker
-from tests.unit.query.child.test_worker import NATIVE, ORDERS, Api, sql
-
-warehouse, started = test_worker.warehouse, test_worker.started  # fixtures
+from tests.unit.query.child.asking import NATIVE, ORDERS, Api, sql
 
 
 class Counting:

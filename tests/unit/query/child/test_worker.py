@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import msgspec
-import polars as pl
 import pytest
 
-from service.processes import pipe
-from service.processes.channel import Channel
 from service.query import messages
 from service.query.child import traces
-from service.query.child.answers import Gone
-from service.query.child.worker import QueryWorker
-from service.query.messages import DataQuery, Need, Resolved, SchemaQuery, SqlQuery
-from service.sandbox import confinement
-from service.sandbox.source import TableSource, WorkerSetup
+from service.query.messages import DataQuery, Need, Resolved, SchemaQuery
+from service.sandbox.source import TableSource
+from tests.unit.query.child.asking import NATIVE, ORDERS, OTHER, Api, sql
 
 LEAVING = [
     "CREATE TEMP TABLE left_here AS SELECT 'secret' AS v",
@@ -69,101 +62,6 @@ FINDING = {
     "the rows": "FROM orders",
     "temporary files": "SELECT count(*) FROM duckdb_temporary_files()",
 }
-
-
-class Api:
-    """The API's end of a worker that runs in a thread."""
-
-    def __init__(self, warehouse: Path, spill: Path, **setup: Any) -> None:
-        ours, theirs = socket.socketpair()
-        self._spill = spill
-        self.channel = Channel(ours)
-        order = WorkerSetup(str(warehouse), str(spill), 768 << 20, 200 << 20, 2, **setup)
-        self.connection = confinement.open_connection(order)
-        self.worker = QueryWorker(Channel(theirs), order, self.connection)
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        try:
-            while self.worker.answers_next():
-                pass
-        except Gone:
-            pass
-        finally:
-            self.worker._channel.close()
-
-    def tell(self, message: Any) -> None:
-        self.channel.send(msgspec.msgpack.encode(message))
-
-    def hear(self) -> tuple[bytes, bytes] | None:
-        message = self.channel.receive()
-        return None if message is None else (message[:1], message[1:])
-
-    def ask(self, query: messages.Query, known: Resolved | None = None) -> tuple[Any, bool]:
-        """The document or the error of a query, and whether the worker waits for another one."""
-        self.tell(query)
-        kind, payload = self.heard()
-        if kind == messages.NEED:
-            assert known is not None
-            self.tell(known)
-            kind, payload = self.heard()
-        if kind == messages.FAILED:
-            return msgspec.msgpack.decode(payload[1:]), payload[:1] == messages.FREE
-        if kind == messages.HEAD:
-            content = (self._spill / pipe.NAME).read_bytes()
-            return content, self.heard() == (messages.DONE, messages.FREE)
-        media_type, content, free = messages.opened(payload)
-        return msgspec.json.decode(content) if media_type == "application/json" else content, free
-
-    def heard(self) -> tuple[bytes, bytes]:
-        message = self.hear()
-        assert message is not None
-        return message
-
-    def close(self) -> None:
-        self.channel.close()
-        self._thread.join()
-        self.connection.close()
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "warehouse" / "orders" / "v000001"
-    folder.mkdir(parents=True)
-    (tmp_path / "spill").mkdir()
-    frame = pl.DataFrame({"id": [1, 2], "v": ["a", "b"]})
-    frame.write_parquet(folder / "part-0.parquet")
-    with duckdb.connect(str(folder / "orders.duckdb")) as native:
-        native.execute(f"CREATE TABLE orders AS FROM '{folder / 'part-0.parquet'}'")
-    frame.with_columns(v=pl.lit("other")).write_parquet(tmp_path / "warehouse" / "other.parquet")
-    monkeypatch.setattr(traces, "_data_bytes", lambda: 0)  # of this process, in which other threads work
-    monkeypatch.chdir(tmp_path)  # put back after the worker's own chdir
-    return tmp_path / "warehouse"
-
-
-@pytest.fixture
-def started(warehouse: Path) -> Iterator[Callable[..., Api]]:
-    made: list[Api] = []
-
-    def start(**setup: Any) -> Api:
-        made.append(Api(warehouse, warehouse.parent / "spill", **setup))
-        return made[-1]
-
-    yield start
-    for api in made:
-        api.close()
-
-
-ORDERS = TableSource("orders", "orders", 1, ["orders/v000001/part-0.parquet"], rows=2)
-NATIVE = msgspec.structs.replace(ORDERS, native="orders/v000001/orders.duckdb", native_table="orders")
-OTHER = TableSource("other", "other", 1, ["other.parquet"], rows=2)
-
-
-def sql(statement: str, known: list[TableSource] | None = None, **options: Any) -> SqlQuery:
-    resolved = Resolved(known) if known is not None else None
-    return SqlQuery(statement, options.pop("format", "json"), options.pop("limit", 10), 1 << 20, 5.0, known=resolved,
-                    **options)  # fmt: skip
 
 
 def test_a_worker_answers_one_query_after_the_other(started: Callable[..., Api]) -> None:
