@@ -36,6 +36,7 @@ CLAIMS = {
     "CSV files of 200 MB without quotes": "csv_scan",
     "Rows from web pages take": "html_rows",
     "Casts of texts read each value once": "lost_values",
+    "`exact: false` of the analyzer estimates": "profile",
     "versions in different orders are compared": "diff",
     "start a quarter faster": "start",
 }

@@ -44,9 +44,10 @@ def answer(
     scratch: Scratch = PLENTY, done: Callable[[int, int], None] = lambda done, total: None,
 ) -> exact.Answers:  # fmt: skip
     """As ``metrics.answer``, with estimates for the metrics that may be some if there are many rows."""
-    wanted = [metric for metric in metrics if metric != SAMPLE]
+    asked = list(metrics)
+    known: exact.Answers = {SAMPLE: None} if SAMPLE in asked or any(m.estimate for m in asked) else {}
+    wanted = [metric for metric in asked if metric != SAMPLE]
     rough = [metric for metric in wanted if metric.estimate]
-    known: exact.Answers = {SAMPLE: None} if rough else {}
     if rough and lf.select(pl.len()).collect(engine=engine).item() < FROM:
         rough = []
     plain = {m: msgspec.structs.replace(m, estimate=False) for m in wanted}

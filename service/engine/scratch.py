@@ -32,5 +32,5 @@ class Scratch:
             yield Path(name)
 
 
-PLENTY = Scratch(Memory(1 << 62, held=lambda: 0), Path(tempfile.gettempdir()))
+PLENTY = Scratch(Memory(1 << 62, held=lambda: 0), Path())
 """Everything fits."""

@@ -8,12 +8,12 @@ from typing import get_args
 import polars as pl
 import pytest
 
-from service.engine import metrics
+from service.engine import estimates
 from service.engine.dry_run_frame import DryRunFrame, Trace, nothing
 from service.steps.metric import Kind, Metric
 
 SCHEMA = pl.Schema({"a": pl.Int64, "s": pl.String, "b": pl.Boolean, "f": pl.Float64})
-WHOLE = ("rows", "duplicates")
+WHOLE = ("rows", "duplicates", "sample")
 COLUMNS = {"top": "s", "categories": "s", "forms": "s", "lengths": "s", "means": "s", "true": "b", "nan": "f"}
 ARGUMENTS = {"quantile": (0.5, 0.9), "top": 3, "histogram": 4, "means": "a", "corr": "f", "spearman": "f"}
 
@@ -21,7 +21,7 @@ ARGUMENTS = {"quantile": (0.5, 0.9), "top": 3, "histogram": 4, "means": "a", "co
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_it_answers_what_a_frame_without_rows_answers(kind: Kind) -> None:
     metric = Metric("" if kind in WHOLE else COLUMNS.get(kind, "a"), kind, ARGUMENTS.get(kind))  # type: ignore[arg-type]
-    assert nothing(metric) == metrics.answer(pl.LazyFrame(schema=SCHEMA), SCHEMA, [metric])[metric]
+    assert nothing(metric) == estimates.answer(pl.LazyFrame(schema=SCHEMA), SCHEMA, [metric])[metric]
 
 
 def planned(trace: Trace, *, expensive: bool = True) -> DryRunFrame:
