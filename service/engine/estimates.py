@@ -1,4 +1,4 @@
-"""Estimates: metrics of many rows from a sample of them, for less memory and time than exact ones.
+"""Estimates: metrics of many rows from a sample of them, in less time than exact ones.
 
 * Quantiles, histograms, frequent values, forms, lengths and rank correlations are those of a sample of rows, chosen by
   a hash of their numbers. The share of the rows below a value, or with a value, differs by at most ``_share_error``
@@ -122,7 +122,6 @@ def _ends(
 
 def _hash(column: str, dtype: pl.DataType) -> pl.Expr:
     value = value_groups.value(column, dtype)
-    value = value + 0.0 if dtype.is_float() else value
     return pl.when(value.is_not_null()).then(value.hash(2)).alias("hash")
 
 

@@ -38,6 +38,7 @@ _FREE_IN_GROUPS = frozenset({"lengths", "nulls"})
 _AT_ONCE = 250_000
 _AT_ONCE_WIDE = 16  # times as many: a query of a wide frame takes as long as sorting so much
 _NARROW = 100
+_CELL = 64  # bytes
 """Cells of columns that are read by one query; a frame with more than ``_NARROW`` columns is wide."""
 
 
@@ -90,7 +91,7 @@ def answer(
     total = first + len(columns) + len(alone) + len(duplicates)
     counted = itertools.count(first)
     done(next(counted), total)
-    for part, names, how in _parts(lf, columns, rows, engine):
+    for part, names, how in _parts(lf, columns, rows, engine, scratch):
         for column in names:
             for queries, module in ((ordered, sorted_column), (grouped, value_groups)):
                 if column in queries:
@@ -111,14 +112,14 @@ def answer(
 
 
 def _parts(
-    lf: pl.LazyFrame, columns: list[str], rows: int, engine: Engine
+    lf: pl.LazyFrame, columns: list[str], rows: int, engine: Engine, scratch: Scratch
 ) -> Iterator[tuple[pl.LazyFrame, list[str], Engine]]:
     """The columns in parts, as (frame, columns, engine): one at a time, or several short ones from memory.
 
     The cost of a query grows with the columns of the frame, so thousands of queries of one column would take minutes.
     """
     cells = _AT_ONCE if len(columns) <= _NARROW else _AT_ONCE * _AT_ONCE_WIDE
-    size = max(1, cells // max(1, rows))
+    size = max(1, min(cells, scratch.rows(_CELL)) // max(1, rows))
     for at in range(0, len(columns), size):
         names = columns[at : at + size]
         if len(names) == 1 or (engine == "in-memory" and len(columns) <= _NARROW):

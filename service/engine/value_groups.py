@@ -17,12 +17,10 @@ from service.engine.scratch import Engine, Scratch
 from service.steps.metric import Metric
 
 FREE_CATEGORIES = 1_000
-_GROUP = 40
-_ROW = 110
-"""Bytes, measured, beside the text: of groups, and of rows that wait to be merged. Polars holds all rows but those of
-its few most frequent groups."""
-_HEAD = 10_000
-_FEW = 1_000  # distinct values in the head
+_GROUP = 120
+"""Bytes of a group beside its text (measured). Polars also holds the texts of all rows whose groups are not hot."""
+_FEW = 1_000  # distinct values of a sample, which stay hot
+_HEAD, _SAMPLE = 10_000, 100_000
 _MARGIN = 1.25
 
 
@@ -34,8 +32,16 @@ def value(column: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def positive_zero(dtype: pl.DataType) -> pl.Expr:
-    """The values of groups. 0.0 and -0.0 are one group, named by whichever came first: it becomes 0.0."""
-    return pl.col("value") + 0.0 if dtype.is_float() else pl.col("value")
+    """The values of groups. 0.0 and -0.0 are one group, named by whichever came first: it becomes 0.0.
+
+    Polars leaves out an addition of 0.0 as if it changed nothing.
+    """
+    values = pl.col("value")
+    return (
+        pl.when(values == 0).then(pl.lit(0, dtype=dtype)).otherwise(values).alias("value")
+        if dtype.is_float()
+        else values
+    )
 
 
 def answer(
@@ -46,7 +52,7 @@ def answer(
     kinds = {metric.kind for metric in metrics}
     most = max((_most(metric) for metric in metrics), default=0)
     account = _Account(most, forms="forms" in kinds, lengths="lengths" in kinds, categories="categories" in kinds)
-    for groups in _groups(lf.select(value(column, dtype).alias("value")).drop_nulls(), engine, rows, scratch):
+    for groups in _groups(lf.select(value(column, dtype).alias("value")), engine, rows, scratch):
         account.add(groups.with_columns(positive_zero(dtype)))
     answers: dict[Metric, Any] = {Metric(column, "distinct"): account.distinct}
     if (categories := account.categories()) is not None:
@@ -69,37 +75,38 @@ def _most(metric: Metric) -> int:
     return int(str(metric.argument)) if metric.kind == "top" else int(metric.kind == "mode")
 
 
-def _groups(values: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch) -> Iterator[pl.DataFrame]:
-    """All values with their counts, as frames of ``value`` and ``count`` that share no value."""
-    parts = _parts(values, engine, rows, scratch)
-    hashed = (pl.col("value") + 0.0 if values.collect_schema()["value"].is_float() else pl.col("value")).hash()
-    for part in [values] if parts == 1 else hash_partitions.split(values, hashed, parts, scratch):
+def _groups(lf: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch) -> Iterator[pl.DataFrame]:
+    """All values but nulls with their counts, as frames of ``value`` and ``count`` that share no value."""
+    values = lf.drop_nulls()
+    head = lf.head(_HEAD).collect(engine=engine).to_series()  # texts that follow may be longer
+    fits = engine == "in-memory" or rows <= scratch.rows(_GROUP + 3 * _length(head))
+    parts = 1 if fits else _parts(values, engine, rows, scratch)
+    for part in [values] if parts == 1 else hash_partitions.split(values, pl.col("value").hash(), parts, scratch):
         groups = part.group_by("value").agg(pl.len().cast(pl.Int64).alias("count"))
         yield groups.collect(engine=engine)
 
 
 def _parts(values: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch) -> int:
-    """In how many parts the groups of the values fit: one, unless an estimate of all distinct values says more."""
-    if engine == "in-memory":
-        return 1
-    value = pl.col("value")
-    text = isinstance(values.collect_schema()["value"], pl.String)
-    size = value.str.len_bytes().mean() if text else pl.lit(0.0)
-    head = values.head(_HEAD).select(value.n_unique().alias("distinct"), size.alias("size")).collect(engine=engine)
-    distinct, width = head.row(0)
-    capacity = scratch.rows(int(_GROUP + _ROW + 2 * (width or 0)))  # later texts may be longer
-    if rows <= capacity or (distinct <= _FEW and likely(_sampled(values, engine, rows), rows) <= capacity):
-        return 1
-    estimates = values.select(value.count(), size.alias("size"), value.hash().approx_n_unique().alias("distinct"))
-    count, width, distinct = estimates.collect(engine=engine).row(0)
-    held: float = count * (_ROW + (width or 0)) + distinct * _GROUP
-    return max(1, math.ceil(_MARGIN * held / scratch.rows(1)))
+    """In how many parts the values can be grouped: one, unless a sample shows that so much may not be held."""
+    step = max(1, rows // _SAMPLE)
+    sampled = values.select(pl.col("value").gather_every(step))
+    if isinstance(values.collect_schema()["value"], pl.String):
+        sampled = sampled.select(
+            pl.concat_str("value", pl.lit(""))
+        )  # a text holds all that was read with it, a copy not
+    sample = sampled.collect(engine=engine).to_series()
+    counts, length, number = sample.value_counts()["count"], _length(sample), len(sample) * step
+    held = min(number, likely(counts, rows)) * (_GROUP + length)
+    if len(counts) > _FEW:
+        held += number * length
+    return math.ceil(_MARGIN * held / scratch.rows(1)) or 1
 
 
-def _sampled(values: pl.LazyFrame, engine: Engine, rows: int) -> pl.Series:
-    """How often each value is in a sample."""
-    taken = pl.col("value").gather_every(max(1, rows // _HEAD))
-    return values.select(taken).group_by("value").len().collect(engine=engine)["len"]
+def _length(values: pl.Series) -> int:
+    """The mean length of texts in bytes."""
+    values = values.drop_nulls()
+    lengths = values.str.len_bytes() if isinstance(values.dtype, pl.String) else pl.Series([0])
+    return int(lengths.sum()) // max(1, len(lengths))
 
 
 def likely(counts: pl.Series, rows: int) -> float:

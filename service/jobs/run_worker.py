@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from service.engine import spill
+from service.engine.memory import Memory
 from service.jobs import (
     child_log,
     collect,
@@ -88,8 +90,10 @@ class RunWorker:
             dataset = msgspec.structs.replace(dataset, earlier=reload.earlier)
             self._load(pipeline, dataset, Path(reload.folder))
             return
-        self.job.folder.mkdir(mode=0o700, exist_ok=True)  # in the folder of a worker that may be kept
-        with self.job.reporting(), self._tracing():
+        kept = not self.job.folder.exists()  # it lies in the folder of a worker that may be kept
+        self.job.folder.mkdir(mode=0o700, exist_ok=True)
+        spilled = (self.job.folder.parent if kept else self.job.folder) / "spilled"
+        with spill.into(spilled, Memory(), again=kept), self.job.reporting(), self._tracing():
             prepared = self._version(pipeline)
         store.write_manifest(self.order, prepared)
         self._send(self.job.hidden(prepared))

@@ -219,9 +219,9 @@ class Child:
         """Observe the child from now on; end it if it is stopped (SIGSTOP) for ``patience`` seconds."""
         self._watch = Watch(self.pid, patience, self.kill)
 
-    def give_way(self) -> None:
-        """Let the child take only what other processes leave of the cores, to its end."""
-        priority.give_way(self.pid)
+    def give_way(self, *, entirely: bool) -> None:
+        """Let the child take little of the cores, to its end; ``entirely``: only what other processes leave."""
+        priority.give_way(self.pid, entirely=entirely)
 
     @property
     def is_stalled(self) -> bool:

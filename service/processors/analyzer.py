@@ -79,7 +79,7 @@ class Analyzer(Processor, frozen=True, kw_only=True, tag="analyzer"):
         bool,
         msgspec.Meta(
             description="false allows estimates of distinct, quantiles, histogram, top and spearman, from a million"
-            " rows on: half of the memory. The profile's 'exact' says whether it has any, 'estimates' how far they err."
+            " rows on, in less time. The profile's 'exact' says whether it has any, 'estimates' how far they err."
         ),
     ] = True
 

@@ -67,7 +67,7 @@ class Attempt:
         self._child: Child | None = None
         self._place: Workplace | None = None  # of a child that may be kept
         self._is_clean = False  # whether the child did what it was asked to do
-        self._gives_way = False
+        self._gives_way: bool | None = None  # whether entirely
         self._folder = resources.layout.staging(live.run.run_id)  # what the child makes
         self._storing: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -161,11 +161,11 @@ class Attempt:
             live.log("error", "native.missing", message="the next start of the service tries again")
             live.run = await asyncio.to_thread(publication.note_unloaded, history, self._record.id, live.run)
 
-    def give_way(self) -> None:
-        """Let the work take only what other processes leave of the cores, from now on."""
-        self._gives_way = True
+    def give_way(self, *, entirely: bool) -> None:
+        """Let the work take little of the cores from now on, as ``processes.priority``."""
+        self._gives_way = entirely
         if self._child is not None:
-            self._child.give_way()
+            self._child.give_way(entirely=entirely)
 
     async def close(self) -> None:
         """End the child if it still runs and is not kept, and remove what it left. Safe to call again."""
@@ -231,8 +231,8 @@ class Attempt:
                 self._live.log("warning", "worker.not_started", message=error.message)
                 await asyncio.sleep(error.retry_after)
         assert self._child is not None
-        if self._gives_way:
-            self._child.give_way()
+        if self._gives_way is not None:
+            self._child.give_way(entirely=self._gives_way)
         settings = self._resources.settings
         self._child.watch(min(settings.heartbeat_seconds, settings.lease_seconds))
 

@@ -1,14 +1,15 @@
 """Native forms that are being loaded after the commit of their version, one at a time, in tasks of the event loop.
 
-A load gives way to runs: from the moment that one has a worker, it gets only what is left of the cores. Versions that
-were replaced while they waited for their turn are not loaded, so that loads keep pace with runs.
+A load gives way to runs: from the moment that one has a worker, it gets only what is left of the cores. Where nothing
+is left for long, it begins again with a small share of them. Versions that were replaced while they waited for their
+turn are not loaded, so that loads keep pace with runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Coroutine, Iterator
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,39 @@ from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 from service.runs.slots import Slots
 
+_PATIENCE_SECONDS, _BYTES_A_SECOND = 20.0, 2_000_000  # for a load that gets only what is left of the cores
 _log = structlog.get_logger("penstock.run")
+
+
+class _Turn:
+    """The turn of one load, which may have to give way."""
+
+    def __init__(self, attempt: Attempt, live: LiveRun) -> None:
+        self._attempt = attempt
+        self._live = live
+        self._entirely = True
+        self._timeout = asyncio.timeout(None)
+
+    async def take(self, load: Callable[[], Awaitable[None]], *, busy: bool) -> None:
+        """Load; ``busy`` is whether a run has a worker at the beginning."""
+        try:
+            async with self._timeout:
+                if busy:
+                    self.give_way()
+                await load()
+        except TimeoutError:
+            self._live.log("info", "native.begun_again", message="runs and other processes left nothing of the cores")
+            self._entirely = False
+            self.give_way()
+            await load()
+
+    def give_way(self) -> None:
+        """Let the load take little of the cores from now on."""
+        self._attempt.give_way(entirely=self._entirely)
+        if self._entirely and self._timeout.when() is None:
+            size = sum(stored.bytes for stored in self._live.run.storage)
+            patience = _PATIENCE_SECONDS + size / _BYTES_A_SECOND
+            self._timeout.reschedule(asyncio.get_running_loop().time() + patience)
 
 
 class NativeLoads:
@@ -34,7 +67,7 @@ class NativeLoads:
         self._pipelines = pipelines
         self._slots = slots
         self._turn = asyncio.Semaphore(1)
-        self._present: Attempt | None = None  # whose turn it is
+        self._present: _Turn | None = None
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._folders: dict[asyncio.Task[None], Path] = {}
         self._rebuilding: set[str] = set()
@@ -83,16 +116,13 @@ class NativeLoads:
         """Whether a native form of the version in ``folder`` is being loaded, or waits for its turn."""
         return folder in self._folders.values()
 
-    @contextlib.contextmanager
-    def _giving_way(self, attempt: Attempt) -> Iterator[None]:
-        """The attempt loads in the context, and gives way to runs."""
-        self._present = attempt
-        if self._slots.held:
-            attempt.give_way()
-        try:
-            yield
-        finally:
-            self._present = None
+    async def _in_turn(self, turn: _Turn, load: Callable[[], Awaitable[None]]) -> None:
+        async with self._turn:
+            self._present = turn
+            try:
+                await turn.take(load, busy=self._slots.held > 0)
+            finally:
+                self._present = None
 
     def _give_way(self) -> None:
         if self._present is not None:
@@ -115,9 +145,7 @@ class NativeLoads:
     async def _derive(self, attempt: Attempt, live: LiveRun) -> None:
         try:
             await attempt.close()  # what its child holds would count twice
-            async with self._turn:
-                with self._giving_way(attempt):
-                    await attempt.derive()
+            await self._in_turn(_Turn(attempt, live), attempt.derive)
         finally:
             await attempt.close()
             live.close()
@@ -141,15 +169,13 @@ class NativeLoads:
         history.note_native(pipeline_id, msgspec.structs.replace(run, storage=storage), without)
 
     async def _reload(self, pipeline_id: str, version: Version) -> None:
-        async with self._turn:
-            history, layout = self._resources.history, self._resources.layout
-            run = await asyncio.to_thread(history.run, version.run_id)
-            record = await asyncio.to_thread(self._pipelines.get, version.pipeline, version.revision)
-            live = LiveRun(pipeline_id, run, layout.log(run.run_id), self._resources.clock)
-            attempt = Attempt(self._resources, self._pipelines, live, record)
-            try:
-                with self._giving_way(attempt):
-                    await attempt.load(version)
-            finally:
-                await attempt.close()
-                live.close()
+        history, layout = self._resources.history, self._resources.layout
+        run = await asyncio.to_thread(history.run, version.run_id)
+        record = await asyncio.to_thread(self._pipelines.get, version.pipeline, version.revision)
+        live = LiveRun(pipeline_id, run, layout.log(run.run_id), self._resources.clock)
+        attempt = Attempt(self._resources, self._pipelines, live, record)
+        try:
+            await self._in_turn(_Turn(attempt, live), functools.partial(attempt.load, version))
+        finally:
+            await attempt.close()
+            live.close()

@@ -55,7 +55,7 @@ class Frame(Protocol):
         """
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> Frame:
-        """One row for each combination of ``keys`` (all columns when None); the row order stays."""
+        """One row for each combination of ``keys`` (all columns when None); the row order stays. May execute."""
 
     def union(self, others: Sequence[Frame]) -> Frame:
         """The rows of all frames one after another, columns by name, missing columns null."""

@@ -82,7 +82,7 @@ class PartWriter:
     ) -> Part:
         """Execute a plan into a part."""
         target = self.path()
-        options = self.options() | {"row_group_size": self.row_group_size or sizes.CHUNK}
+        options = self.options() | {"row_group_size": self.row_group_size or sizes.ROW_GROUP}
         with checksums.Following(target) as followed:
             lf.sink_parquet(target, metadata=metadata, engine="streaming", **options)
         counted = pl.scan_parquet(target, glob=False).select(pl.len()).collect().item()  # from the footer

@@ -5,7 +5,9 @@ from __future__ import annotations
 from service.values.version_mode import VersionMode
 
 CHUNK = 262_144
-"""Read at once; also the size of row groups."""
+"""Read at once."""
+ROW_GROUP = CHUNK // 2
+"""DuckDB reads whole row groups for a page or a top-N, and gives each to one thread."""
 HELD = 500_000
 """Rows of a batch that are held in memory at once."""
 SMALLEST, LARGEST_MERGED, LARGEST = 10_000, 100_000, 1_000_000

@@ -307,8 +307,9 @@ def test_not_a_number_is_no_null_where_values_are_grouped_too() -> None:
 
 
 @pytest.mark.parametrize("column", [[0.0, -0.0], [-0.0, 0.0], [-0.0, -0.0]])
-def test_zero_has_no_sign_among_categories(column: list[float]) -> None:
-    [[(value, count)], [category]] = ask(column, metric("top", 5), metric("categories"))
+@pytest.mark.parametrize("others", [[], [0.25]])
+def test_zero_has_no_sign_among_categories(column: list[float], others: list[float]) -> None:
+    [[(value, count), *_], [category, *_]] = ask([*column, *others], metric("top", 5), metric("categories"))
     assert (str(value), count, str(category)) == ("0.0", 2, "0.0")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 from hypothesis import given
@@ -64,6 +65,28 @@ def test_no_part_is_read_again_for_its_checksum(
     for file in prepared.files:
         (path,) = tmp_path.rglob(file.name)
         assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_clustered_version_is_read_in_few_row_groups(tmp_path: Path) -> None:
+    """A key is in one row group, and a hundredth of the keys in two at most; as they came, they are in all."""
+    rows = numbers(0, 600_000).sample(fraction=1.0, shuffle=True, seed=15)
+    touched = {}
+    for name, settings in {"unordered": {}, "clustered": {"cluster_by": "id"}}.items():
+        (tmp_path / name).mkdir()
+        versions = Versions(tmp_path / name, **settings)
+        prepared = versions.run(rows)
+        assert prepared is not None
+        (path,) = (tmp_path / name).rglob(prepared.files[0].name)
+        sql = f"SELECT stats_min_value::BIGINT, stats_max_value::BIGINT FROM parquet_metadata('{path}')"
+        groups = duckdb.connect().execute(f"{sql} WHERE path_in_schema = 'id'").fetchall()
+        touched[name] = [
+            sum(low <= last and first <= high for low, high in groups)
+            for first, last in ((300_000, 300_000), (300_000, 305_999))
+        ]
+        assert len(groups) >= 4
+    assert touched["clustered"][0] == 1
+    assert touched["clustered"][1] <= 2
+    assert min(touched["unordered"]) >= 4
 
 
 def test_a_merge_writes_the_parts_with_changed_rows(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from service.processes import priority
 
 THREADS = """
@@ -21,26 +23,28 @@ for _ in sys.stdin:
 """
 
 
-def priorities(pid: int) -> list[int]:
-    return [os.getpriority(os.PRIO_PROCESS, int(t.name)) for t in Path(f"/proc/{pid}/task").iterdir()]
+def priorities(pid: int) -> list[tuple[int, int]]:
+    threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+    return [(os.sched_getscheduler(thread), os.getpriority(os.PRIO_PROCESS, thread)) for thread in threads]
 
 
-def test_all_threads_of_a_process_give_way() -> None:
+@pytest.mark.parametrize(("entirely", "policy"), [(False, os.SCHED_OTHER), (True, os.SCHED_IDLE)])
+def test_all_threads_of_a_process_give_way(entirely: bool, policy: int) -> None:
     command = [sys.executable, "-c", THREADS]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
         own = os.getpriority(os.PRIO_PROCESS, 0)
-        assert priorities(process.pid) == [own, own]
-        priority.give_way(process.pid)
+        assert priorities(process.pid) == [(os.SCHED_OTHER, own)] * 2
+        priority.give_way(process.pid, entirely=entirely)
         print("again", file=process.stdin, flush=True)
         assert process.stdout.readline() == "started\n"
-        assert priorities(process.pid) == [19, 19, 19]
+        assert priorities(process.pid) == [(policy, 19)] * 3
         process.stdin.close()
 
 
 def test_a_process_that_has_ended_is_left_alone() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-        priority.give_way(process.pid)
+        priority.give_way(process.pid, entirely=True)
