@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from service.collectors.csv_file import malformed_replay, type_inference
+from service.collectors.csv_file import checked_columns, malformed_replay
 from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
 from service.collectors.fetching import completeness
 from service.collectors.fetching.client_pool import Clients
@@ -271,7 +271,7 @@ class _Collection:
         lf = spool.scan().select(present)
         if settings.response_format == "csv":
             parts = [spool.part(i) for i in range(len(spool.parts))]
-            lf = type_inference.infer_and_cast(lf, parts, settings.schema, decimal_comma=settings.decimal_comma)
+            lf = checked_columns.infer_and_cast(lf, parts, settings.schema, decimal_comma=settings.decimal_comma)
         frame = ctx.frame(lf, expensive=False, row_bytes=spool.row_bytes)
         frame = record_schema.cast_columns(frame, settings.schema, ctx, settings.misfits(ctx))
         if self._columns:

@@ -1,9 +1,7 @@
-"""Text to typed columns, as row-local expressions without loss: a value that does not fit is an error.
+"""Text to typed columns, as row-local expressions: a text that does not fit is null (``refuse`` makes errors).
 
-Polars expressions can only fail by a strict cast, so the error message is the text of such a cast (``refuse``). Dates
-are ISO 8601; a time without a zone is local time of the target's zone, if it has one; a time with a zone becomes UTC
-if the target has none. Digits beyond microseconds do not fit a datetime, nor do those
-beyond its scale a decimal.
+Dates are ISO 8601; a time without a zone is local time of the target's zone, if it has one; a time with a zone becomes
+UTC if the target has none. Digits beyond microseconds do not fit a datetime, nor do those beyond its scale a decimal.
 """
 
 from __future__ import annotations
@@ -14,14 +12,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from service.kit import lazy
-from service.values import decimal_text, dtypes, time_text
+from service.values import decimal_text, time_text
 
 if TYPE_CHECKING:
     import polars as pl
 else:
     pl = lazy.module("polars")
 
-_SHOWN = 200  # characters of a value that does not fit
 DATE = "%Y-%m-%d"
 NAIVE = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", DATE)
 ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
@@ -30,64 +27,17 @@ TRUE = ("true", "yes", "t", "1")
 FALSE = ("false", "no", "f", "0")
 
 
-def parsed(
-    column: str,
-    dtype: pl.DataType,
-    *,
-    why: str = "",
-    decimal_comma: bool = False,
-    blank: bool = False,
-    at: tuple[str, str] | None = None,
-) -> pl.Expr:
-    """A String column as ``dtype``; null stays null, and a value that does not fit is an error: see ``insist``.
-
-    Raises ``ValueError`` for types that text cannot be parsed to.
-    """
-    text = pl.col(column)
-    if dtype == pl.String:
-        return text
-    return insist(tolerantly(text, dtype, decimal_comma=decimal_comma), column, dtype, why=why, blank=blank, at=at)
-
-
-def insist(
-    result: pl.Expr,
-    column: str,
-    dtype: pl.DataType,
-    *,
-    why: str = "",
-    unless: pl.Expr | None = None,
-    blank: bool = False,
-    at: tuple[str, str] | None = None,
-) -> pl.Expr:
-    """``result``; execution fails where it is null and the text of ``column`` is not, and where ``unless`` is true.
-
-    The error shows the value and ``why``, and names ``at``. With ``blank`` an empty text may become null.
-    """
-    text = pl.col(column)
-    misfit = result.is_null() & (text != "" if blank else text.is_not_null())
-    if unless is not None:
-        misfit = misfit | unless
-    reason = f" does not fit {dtypes.name_of(dtype)}" + (f" ({why})" if why else "")
-    shown = pl.when(misfit).then(text).str.head(_SHOWN)
-    return _unless(pl.concat_str(pl.lit(f"column '{column}': "), shown, pl.lit(reason)), result, at).alias(column)
-
-
 def refuse(bad: pl.Expr, message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None = None) -> pl.Expr:
     """``value``; execution fails with ``message`` where ``bad``. The message must begin with ``column``.
 
     ``at`` is the step and the field to name: the plan is executed long after the step was applied.
     Using ``bad`` inside of the message would compute it a second time, with all its inputs.
+
+    An expression cannot raise; a strict cast of the message to a number fails, and ``polars_errors`` finds the message
+    in the error. Both branches of a condition are computed for all rows, so a message costs little only if its parts
+    are null where nothing is wrong.
     """
-    return _unless(pl.when(bad).then(message), value, at)
-
-
-def _unless(message: pl.Expr, value: pl.Expr, at: tuple[str, str] | None) -> pl.Expr:
-    """``value``; execution fails with ``message`` where that is not null.
-
-    Polars cannot raise; a strict cast of the message to a number fails, and ``polars_errors`` finds the message in
-    the error. Both branches of a condition are computed for all rows, so a message costs little only if its parts are
-    null where nothing is wrong.
-    """
+    message = pl.when(bad).then(message)
     if at is not None:
         message = pl.concat_str(pl.lit(f"at {at[0]}|{at[1]}|"), message)
     return pl.when(message.cast(pl.Int8, strict=True).is_null()).then(value).otherwise(None)

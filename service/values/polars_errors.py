@@ -51,7 +51,8 @@ FOREIGN: tuple[type[BaseException], ...] = (*TABLE, OSError)
 _CAUGHT: tuple[type[BaseException], ...] = (errors.StepError, *FOREIGN)
 
 _OURS = re.compile(r'\["(?:at (?P<step>[^|]*)\|(?P<field>.*?)\|)?(?P<message>column .*?)(?:", "|"\])', re.DOTALL)
-_PLACED = re.compile(r"\x1eat (?P<step>[^|]*)\|(?P<field>[^|]*)\|(?P<said>.*?)\x1e", re.DOTALL)
+_PLACED = re.compile(r"\x1eat (?P<step>[^\x1f]*)\x1f(?P<field>[^\x1f]*)\x1f(?P<said>.*?)\x1e", re.DOTALL)
+_UNSAID = str.maketrans("\x1e\x1f", "  ")
 _PATH = re.compile(r"(?:file://)?(?:/[^\s/:'\"\])]+)+/([^\s/:'\"\])]+)")
 
 
@@ -84,7 +85,8 @@ def placed(message: str, at: tuple[str, str] | None) -> pl.exceptions.ComputeErr
     Polars adds to the texts of such errors and keeps nothing else of them, so that all is in the text.
     """
     step, field = at or ("", "")
-    return pl.exceptions.ComputeError(f"\x1eat {step}|{field}|{message}\x1e")
+    parts = (part.translate(_UNSAID) for part in (step, field, message))  # names and values may hold any character
+    return pl.exceptions.ComputeError("\x1eat " + "\x1f".join(parts) + "\x1e")
 
 
 @contextmanager

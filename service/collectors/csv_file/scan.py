@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from service.collectors.csv_file import strict_reader, suspicions, type_inference
+from service.collectors.csv_file.checked_columns import CheckedColumn, checked
 from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
 from service.collectors.csv_file.settings import LOSSY, CsvSettings
 from service.collectors.csv_file.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
@@ -288,21 +289,22 @@ class CsvReader:
     def _scan_typed(self, source: CsvFile, types: dict[str, pl.DataType], *, counted: bool) -> pl.LazyFrame:
         settings = self._settings
         kept = [n for n in source.names if settings.columns is None or n in settings.columns]
-        casts: list[pl.Expr] = []
+        columns = []
         for name in kept:
-            why, comma, at = f"in {source.label}: ", settings.decimal_comma, (self._ctx.step, f"schema.{name}")
-            if name in settings.schema and not counted:
-                why += f"schema.{name} says {settings.schema[name]}"
-                casts.append(parse.parsed(name, types[name], why=why, decimal_comma=comma, blank=True, at=at))
-            elif name not in settings.schema and types[name] != pl.String:
+            inferred, why = name not in settings.schema, f"in {source.label}: "
+            if inferred:
                 why += f"the sample said {dtypes.name_of(types[name])}; give '{name}' a type under schema"
-                casts.append(type_inference.cast_checked(name, types[name], why=why, decimal_comma=comma, at=at))
+            else:
+                why += f"schema.{name} says {settings.schema[name]}"
+            if inferred or not counted:
+                at, comma = (self._ctx.step, f"schema.{name}"), settings.decimal_comma
+                columns.append(CheckedColumn(name, types[name], why, at, decimal_comma=comma, inferred=inferred))
         read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())
         limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
         lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
         renamed = {r: n for r, n in zip(source.raw, source.names, strict=True) if r != n}
         lf = lf.rename(renamed) if renamed else lf
-        lf = lf.select(kept).with_columns(casts) if settings.columns is not None else lf.with_columns(casts)
+        lf = checked(lf.select(kept) if settings.columns is not None else lf, columns)
         added = (
             [
                 value.cast(types.get(name, self._added.types[name]), strict=False)

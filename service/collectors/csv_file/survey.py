@@ -32,7 +32,7 @@ from service.collectors.csv_file import quoting
 from service.collectors.csv_file.dialect import Dialect
 
 _CHUNK = 1024 * 1024
-_PIECE = 8 * _CHUNK  # a query costs a millisecond, so each counts many bytes
+_PIECE = 4 * _CHUNK  # a query costs some time, so each counts many bytes; twice as many fall out of the caches
 _BLOCK = 16 * 1024
 _LEAST = 1024 * 1024
 _MOST = 64 * 1024 * 1024  # the sample is held in memory
@@ -45,6 +45,7 @@ MAX_LINE = 512 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _NOWHERE = "\x01"
 _GLANCE = 64 * 1024
+_FAR = 2 * _CHUNK
 _RARE = 4096  # a byte that occurs less often than once in this number of bytes is rare
 
 
@@ -154,7 +155,7 @@ def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> byt
     size = len(piece)
     while size == len(piece) and piece:
         piece = _mask_comment_quotes(piece, found, dialect)
-        quotes = _quotes_in(piece, dialect)
+        quotes = _quotes(piece, dialect)
         found.torn = quotes % 2 == 1
         if not found.torn and dialect.comment is None:
             break
@@ -170,7 +171,7 @@ def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> byt
         size *= 2
     else:
         piece = _mask_comment_quotes(piece, found, dialect)
-        found.torn = bool(piece) and _quotes_in(piece, dialect) % 2 == 1
+        found.torn = bool(piece) and _quotes(piece, dialect) % 2 == 1
     return piece
 
 
@@ -203,16 +204,18 @@ def _comments(piece: bytes, eol: bytes, dialect: Dialect) -> list[tuple[int, int
     return found
 
 
-def _quotes_in(piece: bytes, dialect: Dialect) -> int:
-    """How many quotes there are; the line counter would be slow on one very long field."""
+def _quotes(piece: bytes, dialect: Dialect) -> int:
+    """How many quotes there are, also in comments."""
     if dialect.quote is None:
         return 0
-    return piece.count(dialect.quote) if len(piece) > _PIECE else _occurrences(piece, dialect.quote, None)
+    return piece.count(dialect.quote) if len(piece) < _GLANCE else quoting.count_outside(piece, dialect.quote, None)
 
 
 def _one_line(piece: bytes, eol: bytes, quote: bytes | None) -> bool:
     """Whether a piece with an open quote has no line end: one long field, not to be examined line by line."""
-    return quote is not None and _ends(piece + quote, eol.decode(), quote) == 1
+    if quote is None or piece.find(eol, 0, max(0, piece.find(quote))) >= 0:
+        return False
+    return _ends(piece + quote, eol.decode(), quote) == 1
 
 
 class _Counter:
@@ -257,10 +260,9 @@ def _occurrences(piece: bytes, what: bytes, quote: bytes | None) -> int:
 
     Polars' line counter is the fastest, but a thousand times slower than others on lines of megabytes.
     """
-    if what not in piece:
-        return 0
-    if piece.count(what, 0, _GLANCE) * _RARE < min(len(piece), _GLANCE):
-        return quoting.count_outside(piece, what, quote)
+    plain = quote is None or quote not in piece
+    if plain or piece.count(what, 0, _GLANCE) * _RARE < min(len(piece), _GLANCE):
+        return quoting.count_outside(piece, what, None if plain else quote)
     return _ends(piece, what.decode(), quote) - (not piece.endswith(what))
 
 
@@ -330,7 +332,7 @@ def _sample_places(head: bytes, found: Survey, rows: int) -> tuple[list[int], in
         found.whole = True
         return [], 0
     blocks = max(2, budget // _BLOCK)
-    if length > blocks * _PIECE // 4:  # a piece begins outside of quotes, so none need to be counted
+    if length > blocks * _FAR:  # a piece begins outside of quotes, so none need to be counted
         blocks = min(blocks, -(-length // _PIECE))
         return [found.start + i * length // blocks // _PIECE * _PIECE for i in range(blocks)], budget // blocks
     size = budget // blocks
@@ -354,10 +356,6 @@ def _add_to_sample(piece: bytes, places: list[int], size: int, found: Survey, di
             end = end or _cut(piece, found.eol, dialect.quote, 0, last=False)
         if begin < end:
             found.blocks.append(piece[place + begin : place + end])
-
-
-def _quotes(block: bytes, dialect: Dialect) -> int:
-    return block.count(dialect.quote) if dialect.quote is not None else 0
 
 
 def _cut(block: bytes, eol: bytes, quote: bytes | None, odd: int, *, last: bool) -> int:

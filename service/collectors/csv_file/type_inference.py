@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from service.kit import lazy
 from service.values import parse
@@ -22,11 +22,13 @@ else:
     pl = lazy.module("polars")
 
 _TRUE, _FALSE = ("true",), ("false",)
-_INTEGER_DIGITS = 15
+INTEGER_DIGITS = 15
 """The most digits of a whole number in a float column: more would be rounded."""
+_EDGE = 10.0**INTEGER_DIGITS
 _FLOAT_DIGITS = 17
 _GLANCE = 200
 _PADDED = r"^[+-]?0\d|^\+"
+Text = TypeVar("Text", "pl.Expr", "pl.Series")
 
 
 def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str, pl.DataType]:
@@ -41,7 +43,7 @@ def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str
     numbers = _columns_that_fit(sample, filled, lambda text: _float(text, comma))
     whole = _columns_that_fit(sample, numbers, lambda text: text.cast(pl.Int64, strict=False))
     others = [n for n in filled if n not in numbers]
-    for name in _columns_where(sample, whole, lambda text: ~_padded(text)):
+    for name in _columns_where(sample, whole, lambda text: ~_padded(text, pl.Int64())):
         types[name] = pl.Int64()
     for name in _exact_floats(sample, [n for n in numbers if n not in whole], comma):
         types[name] = pl.Float64()
@@ -49,37 +51,9 @@ def infer(sample: pl.DataFrame, *, dates: bool, decimal_comma: bool) -> dict[str
         types[name] = pl.Boolean()
     if dates:
         for dtype in (pl.Datetime("us"), pl.Date()):  # a column of dates is one of datetimes too
-            read = functools.partial(parse.tolerantly, dtype=dtype)
-            types |= dict.fromkeys(_columns_that_fit(sample, others, read), dtype)
+            dated = functools.partial(parse.tolerantly, dtype=dtype)
+            types |= dict.fromkeys(_columns_that_fit(sample, others, dated), dtype)
     return types
-
-
-def infer_and_cast(
-    text: pl.LazyFrame, parts: Iterable[pl.LazyFrame], known: Collection[str], *, decimal_comma: bool = False
-) -> pl.LazyFrame:
-    """``text``, the union of ``parts``, with each column (except ``known``) cast to a type that all values fit."""
-    types: dict[str, pl.DataType] = {}
-    long = set[str]()
-    for part in parts:
-        rows = part.select(pl.exclude(known)).select(pl.col(pl.String)).collect()
-        for name, dtype in infer(rows, dates=False, decimal_comma=decimal_comma).items():
-            if rows[name].null_count() < rows.height:
-                types[name] = _common_type(types[name], dtype) if name in types else dtype
-                if dtype == pl.Int64 and (rows[name].str.len_bytes() > _INTEGER_DIGITS).any():
-                    long.add(name)
-    types |= {name: pl.String() for name in long if types[name] == pl.Float64}
-    present = text.collect_schema()
-    casts = []
-    for name, dtype in types.items():
-        if name in present and dtype != pl.String:
-            casts.append(cast_checked(name, dtype, why="all values fit it", decimal_comma=decimal_comma))
-    return text.with_columns(casts)
-
-
-def _common_type(one: pl.DataType, other: pl.DataType) -> pl.DataType:
-    if one == other:
-        return one
-    return pl.Float64() if {one, other} == {pl.Int64(), pl.Float64()} else pl.String()
 
 
 def _samples(sample: pl.DataFrame) -> list[pl.DataFrame]:
@@ -105,12 +79,14 @@ def _columns_where(sample: pl.DataFrame, names: list[str], test: Callable[[pl.Ex
     return names
 
 
-def _padded(text: pl.Expr) -> pl.Expr:
-    """Whether a whole number has a leading zero or plus; cheaper than formatting the number and comparing.
+def _padded(text: Text, dtype: pl.DataType) -> Text:
+    """Whether a number has a leading zero or plus; cheaper than formatting the number and comparing.
 
-    In byte order ``:`` follows ``9``, and ``+`` and ``-0`` precede ``-1``; so does ``-0.5`` among floats.
+    In byte order ``:`` follows ``9`` and ``,`` follows ``+``. As a whole number ``-0`` says more than 0.
     """
-    return ((text >= "00") & (text < "0:")) | ((text >= "+") & (text < "-1"))
+    below, above = ("-0", "-1") if dtype == pl.Int64 else ("-00", "-0:")
+    zeros = ((text >= "00") & (text < "0:")) | ((text >= below) & (text < above))
+    return zeros | ((text >= "+") & (text < ","))
 
 
 def _exact_floats(sample: pl.DataFrame, names: list[str], comma: str) -> list[str]:
@@ -130,7 +106,7 @@ def _rounded(text: pl.Expr, comma: str) -> pl.Expr:
 def _says_more_than_float(text: pl.Expr, comma: str) -> pl.Expr:
     """Whether a number is padded, or has more digits than a float."""
     point = re.escape(comma)
-    whole = rf"^-?0*[1-9]\d{{{_INTEGER_DIGITS},}}$"
+    whole = rf"^-?0*[1-9]\d{{{INTEGER_DIGITS},}}$"
     digits = rf"^-?[0{point}]*[1-9](?:{point}?\d){{{_FLOAT_DIGITS},}}"
     return text.str.contains(f"{_PADDED}|{whole}|{digits}")
 
@@ -144,34 +120,46 @@ def _float(text: pl.Expr, comma: str) -> pl.Expr:
     return parse.tolerantly(text, pl.Float64(), decimal_comma=comma == ",")
 
 
-def _may_say_more(text: pl.Expr, comma: str) -> pl.Expr:
-    """A cheap first test for ``_says_more_than_float``, by beginning, length and size; false for most numbers."""
-    long = text.str.len_bytes() > _FLOAT_DIGITS + len(comma)
-    return _padded(text) | long | (_float(text, comma).abs() >= 10.0**_INTEGER_DIGITS)
+def read(text: pl.Expr, dtype: pl.DataType, *, decimal_comma: bool) -> pl.Expr:
+    """A text as the inferred type, null where it is another text; see ``misfits`` for texts that say more."""
+    if dtype == pl.Boolean:  # only the words that inference accepts
+        return parse.boolean(text, _TRUE, _FALSE)
+    return parse.tolerantly(text, dtype, decimal_comma=decimal_comma)
 
 
-def cast_checked(
-    name: str, dtype: pl.DataType, *, why: str, at: tuple[str, str] | None = None, decimal_comma: bool = False
-) -> pl.Expr:
-    """The expression that reads a String column as the inferred type, and fails if information would be lost."""
-    text, comma = pl.col(name), "," if decimal_comma else "."
-    insist = functools.partial(parse.insist, column=name, dtype=dtype, why=why, blank=True, at=at)
+def misfits(batch: pl.DataFrame, dtype: pl.DataType, *, decimal_comma: bool) -> pl.Series | None:
+    """The texts that say more than the values of the inferred type that they were read as, if there may be any.
+
+    ``batch`` has the columns ``value`` and ``text``, and ``size``, bytes of the text, for floats. Most numbers are seen
+    to be plain by the extremes of a batch, and by one comparison of their texts.
+    """
+    if dtype not in (pl.Int64, pl.Float64):
+        return None
+    text = batch.get_column("text")
+    low = text < "1"
+    if low.any():
+        doubtful = text.filter(low)
+        padded = _padded(doubtful, dtype)
+        if padded.any():
+            return doubtful.filter(padded)
     if dtype == pl.Int64:
-        return insist(text.cast(pl.Int64, strict=False), unless=says_more(text, dtype, comma))
-    if dtype == pl.Float64:
-        return insist(_float(text, comma), unless=says_more(text, dtype, comma))
-    if dtype == pl.Boolean:
-        return insist(parse.boolean(text, _TRUE, _FALSE))
-    return parse.parsed(name, dtype, why=why, blank=True, at=at)
+        return None
+    value, size = batch.get_column("value"), batch.get_column("size")
+    longest: Any = size.max() or 0
+    extremes: tuple[Any, Any] = value.min() or 0, value.max() or 0
+    if longest <= _FLOAT_DIGITS + 1 and extremes[0] > -_EDGE and extremes[1] < _EDGE:
+        return None
+    doubtful = text.filter((size > _FLOAT_DIGITS + 1) | (value >= _EDGE) | (value <= -_EDGE))
+    comma = "," if decimal_comma else "."
+    return doubtful.to_frame().filter(says_more(pl.col("text"), dtype, comma)).to_series()
 
 
 def says_more(text: pl.Expr, dtype: pl.DataType, comma: str) -> pl.Expr:
     """Whether a text says more than the value of the inferred type that it can be read as."""
     if dtype == pl.Int64:
-        return _padded(text)
+        return _padded(text, dtype)
     if dtype == pl.Float64:
-        # the engine evaluates a condition again wherever it occurs, so it occurs once
-        return _says_more_than_float(pl.when(_may_say_more(text, comma)).then(text), comma) | _overflows(text, comma)
-    if dtype == pl.Boolean:  # only the words that inference accepts
+        return _rounded(text, comma)
+    if dtype == pl.Boolean:
         return parse.boolean(text, _TRUE, _FALSE).is_null() & (text != "")
     return text.is_null() & text.is_not_null()
