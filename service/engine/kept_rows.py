@@ -56,6 +56,12 @@ def only(lf: pl.LazyFrame, keys: Sequence[str], keep: Keep, memory: Memory) -> p
     return pl.concat([lf, mask.to_frame(name).lazy()], how="horizontal").filter(name).drop(name)
 
 
+def repeats(lf: pl.LazyFrame, keys: Sequence[str], memory: Memory) -> int:
+    """How many rows repeat the keys of an earlier one. Executes, as ``only``."""
+    mask = _Search(lf, keys, "first", memory).mask()
+    return 0 if mask is None else len(mask) - int(mask.sum())
+
+
 @dataclass(frozen=True)
 class _Search:
     lf: pl.LazyFrame

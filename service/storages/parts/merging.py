@@ -19,8 +19,11 @@ from service.values.version_mode import VersionMode
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from service.engine import kept_rows, memory
 else:
     pl = lazy.module("polars")
+    kept_rows, memory = lazy.module("service.engine.kept_rows"), lazy.module("service.engine.memory")
 
 _PATH = f"{MARK}path"
 _ROW = f"{MARK}row"
@@ -70,11 +73,10 @@ def check_earlier(parts: Sequence[Part], key: Sequence[str], version: int, step:
     if not parts:
         return
     keys = pl.scan_parquet([part.path for part in parts], glob=False, hive_partitioning=False).select(key)
-    counts = keys.group_by(list(key)).agg(pl.len().cast(pl.Int64).alias(_ROW))
-    absent = pl.any_horizontal(pl.col(list(key)).is_null())
-    missing, repeated = pl.col(_ROW).filter(absent).sum(), (pl.col(_ROW) - 1).filter(~absent).sum()
-    found = counts.select(missing.alias("missing"), repeated.alias("repeated")).collect(engine="streaming")
-    for count, what in zip(found.row(0), ("do not have the key", "repeat the key"), strict=True):
+    present = pl.all_horizontal(pl.col(list(key)).is_not_null())
+    missing = int(keys.select((~present).sum()).collect(engine="streaming").item())
+    repeated = kept_rows.repeats(keys.filter(present), key, memory.Memory()) if not missing else 0
+    for count, what in ((missing, "do not have the key"), (repeated, "repeat the key")):
         if count:
             raise errors.Permanent(
                 f"{count} rows of version {version} {what} ({', '.join(key)}), which identifies a row under merge; "

@@ -147,3 +147,9 @@ def test_more_keys_than_the_memory_holds(tmp_path: Path, monkeypatch: pytest.Mon
     child.start()
     child.join(300)
     assert child.exitcode == 0
+
+
+def test_repeats_are_counted() -> None:
+    lf = pl.LazyFrame({"k": [1, 2, 1, 1, None, None, 3]})
+    assert kept_rows.repeats(lf, ["k"], LITTLE) == 3
+    assert kept_rows.repeats(lf.unique(), ["k"], LITTLE) == 0
