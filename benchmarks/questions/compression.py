@@ -1,7 +1,7 @@
-"""What does a level of zstd cost, and what does it save? The result of the orders job, written as Parquet.
+"""What do levels of zstd and row groups cost, and what do they save? The result of the orders job as Parquet.
 
-The rows are in memory; each level writes them in turns in one process, and the least CPU counts. What is read back is
-compared with what was written first.
+The rows are in memory; each form writes them in turns in one process, and DuckDB reads a page in the middle and the
+ten greatest. The least CPU counts. What is read back is compared with what was written first.
 """
 
 from __future__ import annotations
@@ -12,33 +12,48 @@ import time
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 
 from benchmarks import measure, orders
 from benchmarks.options import Options
 from benchmarks.table import figure, markdown
 
-LEVELS = (1, 3, 9)
-HEAD = ("zstd level", "CPU s", "MiB", "CPU × level 1", "bytes × level 1")
+FORMS: dict[str, dict[str, Any]] = {
+    "zstd 1": {"compression_level": 1},
+    "zstd 3": {"compression_level": 3},
+    "zstd 9": {"compression_level": 9},
+    "zstd 1, groups of 131 072": {"compression_level": 1, "row_group_size": 131_072},
+    "zstd 1, groups of 262 144": {"compression_level": 1, "row_group_size": 262_144},
+}
+PAGE, TOP = "LIMIT 100 OFFSET {middle}", f"ORDER BY {orders.NUMBERS[2]} DESC LIMIT 10"
+HEAD = ("form", "write CPU s", "MiB", "page CPU ms", "top CPU ms", "write ×", "bytes ×", "page ×", "top ×")
+COSTS = ("cpu", "bytes", "page_ms", "top_ms")
 
 
 def ask(options: Options) -> dict[str, Any]:
-    """CPU seconds and bytes by level, and their ratios to the first one."""
+    """CPU and bytes by form, and their ratios to the first one."""
     source = orders.write_csv(options.folder / f"orders-{options.rows}.csv", options.rows)
     said = measure.said(__name__, [str(source), str(options.folder), str(options.repeat)])
-    first = said[str(LEVELS[0])]
+    first = next(iter(said.values()))
     for entry in said.values():
-        entry["times"] = {key: entry[key] / first[key] for key in ("cpu", "bytes")}
+        entry["times"] = {key: entry[key] / first[key] for key in COSTS}
     return {"rows": options.rows, "contestants": said, "failed": {}}
 
 
 def show(answer: dict[str, Any]) -> str:
     """The answer for people."""
     rows = [
-        [level, *map(figure, (e["cpu"], e["bytes"] / measure.MIB, e["times"]["cpu"], e["times"]["bytes"]))]
-        for level, e in answer["contestants"].items()
+        [form, *map(figure, (e["cpu"], e["bytes"] / measure.MIB, e["page_ms"], e["top_ms"], *e["times"].values()))]
+        for form, e in answer["contestants"].items()
     ]
     return "\n".join([f"{answer['rows']:,} rows", "", markdown(HEAD, rows)])
+
+
+def _milliseconds(connection: duckdb.DuckDBPyConnection, path: Path, end: str) -> float:
+    began = time.process_time()
+    connection.execute(f"SELECT * FROM read_parquet('{path}') {end}").fetchall()
+    return (time.process_time() - began) * 1000
 
 
 def main(source: Path, folder: Path, repeat: int) -> None:
@@ -48,15 +63,18 @@ def main(source: Path, folder: Path, repeat: int) -> None:
     frame = in_memory.filled(frame, in_memory.medians(frame))
     result = staged.applied(frame.lazy(), in_memory.profile(frame)).collect()
     path = folder / "compression.parquet"
-    costs: dict[int, Any] = {level: {"cpu": 1e9, "differs": []} for level in LEVELS}
-    for _ in range(repeat):
-        for level, entry in costs.items():
-            began = time.process_time()
-            result.lazy().sink_parquet(path, compression="zstd", compression_level=level)
-            cpu = time.process_time() - began
-            if not pl.read_parquet(path).equals(result):
-                entry["differs"] = ["what was written is not what is read"]
-            entry["cpu"], entry["bytes"] = min(entry["cpu"], cpu), path.stat().st_size
+    page = PAGE.format(middle=result.height // 2)
+    costs: dict[str, Any] = {form: dict.fromkeys(COSTS, 1e9) | {"differs": []} for form in FORMS}
+    with duckdb.connect() as connection:
+        for _ in range(repeat):
+            for form, entry in costs.items():
+                began = time.process_time()
+                result.lazy().sink_parquet(path, compression="zstd", **FORMS[form])
+                cpu = time.process_time() - began
+                if not pl.read_parquet(path).equals(result):
+                    entry["differs"] = ["what was written is not what is read"]
+                found = cpu, path.stat().st_size, *(_milliseconds(connection, path, end) for end in (page, TOP))
+                entry |= {key: min(entry[key], cost) for key, cost in zip(COSTS, found, strict=True)}
     path.unlink()
     print(json.dumps(costs))
 

@@ -114,7 +114,7 @@ def ask(options: Options) -> dict[str, Any]:
             if entry["differs"]:
                 table[name] = {key: entry[key] for key in ("compared", "differs")}
             elif (outcome.cost.wall, outcome.cost.cpu) < (entry.get("wall", 1e9), entry.get("cpu", 1e9)):
-                entry |= asdict(outcome.cost)
+                entry |= asdict(outcome.cost) | {"parts": outcome.found.get("parts", {})}
     table = {name: entry for name, entry in table.items() if name not in failed}
     for entry in table.values():
         entry["ratio"] = _ratios(entry, table)
@@ -139,8 +139,11 @@ def show(answer: dict[str, Any]) -> str:
         places = [2, 2, 0, 2, 2, 2]
         cells = [figure(value, place) for value, place in zip([*costs, *ratios], places, strict=True)]
         rows.append([CONTESTANTS[name].label, *cells])
+        if entry.get("parts"):
+            parts = ", ".join(f"{part} {cost:.2f}" for part, cost in entry["parts"].items())
+            below.append(f"CPU s of the {name}: {parts}")
         below += [f"{name} differs, no time: {problem}" for problem in entry["differs"][:8]]
     below += [f"{name} failed: {why.splitlines()[-1] if why else ''}" for name, why in answer["failed"].items()]
     least = min((e["compared"] for e in answer["contestants"].values()), default=0)
     title = f"{answer['rows']:,} rows, best of {answer['best_of']}; at least {least} facts of each result were compared"
-    return "\n".join([title, "", markdown(HEAD, rows), *below])
+    return "\n".join([title, "", markdown(HEAD, rows), *(["", *below] if below else [])])

@@ -33,20 +33,18 @@ _IN_PLACE = pl.QueryOptFlags(predicate_pushdown=False)
 """A filter pushed into a Parquet scan costs the square of the number of columns."""
 
 
-def fit(rows: int | None, keys: Sequence[pl.DataType], row_bytes: int, memory: Memory) -> bool:
-    """Whether Polars may hold the keys of all rows at once; False where their number is unknown.
+def fit(rows: int, keys: Sequence[pl.DataType], row_bytes: int, memory: Memory, beside: int = 0) -> bool:
+    """Whether Polars may hold the keys of all rows at once.
 
-    A text may be as long as a row (``row_bytes``; 0 for unknown).
+    A text may be as long as a row (``row_bytes``; 0 for unknown). Each key has bytes ``beside``.
     """
-    if rows is None:
-        return False
     width = 0
     for dtype in keys:
         size = _size(dtype) or row_bytes
         if not size and rows > _HEAD:
             return False
         width += size + 1
-    return rows * (_SEEN + _SEEN_WIDTH * width) <= memory.free()
+    return rows * (_SEEN + _SEEN_WIDTH * width + beside) <= memory.free()
 
 
 def only(lf: pl.LazyFrame, keys: Sequence[str], keep: Keep, memory: Memory) -> pl.LazyFrame:
@@ -108,13 +106,12 @@ class _Search:
 
         keys = self.lf.select(self.keys).with_row_index(number)
         schema = keys.collect_schema()
-        # a filtered text holds the whole batch that it comes from, a new one does not
-        copied = [pl.concat_str(k, pl.lit("")) for k, dtype in schema.items() if dtype == pl.String]
+        copies = copied(schema)
 
         def suspects(batch: pl.DataFrame) -> pl.DataFrame:
             found = batch.filter(taken.gather((batch[mark] - low) // cell)).drop(mark)
             seen(found[number])
-            return found.with_columns(copied)
+            return found.with_columns(copies)
 
         rows = keys.with_columns(hashed(self.keys).alias(mark))
         rows = rows.filter(_between(mark, low, high)).map_batches(
@@ -132,6 +129,11 @@ class _Search:
 def hashed(keys: Sequence[str]) -> pl.Expr:
     """A hash that rows with equal keys share; NaN equals NaN, 0.0 equals -0.0, null equals null."""
     return (pl.col(keys[0]) if len(keys) == 1 else pl.struct(keys)).hash()
+
+
+def copied(schema: pl.Schema) -> list[pl.Expr]:
+    """The texts anew: one that was filtered holds the whole batch that it comes from."""
+    return [pl.concat_str(k, pl.lit("")) for k, dtype in schema.items() if dtype == pl.String]
 
 
 class _Marks:

@@ -91,12 +91,15 @@ def answer(
     total = first + len(columns) + len(alone) + len(duplicates)
     counted = itertools.count(first)
     done(next(counted), total)
+    lengths = value_groups.lengths(lf, schema, grouped, engine)
     for part, names, how in _parts(lf, columns, rows, engine, scratch):
         for column in names:
-            for queries, module in ((ordered, sorted_column), (grouped, value_groups)):
-                if column in queries:
-                    found = module.answer(part, column, schema[column], queries[column], how, rows, scratch)
-                    answers.update(found)
+            dtype, common = schema[column], (how, rows, scratch)
+            if column in ordered:
+                answers |= sorted_column.answer(part, column, dtype, ordered[column], *common)
+            if column in grouped:
+                length = lengths.get(column, 0)
+                answers |= value_groups.answer(part, column, dtype, grouped[column], *common, length)
             done(next(counted), total)
     for metric in alone:
         if metric.kind == "means":

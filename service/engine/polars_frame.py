@@ -17,7 +17,7 @@ from typing import Any, cast
 import msgspec
 import polars as pl
 
-from service.engine import estimates, kept_rows, query_sql, read_ahead, steady_sums
+from service.engine import estimates, hash_parts, kept_rows, query_sql, read_ahead, steady_sums
 from service.engine import metrics as polars_metrics
 from service.engine.counters import Counters
 from service.engine.loss_counter import LossCounter
@@ -233,17 +233,34 @@ class PolarsFrame:
         self._explainers = ()  # the sources were read to their end
         self._expensive = False
 
+    def _fits(self, columns: Sequence[str], *, beside: int = 0, unknown: bool = False) -> bool:
+        """Whether a hash table of these columns and bytes ``beside`` fits the memory; ``unknown`` without a number."""
+        rows = self._progress.expected if self.known_rows is None else self.known_rows
+        if rows is None:
+            return unknown
+        return kept_rows.fit(rows, [self.schema[c] for c in columns], self._row_bytes, self._memory, beside)
+
+    def _at_rest(self) -> pl.LazyFrame:
+        """The rows in a form that may be read several times."""
+        if self._expensive:
+            self._stage()
+        return self._lf
+
+    def _after(self, stage: Stage) -> PolarsFrame:
+        """The frame over the files that a whole-frame operation left, which are put together as they are read."""
+        self._staged.append(stage.report)
+        frame = self._next(stage.lf, expensive=True)
+        frame._stages, frame._explainers = (stage,), ()
+        return frame
+
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
         subset = list(self.schema) if keys is None else list(keys)
-        types = [self.schema[k] for k in subset]
-        rows = self._progress.expected if self.known_rows is None else self.known_rows
-        if keep in ("first", "any") and kept_rows.fit(rows, types, self._row_bytes, self._memory):
+        if keep in ("first", "any") and self._fits(subset):
             # a streaming filter on is_first_distinct; unordered it costs twice the CPU and three times the memory
             return self._next(self._lf.unique(subset, keep="first", maintain_order=True), expensive=True)
-        if self._expensive:
-            self._stage()  # read several times below
+        rows = self._at_rest()
         with self._executing():
-            frame = self._next(kept_rows.only(self._lf, subset, keep, self._memory), expensive=False)
+            frame = self._next(kept_rows.only(rows, subset, keep, self._memory), expensive=False)
         frame._small = self._small
         return frame
 
@@ -257,14 +274,26 @@ class PolarsFrame:
 
     def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> PolarsFrame:
         right = _own(other)
+        if not right._fits(list(right.schema), unknown=True):
+            rows = right._at_rest()
+            with self._executing():
+                stage = hash_parts.of_join(self.schema, self._at_rest, rows, on, how, self._memory, self._folder)
+            if stage is not None:
+                return self._after(stage)
         lf = self._lf.join(right.lazy, on=list(on), how=how, coalesce=True, maintain_order="left_right")
         return self._next(lf, expensive=True, others=[right])
 
     def group(
         self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
     ) -> PolarsFrame:
-        lf = self._lf.with_columns(prepared) if prepared else self._lf
-        return self._next(lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)
+        frame = self.rows(lambda lf: lf.with_columns(prepared)) if prepared else self
+        if not frame._fits(by, beside=hash_parts.beside(aggregates), unknown=True):
+            rows = frame._at_rest()
+            with frame._executing():
+                stage = hash_parts.of_groups(rows, by, aggregates, frame._memory, frame._folder)
+            if stage is not None:
+                return frame._after(stage)
+        return frame._next(frame._lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
         if by or order_by:

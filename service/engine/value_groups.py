@@ -7,7 +7,7 @@ are partitioned by hash, and one partition is grouped after another.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -20,7 +20,7 @@ FREE_CATEGORIES = 1_000
 _GROUP = 120
 """Bytes of a group beside its text (measured). Polars also holds the texts of all rows whose groups are not hot."""
 _FEW = 1_000  # distinct values of a sample, which stay hot
-_HEAD, _SAMPLE = 10_000, 100_000
+_HEAD, _HEAD_CELLS, _SAMPLE = 10_000, 1_000_000, 100_000
 _MARGIN = 1.25
 
 
@@ -46,13 +46,16 @@ def positive_zero(dtype: pl.DataType) -> pl.Expr:
 
 def answer(
     lf: pl.LazyFrame, column: str, dtype: pl.DataType, metrics: Sequence[Metric], engine: Engine, rows: int,
-    scratch: Scratch,
+    scratch: Scratch, length: int = 0,
 ) -> dict[Metric, Any]:  # fmt: skip
-    """The answers to metrics of one column of a frame with ``rows`` rows, and those that cost nothing."""
+    """The answers to metrics of one column of a frame with ``rows`` rows, and those that cost nothing.
+
+    Its first values have ``length`` bytes on average (``lengths``).
+    """
     kinds = {metric.kind for metric in metrics}
     most = max((_most(metric) for metric in metrics), default=0)
     account = _Account(most, forms="forms" in kinds, lengths="lengths" in kinds, categories="categories" in kinds)
-    for groups in _groups(lf.select(value(column, dtype).alias("value")), engine, rows, scratch):
+    for groups in _groups(lf.select(value(column, dtype).alias("value")), engine, rows, scratch, length):
         account.add(groups.with_columns(positive_zero(dtype)))
     answers: dict[Metric, Any] = {Metric(column, "distinct"): account.distinct}
     if (categories := account.categories()) is not None:
@@ -71,15 +74,23 @@ def answer(
     return answers
 
 
+def lengths(lf: pl.LazyFrame, schema: pl.Schema, columns: Iterable[str], engine: Engine) -> dict[str, int]:
+    """The mean length in bytes of the first values of those columns that are texts, in one query."""
+    texts = {c: value(c, schema[c]) for c in columns if isinstance(schema[c], pl.String | pl.Categorical | pl.Enum)}
+    if not texts or engine == "in-memory":
+        return {}
+    head = lf.head(max(100, min(_HEAD, _HEAD_CELLS // len(texts))))
+    return {text.name: _length(text) for text in head.select(texts.values()).collect(engine=engine)}
+
+
 def _most(metric: Metric) -> int:
     return int(str(metric.argument)) if metric.kind == "top" else int(metric.kind == "mode")
 
 
-def _groups(lf: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch) -> Iterator[pl.DataFrame]:
+def _groups(lf: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch, length: int) -> Iterator[pl.DataFrame]:
     """All values but nulls with their counts, as frames of ``value`` and ``count`` that share no value."""
     values = lf.drop_nulls()
-    head = lf.head(_HEAD).collect(engine=engine).to_series()  # texts that follow may be longer
-    fits = engine == "in-memory" or rows <= scratch.rows(_GROUP + 3 * _length(head))
+    fits = engine == "in-memory" or rows <= scratch.rows(_GROUP + 3 * length)  # texts that follow may be longer
     parts = 1 if fits else _parts(values, engine, rows, scratch)
     for part in [values] if parts == 1 else hash_partitions.split(values, pl.col("value").hash(), parts, scratch):
         groups = part.group_by("value").agg(pl.len().cast(pl.Int64).alias("count"))

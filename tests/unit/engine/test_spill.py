@@ -62,7 +62,7 @@ def test_what_spills_answers_as_in_memory(name: str, tmp_path: Path) -> None:
     """In a process of its own, as Polars remembers the folder."""
     child = multiprocessing.get_context("spawn").Process(target=_spilled, args=(str(tmp_path), name))
     child.start()
-    child.join(120)
+    child.join(300)
     assert child.exitcode == 0
 
 

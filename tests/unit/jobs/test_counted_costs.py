@@ -105,7 +105,7 @@ def test_without_memory_the_rows_are_written_twice_and_not_more(
     assert [stage.place for stage in stages] == ["file"]
     assert written_bytes() - before < (result + stages[0].bytes) * 1.1
     assert executed["sink_batches"] == 1
-    assert executed["collect"] <= 45
+    assert executed["collect"] <= 50  # repeated keys are searched by their hashes
 
 
 def test_rows_that_would_be_written_only_for_a_last_profile_are_profiled_as_they_are_stored(

@@ -1,0 +1,142 @@
+"""Joins and groups in parts answer what they answer at once, in the same order."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import resource
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from service.engine import kept_rows
+from service.engine.counters import Counters
+from service.engine.memory import Memory
+from service.engine.polars_frame import PolarsFrame
+from service.steps.frame import JoinHow
+from tests.examples import examples
+
+NAN = float("nan")
+VALUES: dict[str, tuple[Any, list[Any]]] = {
+    "i": (pl.Int64, [0, 1, -1, 2**62, None]),
+    "f": (pl.Float64, [0.0, -0.0, NAN, 1.5, None]),
+    "s": (pl.String, ["", "a", "a longer text than twelve bytes", None]),
+    "b": (pl.Boolean, [True, False, None]),
+    "c": (pl.Categorical, ["x", "y", None]),
+    "e": (pl.Enum(["b", "a"]), ["a", "b", None]),
+}
+HOW: list[JoinHow] = ["inner", "left", "full"]
+AGGREGATES = [
+    pl.col("row").sum().alias("sum"), pl.len().alias("n"), pl.col("row").median().alias("m"),
+    pl.col("row").first().alias("first"), pl.col("row").n_unique().alias("u"),
+]  # fmt: skip
+LITTLE = Memory(1, held=lambda: 1)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows are more than the memory holds."""
+    monkeypatch.setattr(kept_rows, "LEAST", 900)
+
+
+def of(data: pl.DataFrame, folder: Path, memory: Memory = LITTLE) -> PolarsFrame:
+    progress = Counters()
+    progress.begin(data.height)
+    return PolarsFrame(data.lazy(), folder, memory=memory, progress=progress)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
+    """Two tables, and the columns that both have."""
+    key = draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=2, unique=True))
+    return (*(_table(draw, key, name) for name in ("row", "other")), key)  # type: ignore[return-value]
+
+
+def _table(draw: st.DrawFn, key: list[str], number: str) -> pl.DataFrame:
+    rows = draw(st.integers(0, 25))
+    columns = [
+        pl.Series(name, draw(st.lists(st.sampled_from(VALUES[name][1]), min_size=rows, max_size=rows)),
+                  dtype=VALUES[name][0])
+        for name in key
+    ]  # fmt: skip
+    return pl.DataFrame([*columns, pl.int_range(rows, eager=True).alias(number)])
+
+
+@examples(60)
+@given(tables(), st.sampled_from(HOW))
+def test_a_join_in_parts(drawn: tuple[pl.DataFrame, pl.DataFrame, list[str]], how: JoinHow) -> None:
+    left, right, key = drawn
+    with tempfile.TemporaryDirectory() as folder:
+        joined = of(left, Path(folder)).join(of(right, Path(folder)), key, how=how)
+        made = joined.lazy.collect(engine="streaming")
+    wanted = left.lazy().join(right.lazy(), on=key, how=how, coalesce=True, maintain_order="left_right")
+    assert_frame_equal(made, wanted.collect(engine="streaming"))
+
+
+@examples(60)
+@given(tables())
+def test_groups_in_parts(drawn: tuple[pl.DataFrame, pl.DataFrame, list[str]]) -> None:
+    rows, _, key = drawn
+    with tempfile.TemporaryDirectory() as folder:
+        groups = of(rows, Path(folder)).group(key, AGGREGATES)
+        made = groups.lazy.collect(engine="streaming")
+    wanted = rows.lazy().group_by(key, maintain_order=True).agg(AGGREGATES)
+    assert_frame_equal(made, wanted.collect(engine="streaming"))
+
+
+def test_many_rows_in_parts_whose_files_go_with_the_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_rows, "LEAST", 1 << 20)
+    row = pl.int_range(200_000, eager=True)
+    left = pl.DataFrame({"k": row.hash() % 50_000, "row": row})
+    right = left.select("k", other="row").sample(fraction=0.2, seed=1)
+    joined = of(left, tmp_path).join(of(right, tmp_path), ["k"], how="full")
+    wanted = left.lazy().join(right.lazy(), on="k", how="full", coalesce=True, maintain_order="left_right")
+    assert len(list(tmp_path.glob("hash-*"))) > 5
+    assert_frame_equal(joined.lazy.collect(engine="streaming"), wanted.collect(engine="streaming"))
+    groups = joined.group(["other"], [pl.len().alias("n")])
+    assert_frame_equal(groups.lazy.collect(), wanted.group_by("other", maintain_order=True).agg(n=pl.len()).collect())
+    del joined, groups
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fits_stays_lazy(tmp_path: Path) -> None:
+    data = pl.DataFrame({"k": [1, 2], "row": [0, 1]})
+    frame = of(data, tmp_path, Memory(1 << 30, held=lambda: 0))
+    made = frame.join(frame.rows(lambda lf: lf.rename({"row": "other"})), ["k"]).group(["k"], [pl.len()])
+    assert (made.staged, made.lazy.collect().height) == ((), 2)
+
+
+def _within(folder: str, memory_bytes: int, operation: str) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    progress, rows = Counters(), 4_000_000
+    progress.begin(rows)
+    lf = pl.scan_parquet(Path(folder) / "source.parquet")
+    frame = PolarsFrame(lf, Path(folder), expensive=False, progress=progress)
+    if operation == "join":
+        made = frame.join(frame.rows(lambda lf: lf.select("t", other="v")), ["t"], how="left")
+        sums, wanted = [pl.len(), pl.col("other").sum()], (rows, sum(range(rows)))
+    else:
+        made = frame.group(["t"], [pl.col("v").median() if operation == "median" else pl.col("v").sum()])
+        sums, wanted = [pl.len(), pl.col("v").sum().cast(pl.Int64)], (rows, sum(range(rows)))
+    assert made.lazy.select(sums).collect(engine="streaming").row(0) == wanted
+    assert made.staged, "it was not made in parts"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", ["join", "sum", "median"])
+def test_more_than_the_memory_holds(operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_RJEM_MALLOC_CONF", "retain:false,oversize_threshold:16777216")  # as children of the service
+    number = pl.LazyFrame({"v": pl.int_range(4_000_000, eager=True)})
+    text = pl.format("a text of more than twelve bytes {}", pl.col("v"))
+    number.with_columns(text.alias("t")).sink_parquet(tmp_path / "source.parquet")
+    child = multiprocessing.get_context("spawn").Process(target=_within, args=(str(tmp_path), 768 << 20, operation))
+    child.start()
+    child.join(300)
+    assert child.exitcode == 0
