@@ -17,7 +17,7 @@ from typing import Any, cast
 import msgspec
 import polars as pl
 
-from service.engine import estimates, hash_parts, kept_rows, query_sql, steady_sums
+from service.engine import estimates, hash_parts, kept_rows, query_sql, read_ahead, steady_sums
 from service.engine import metrics as polars_metrics
 from service.engine.counters import Counters
 from service.engine.loss_counter import LossCounter
@@ -340,7 +340,8 @@ class PolarsFrame:
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
-        with self._computing(), self._progress.passing(self._lf, lambda: target.stat().st_size) as lf:
+        passing = self._progress.passing(self._lf, lambda: target.stat().st_size)
+        with self._computing(), read_ahead.short(), passing as lf:
             lf.sink_parquet(
                 target,
                 compression=cast(Any, compression),  # the storage's enum lists what Polars knows
