@@ -46,6 +46,7 @@ from service.model.registry import tag_of
 from service.model.version import Column
 from service.network import observer
 from service.processes.channel import Channel
+from service.processes.kept import SPILLED
 from service.steps.storage import Dataset
 from service.values import polars_errors
 from service.values.version_mode import BaseVersion
@@ -92,7 +93,7 @@ class RunWorker:
             return
         kept = not self.job.folder.exists()  # it lies in the folder of a worker that may be kept
         self.job.folder.mkdir(mode=0o700, exist_ok=True)
-        spilled = (self.job.folder.parent if kept else self.job.folder) / "spilled"
+        spilled = (self.job.folder.parent if kept else self.job.folder) / SPILLED
         with spill.into(spilled, Memory(), again=kept), self.job.reporting(), self._tracing():
             prepared = self._version(pipeline)
         store.write_manifest(self.order, prepared)

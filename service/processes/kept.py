@@ -30,6 +30,9 @@ from service.processes.spares import Spares
 
 PREFIX = "worker_"
 """Of the names of private folders."""
+SPILLED = "spilled"
+"""The folder in a private folder where an engine may write what does not fit in memory. It remembers the folder, and
+its own in there, which is named by the process: both may stay if they are empty."""
 _STDERR = ".stderr"
 _FREE_SECONDS = 1.0  # how long a child may take from its answer to its readiness for more work
 _IDLE_SECONDS = 20.0
@@ -230,7 +233,9 @@ def _held(place: Workplace, pid: int) -> Held | None:
     """
     process, root = Path(f"/proc/{pid}"), str(place.folder.parent.parent)
     try:
-        if [left.name for left in place.folder.iterdir()] != [_STDERR] or place.stderr.stat().st_size:
+        left = {path.name for path in place.folder.iterdir()}
+        spilled = [path for path in (place.folder / SPILLED).rglob("*") if path.name != str(pid) or not path.is_dir()]
+        if left - {SPILLED} != {_STDERR} or spilled or place.stderr.stat().st_size:
             return None
         opened = [handle.readlink() for handle in (process / "fd").iterdir()]
         if any(path.is_relative_to(root) and path != place.stderr for path in opened):

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from service.processes.channel import Channel
+from service.processes.kept import SPILLED
 
 _PR_GET_PDEATHSIG = 2
 
@@ -131,6 +132,12 @@ class Done(msgspec.Struct):
 _HELD: list[Any] = []
 
 
+def _spill(folder: Path) -> None:
+    own = folder.parent / SPILLED / str(os.getpid())
+    own.mkdir(parents=True)
+    (own / "0.ipc").touch()
+
+
 def _open(folder: Path) -> None:
     _HELD.append((folder / "part").open("ab"))
 
@@ -147,6 +154,7 @@ def _start_threads(_: Path) -> None:
 
 _ACTS: dict[str, Callable[[Path], Any]] = {
     "leave a file": lambda folder: (folder.parent / "left").touch(),
+    "leave a spilled file": _spill,
     "leave an open file": _open,
     "leave a mapped file": _map,
     "leave threads": _start_threads,

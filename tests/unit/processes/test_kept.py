@@ -93,7 +93,9 @@ def test_a_clean_child_does_more_work(in_workshop: InWorkshop) -> None:
     in_workshop(act)
 
 
-@pytest.mark.parametrize("trace", ["leave a file", "leave an open file", "leave a mapped file", "complain"])
+@pytest.mark.parametrize(
+    "trace", ["leave a file", "leave a spilled file", "leave an open file", "leave a mapped file", "complain"]
+)
 def test_a_child_that_leaves_something_is_ended(trace: str, in_workshop: InWorkshop) -> None:
     async def act(workshop: Workshop) -> None:
         first = await workshop.work(trace)
