@@ -19,6 +19,7 @@ from service.collectors.csv_file.checked_columns import CheckedColumn, checked
 from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
 from service.collectors.csv_file.settings import LOSSY, CsvSettings
 from service.collectors.csv_file.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
+from service.collectors.csv_file.wide_batches import widened
 from service.collectors.records import schema as record_schema
 from service.collectors.records.column_names import unique
 from service.collectors.records.misfits import Misfits
@@ -301,7 +302,9 @@ class CsvReader:
                 columns.append(CheckedColumn(name, types[name], why, at, decimal_comma=comma, inferred=inferred))
         read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())
         limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
-        lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
+        lf = widened(
+            self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit), source.raw
+        )
         renamed = {r: n for r, n in zip(source.raw, source.names, strict=True) if r != n}
         lf = lf.rename(renamed) if renamed else lf
         lf = checked(lf.select(kept) if settings.columns is not None else lf, columns)

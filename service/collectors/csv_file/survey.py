@@ -34,6 +34,7 @@ from service.collectors.csv_file.dialect import Dialect
 _CHUNK = 1024 * 1024
 _PIECE = 4 * _CHUNK  # a query costs some time, so each counts many bytes; twice as many fall out of the caches
 _BLOCK = 16 * 1024
+_LINES = 4  # in a block, on average: those at its ends are cut off
 _LEAST = 1024 * 1024
 _MOST = 64 * 1024 * 1024  # the sample is held in memory
 MAX_COLUMNS = 20_000
@@ -326,12 +327,12 @@ def _lines(read: Callable[[int], bytes], eol: bytes) -> Iterator[bytes]:
 def _sample_places(head: bytes, found: Survey, rows: int) -> tuple[list[int], int]:
     """The offsets, all over the file, at which the sample is taken, and how many bytes at each."""
     length = max(1, found.size - found.start)
-    lines = max(1, head.count(found.eol, 0, _CHUNK))
-    budget = min(_MOST, max(_LEAST, rows * max(1, min(len(head), _CHUNK) // lines)))
+    line = max(1, min(len(head), _CHUNK) // max(1, head.count(found.eol, 0, _CHUNK)))  # bytes, on average
+    budget = min(_MOST, max(_LEAST, rows * line))
     if budget >= length:
         found.whole = True
         return [], 0
-    blocks = max(2, budget // _BLOCK)
+    blocks = max(2, budget // max(_BLOCK, _LINES * line))
     if length > blocks * _FAR:  # a piece begins outside of quotes, so none need to be counted
         blocks = min(blocks, -(-length // _PIECE))
         return [found.start + i * length // blocks // _PIECE * _PIECE for i in range(blocks)], budget // blocks

@@ -23,6 +23,16 @@ def test_ten_thousand_columns(tmp_path: Path) -> None:
     assert rows.row(1) == tuple(range(2, 10_002))
 
 
+@pytest.mark.parametrize("columns", [1_000, 4_000, 16_000])
+def test_the_sample_of_long_rows_has_rows(columns: int, tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    lines = [",".join(f"c{i}" for i in range(columns)), *[",".join(["12.5"] * columns)] * (3_200_000 // (5 * columns))]
+    path.write_text("\n".join(lines) + "\n")
+    found = survey.survey(path, Dialect(), 10)
+    assert not found.whole
+    assert found.sample.count(b"\n") > 10
+
+
 def test_many_columns_of_one_name_are_one_warning(tmp_path: Path) -> None:
     rows, ctx = read(tmp_path, ",".join("a" * 2_000) + "\n" + ",".join(map(str, range(2_000))) + "\n")
     assert rows.columns == ["a", *(f"a_{i}" for i in range(2, 2_001))]
