@@ -34,10 +34,10 @@ CLAIMS = {
     "`/health` and `/status` cost a third less": "reading",
     "76 MiB less memory": "start",
     "CSV files of 200 MB without quotes": "csv_scan",
+    "Reading CSV files takes 5 to 8 % less CPU": "csv_scan",
     "Rows from web pages take": "html_rows",
     "Casts of texts read each value once": "lost_values",
     "`exact: false` of the analyzer estimates": "profile",
-    "CSV files with rows longer than 16 KiB": "wide",
     "versions in different orders are compared": "diff",
     "start a quarter faster": "start",
 }
