@@ -206,12 +206,15 @@ def upload_and_create(served: Served, name: str = "cities", **more: Any) -> None
 
 
 def staged(data: Path) -> list[Path]:
-    """What is in staging. The folder of a worker that waits for more work holds no more than an empty file."""
+    """What is in staging. The folder of a worker that waits for more work holds only an empty file, and empty folders."""
     found: list[Path] = []
     for folder in (data / "warehouse" / ".staging").iterdir():
         with contextlib.suppress(FileNotFoundError):  # a worker that ends just now
-            inside = list(folder.iterdir()) if folder.name.startswith("worker_") else [folder]
-            found += [path for path in inside if path.name != ".stderr" or path.stat().st_size]
+            if folder.name.startswith("worker_"):
+                inside = [path for path in folder.rglob("*") if path.is_file()]
+                found += [path for path in inside if path.name != ".stderr" or path.stat().st_size]
+            else:
+                found.append(folder)
     return found
 
 
