@@ -206,7 +206,7 @@ def upload_and_create(served: Served, name: str = "cities", **more: Any) -> None
 
 
 def staged(data: Path) -> list[Path]:
-    """What is in staging. The folder of a worker that waits for more work holds only an empty file, and empty folders."""
+    """What is in staging. The folder of a worker that waits for more work holds an empty file, and empty folders."""
     found: list[Path] = []
     for folder in (data / "warehouse" / ".staging").iterdir():
         with contextlib.suppress(FileNotFoundError):  # a worker that ends just now
