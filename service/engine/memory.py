@@ -18,6 +18,8 @@ _MOST_STAGED = 512 << 20
 _STAGED_ON_TRIAL = 192 << 20
 """The most of a stage of unknown size: what was collected in vain comes on top of the pass."""
 _LEAST_PART, _MOST_PART = 16 << 20, 64 << 20
+_PART_COLUMN = 32 << 10
+"""Bytes of a column in a part. Its place in the file, which every query reads, takes up to a kilobyte of memory."""
 
 
 class Memory:
@@ -46,6 +48,6 @@ class Memory:
             return min(most, _STAGED_ON_TRIAL)
         return most if expected <= most else 0
 
-    def for_part(self) -> int:
-        """How many bytes to collect before they go to a file."""
-        return min(max(self.free() // 8, _LEAST_PART), _MOST_PART)
+    def for_part(self, columns: int) -> int:
+        """How many bytes to collect before they go to a file: more of many columns, as each costs in each file."""
+        return min(max(self.free() // 8, _LEAST_PART), max(_MOST_PART, columns * _PART_COLUMN))

@@ -64,8 +64,8 @@ class Staging:
         group_rows: int | None = None, keep: bool = False,
     ) -> None:  # fmt: skip
         self._schema, self._folder, self._memory = schema, folder, memory
-        self._group_rows = group_rows or _GROUP_ROWS
-        self._bound, self._part = 0 if keep else memory.for_stage(expected), memory.for_part()
+        self._group_rows = _GROUP_ROWS if len(schema) > _WIDE else group_rows or _GROUP_ROWS
+        self._bound, self._part = 0 if keep else memory.for_stage(expected), memory.for_part(len(schema))
         self._keep = keep
         self._batches: collections.deque[pl.DataFrame] = collections.deque()
         self._files: list[Path] = []
