@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from service.engine import query_sql
 from service.engine.polars_frame import PolarsFrame
@@ -237,3 +238,12 @@ def test_a_sort_of_more_than_the_memory_spills(tmp_path: Path) -> None:
 
 def test_memory_is_what_the_limit_leaves() -> None:
     assert 64 << 20 <= in_process.free_memory() <= 1 << 44
+
+
+def test_the_result_is_read_in_small_groups(tmp_path: Path) -> None:
+    frame = PolarsFrame(pl.LazyFrame({"n": range(60_000)}), tmp_path, expensive=False)
+    made = frame.query("SELECT n, 'text ' || n AS t FROM input")
+    (result,) = tmp_path.glob("result-*.parquet")
+    groups = parquet.ParquetFile(result).metadata  # type: ignore[no-untyped-call]  # it ships no types
+    assert max(groups.row_group(i).num_rows for i in range(groups.num_row_groups)) <= query_sql.GROUP_ROWS
+    assert made.lazy.collect(engine="streaming")["n"].to_list() == list(range(60_000))
