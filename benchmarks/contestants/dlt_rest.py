@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -22,7 +23,7 @@ def main(address: str, pages: int, size: int, folder: Path, goal: str) -> None:
     import dlt  # reads its settings now
     from dlt.sources.rest_api import rest_api_source
 
-    paginator = {
+    paginator: Any = {
         "type": "page_number", "base_page": 1, "page_param": "page", "total_path": None, "stop_after_empty_page": True,
     }  # fmt: skip
     source = rest_api_source(
@@ -40,7 +41,7 @@ def main(address: str, pages: int, size: int, folder: Path, goal: str) -> None:
     into = (
         dlt.destinations.duckdb(str(stored)) if goal == "duckdb" else dlt.destinations.filesystem(str(folder / "out"))
     )
-    pipeline = dlt.pipeline(
+    pipeline: Any = dlt.pipeline(
         "records", destination=into, dataset_name="kept", pipelines_dir=str(folder / "pipelines")
     )  # fmt: skip
     cpu, wall = time.process_time(), time.perf_counter()

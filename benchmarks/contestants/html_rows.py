@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import polars as pl
 
@@ -44,7 +45,8 @@ def beautiful(parser: str) -> Callable[[list[bytes]], Rows]:
 
         rows = []
         for page in pages:
-            for product in BeautifulSoup(page, parser).select("article.product"):
+            found: Any = BeautifulSoup(page, parser).select("article.product")
+            for product in found:
                 link = product.select_one("h3 a")
                 texts = (product.select_one(s) for s in (".price .amount", ".currency", "p"))
                 rows.append((

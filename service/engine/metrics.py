@@ -40,6 +40,8 @@ _FREE_IN_GROUPS = frozenset({"lengths", "nulls"})
 _AT_ONCE = 250_000
 _AT_ONCE_WIDE = 16  # times as many: a query of a wide frame takes as long as sorting so much
 _NARROW = 100
+_A_PASS = 500
+"""Columns that a pass reads: of thousands the scan would hold several row groups whole."""
 _TWO = 400
 """Bytes of a row, if two columns are read at once: values as they were read, sorted, and groups with their texts."""
 _CELL = 64  # bytes
@@ -199,7 +201,12 @@ def _plain(lf: pl.LazyFrame, schema: pl.Schema, metrics: Sequence[Metric], engin
     wanted = dict.fromkeys(metrics)
     products = correlations.Products(lf, [m for m in wanted if m.kind == "corr"], _numeric(schema), engine)
     others = [m for m in wanted if m not in products.pairs]
-    answers, row = _selected(lf.with_columns(**products.columns), schema, others, engine, products.expressions)
+    columns = [*dict.fromkeys(m.column for m in others)]
+    passes = [frozenset(columns[at : at + _A_PASS]) for at in range(0, len(columns), _A_PASS)]
+    first, *rest = ([m for m in others if m.column in names] for names in passes)
+    answers, row = _selected(lf.with_columns(**products.columns), schema, first, engine, products.expressions)
+    for more in rest:
+        answers |= _selected(lf, schema, more, engine)[0]
     answers |= products.answers(row, answers[Metric("", "rows")])
     left = [pair for pair in products.pairs if pair not in answers]
     return answers | _selected(lf, schema, left, engine)[0] if left else answers
