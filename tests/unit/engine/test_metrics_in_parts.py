@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import pickle
+import random
 import subprocess
 import sys
 from decimal import Decimal
@@ -93,6 +94,19 @@ def test_numbers_by_hash(tmp_path: Path, values: list[float | None]) -> None:
 def test_duplicates_by_hash(tmp_path: Path, rows: list[tuple[Any, ...]]) -> None:
     frame = pl.DataFrame(rows, schema={"a": pl.Int64, "t": pl.String, "f": pl.Float64}, orient="row")
     same(frame.with_columns(l=pl.concat_list("a"), s=pl.struct("t")), [Metric("", "duplicates")], tmp_path)
+
+
+@pytest.mark.parametrize("some", [1, 2, 5, 6])
+@pytest.mark.parametrize("values", [2, 3, 50])
+def test_duplicates_of_a_wide_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, some: int, values: int) -> None:
+    """Some of the columns are looked at before all are."""
+    monkeypatch.setattr(duplicates, "_SOME", some)
+    draw = random.Random(values)
+    frame = pl.DataFrame({f"c{i}": [f"t{draw.randrange(values)}" for _ in range(200)] for i in range(5)})
+    asked = Metric("", "duplicates")
+    wanted = frame.height - frame.unique().height
+    assert metrics.answer(frame.lazy(), frame.schema, [asked])[asked] == wanted
+    assert metrics.answer(frame.lazy(), frame.schema, [asked], scratch=tiny(tmp_path))[asked] == wanted
 
 
 @few
