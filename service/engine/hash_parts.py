@@ -93,7 +93,7 @@ def beside(aggregates: Sequence[pl.Expr]) -> int:
 
 def _count(entries: int, width: int, memory: Memory) -> int:
     """How many parts are necessary for these entries of a hash table."""
-    room = max(kept_rows.LEAST, memory.free())
+    room = max(kept_rows.LEAST, memory.free() // 2)  # the rest is for batches, which vary: they ended one run in ten
     return max(1, min(_MOST, -(-entries * (_ENTRY + _WIDTH * width) // room)))
 
 
