@@ -20,7 +20,7 @@ import msgspec
 import polars as pl
 
 from service.engine import metrics as exact
-from service.engine import sorted_column, value_groups
+from service.engine import plan_columns, sorted_column, value_groups
 from service.engine.scratch import PLENTY, Engine, Scratch
 from service.steps.metric import Metric
 
@@ -95,13 +95,10 @@ def _scaled(metric: Metric, value: Any, factor: float) -> Any:
 
 def _sample(lf: pl.LazyFrame, rows: int, engine: Engine) -> pl.DataFrame:
     """About ``ROWS`` rows. The numbers of rows are hashed, so that nothing that repeats is met in step."""
-    number = "number"
-    while number in lf.collect_schema():
-        number = f"_{number}"
-    chosen = pl.col(number).hash(1) % max(1, rows // ROWS) == 0
-    # a filtered text holds the whole batch that it comes from, a new one does not
-    copied = [pl.concat_str(name, pl.lit("")) for name, dtype in lf.collect_schema().items() if dtype == pl.String]
-    return lf.with_row_index(number).filter(chosen).drop(number).with_columns(copied).collect(engine=engine)
+    schema = lf.collect_schema()
+    number = plan_columns.unused_name("number", schema)
+    chosen = lf.with_row_index(number).filter(pl.col(number).hash(1) % max(1, rows // ROWS) == 0)
+    return chosen.drop(number).with_columns(plan_columns.copied(schema)).collect(engine=engine)
 
 
 def _ends(

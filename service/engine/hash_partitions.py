@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from service.engine import plan_columns
 from service.engine.scratch import Scratch
 
 _MOST = 64
@@ -19,8 +20,7 @@ _BATCH = 10_000
 
 def split(lf: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Scratch) -> Iterator[pl.LazyFrame]:
     """The rows in about ``parts`` partitions by ``key``, a column of whole numbers. Each is valid until the next."""
-    names = set(lf.collect_schema())
-    number = next(name for i in range(len(names) + 1) if (name := f"part {i}") not in names)
+    number = plan_columns.unused_name("part", lf.collect_schema())
     count = min(parts, _MOST)
     with scratch.directory() as folder:
         lf.with_columns((key % count).alias(number)).sink_ipc(

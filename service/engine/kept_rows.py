@@ -8,11 +8,12 @@ is exact. What remains is one bit a row. A pass costs some 24 bytes a row, whate
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from service.engine import plan_columns
 from service.engine.memory import Memory
 from service.steps.frame import Keep
 
@@ -52,7 +53,7 @@ def only(lf: pl.LazyFrame, keys: Sequence[str], keep: Keep, memory: Memory) -> p
     mask = _Search(lf, keys, keep, memory).mask()
     if mask is None:
         return lf
-    name = _unused("kept", lf.collect_schema())
+    name = plan_columns.unused_name("kept", lf.collect_schema())
     return pl.concat([lf, mask.to_frame(name).lazy()], how="horizontal").filter(name).drop(name)
 
 
@@ -104,7 +105,7 @@ class _Search:
 
     def _chosen(self, hashes: pl.Series, seen: Callable[[pl.Series], None]) -> pl.Series:
         """The numbers of the rows to keep of those with one of ``hashes``; ``seen`` gets the numbers of all of them."""
-        number, mark = _unused("row", self.keys), _unused("hash", self.keys)
+        number, mark = plan_columns.unused_name("row", self.keys), plan_columns.unused_name("hash", self.keys)
         low, high = hashes[0], hashes[-1]
         cell = (high - low) // (_CELLS * len(hashes)) + 1
         taken = pl.repeat(False, (high - low) // cell + 1, dtype=pl.Boolean, eager=True)
@@ -112,7 +113,7 @@ class _Search:
 
         keys = self.lf.select(self.keys).with_row_index(number)
         schema = keys.collect_schema()
-        copies = copied(schema)
+        copies = plan_columns.copied(schema)
 
         def suspects(batch: pl.DataFrame) -> pl.DataFrame:
             found = batch.filter(taken.gather((batch[mark] - low) // cell)).drop(mark)
@@ -125,7 +126,7 @@ class _Search:
             schema=schema,
         )  # fmt: skip
         chosen = pl.col(number).max() if self.keep == "last" else pl.col(number).min()
-        repeats = _unused("rows", [*self.keys, number])
+        repeats = plan_columns.unused_name("rows", [*self.keys, number])
         groups = rows.group_by(self.keys).agg(chosen, pl.len().alias(repeats))
         if self.keep == "none":
             groups = groups.filter(pl.col(repeats) == 1)
@@ -135,11 +136,6 @@ class _Search:
 def hashed(keys: Sequence[str]) -> pl.Expr:
     """A hash that rows with equal keys share; NaN equals NaN, 0.0 equals -0.0, null equals null."""
     return (pl.col(keys[0]) if len(keys) == 1 else pl.struct(keys)).hash()
-
-
-def copied(schema: pl.Schema) -> list[pl.Expr]:
-    """The texts anew: one that was filtered holds the whole batch that it comes from."""
-    return [pl.concat_str(k, pl.lit("")) for k, dtype in schema.items() if dtype == pl.String]
 
 
 class _Marks:
@@ -190,9 +186,3 @@ def _size(dtype: pl.DataType) -> int | None:
     if dtype.is_nested() or isinstance(dtype, pl.String | pl.Binary | pl.Object):
         return None
     return 16 if isinstance(dtype, pl.Decimal | pl.Int128 | pl.UInt128) else 8
-
-
-def _unused(name: str, taken: Iterable[str]) -> str:
-    while name in taken:
-        name = f"_{name}"
-    return name

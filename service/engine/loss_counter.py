@@ -14,6 +14,7 @@ from dataclasses import replace
 import msgspec
 import polars as pl
 
+from service.engine import plan_columns
 from service.kit import errors
 from service.values.losses import SAMPLES, SHOWN, Conversion, Cut, LostValues
 
@@ -28,7 +29,7 @@ class LossCounter:
         self.losses: tuple[LostValues, ...] = ()
         self._step = step
         self._conversions = {c.name: c for c in conversions}
-        self._number = _unused("number", schema)
+        self._number = plan_columns.unused_name("number", schema)
         self._active = self._done = False
         self._lock = threading.Lock()
         self._counts: dict[str, list[int]] = {}
@@ -165,9 +166,3 @@ def _cut_of(name: str) -> str:
 def _text(value: object) -> str:
     text = str(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
-
-
-def _unused(name: str, schema: pl.Schema) -> str:
-    while name in schema:
-        name = f"_{name}"
-    return name

@@ -17,7 +17,7 @@ from typing import Any, cast
 import msgspec
 import polars as pl
 
-from service.engine import estimates, hash_parts, kept_rows, query_sql, read_ahead, steady_sums
+from service.engine import estimates, kept_rows, operations_in_parts, query_sql, read_ahead, steady_sums
 from service.engine import metrics as polars_metrics
 from service.engine.counters import Counters
 from service.engine.loss_counter import LossCounter
@@ -277,7 +277,9 @@ class PolarsFrame:
         if not right._fits(list(right.schema), unknown=True):
             rows = right._at_rest()
             with self._executing():
-                stage = hash_parts.of_join(self.schema, self._at_rest, rows, on, how, self._memory, self._folder)
+                stage = operations_in_parts.of_join(
+                    self.schema, self._at_rest, rows, on, how, self._memory, self._folder
+                )
             if stage is not None:
                 return self._after(stage)
         lf = self._lf.join(right.lazy, on=list(on), how=how, coalesce=True, maintain_order="left_right")
@@ -287,10 +289,10 @@ class PolarsFrame:
         self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
     ) -> PolarsFrame:
         frame = self.rows(lambda lf: lf.with_columns(prepared)) if prepared else self
-        if not frame._fits(by, beside=hash_parts.beside(aggregates), unknown=True):
+        if not frame._fits(by, beside=operations_in_parts.beside(aggregates), unknown=True):
             rows = frame._at_rest()
             with frame._executing():
-                stage = hash_parts.of_groups(rows, by, aggregates, frame._memory, frame._folder)
+                stage = operations_in_parts.of_groups(rows, by, aggregates, frame._memory, frame._folder)
             if stage is not None:
                 return frame._after(stage)
         return frame._next(frame._lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)

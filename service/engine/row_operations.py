@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from service.engine import plan_columns
 from service.kit import errors
 from service.steps.frame import RowLocal
 from service.values import polars_errors
@@ -89,10 +90,7 @@ def record_error(error: errors.StepError) -> errors.Invalid | None:
 
 def unused_name(schema: pl.Schema) -> str:
     """A name that no column has."""
-    name = "__record"
-    while name in schema:
-        name = f"_{name}"
-    return name
+    return plan_columns.unused_name("__record", schema)
 
 
 def _plan(operations: Sequence[Operation]) -> RowLocal:

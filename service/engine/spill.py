@@ -1,6 +1,7 @@
 """Spill: operators of Polars write what they hold to files where it exceeds the memory of the run.
 
-Sorts and windows spill, and so do scans that run ahead of a writer; hash tables do not (``hash_parts``, ``kept_rows``).
+Sorts and windows spill, and so do scans that run ahead of a writer; hash tables do not (``operations_in_parts``,
+``kept_rows``).
 """
 
 from __future__ import annotations

@@ -37,11 +37,11 @@ class Stage:
         weakref.finalize(self, _remove, self.files)
 
     @classmethod
-    def of_file(cls, lf: pl.LazyFrame, path: Path, *, keep: bool = False) -> Stage:
+    def of_file(cls, lf: pl.LazyFrame, path: Path) -> Stage:
         """The rows that ``lf`` reads from a file that was just written; read back at once if they are few."""
         rows = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
         size = path.stat().st_size
-        if keep or rows > SMALL_ROWS or size > SMALL_BYTES:
+        if rows > SMALL_ROWS or size > SMALL_BYTES:
             return cls(_unfiltered(lf), rows, size, [path])
         read = lf.collect()
         path.unlink()

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from service.engine import hash_partitions, text_patterns
+from service.engine import hash_partitions, plan_columns, text_patterns
 from service.engine.scratch import Engine, Scratch
 from service.steps.metric import Metric
 
@@ -101,11 +101,7 @@ def _parts(values: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch) ->
     """In how many parts the values can be grouped: one, unless a sample shows that so much may not be held."""
     step = max(1, rows // _SAMPLE)
     sampled = values.select(pl.col("value").gather_every(step))
-    if isinstance(values.collect_schema()["value"], pl.String):
-        sampled = sampled.select(
-            pl.concat_str("value", pl.lit(""))
-        )  # a text holds all that was read with it, a copy not
-    sample = sampled.collect(engine=engine).to_series()
+    sample = sampled.with_columns(plan_columns.copied(values.collect_schema())).collect(engine=engine).to_series()
     counts, length, number = sample.value_counts()["count"], _length(sample), len(sample) * step
     held = min(number, likely(counts, rows)) * (_GROUP + length)
     if len(counts) > _FEW:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import multiprocessing
 import resource
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -20,27 +17,8 @@ from service.engine.memory import Memory
 from service.engine.polars_frame import PolarsFrame
 from service.steps.frame import Keep
 from tests.examples import examples
+from tests.unit.engine.keyed_tables import VALUES, keyed_table
 
-NAN = float("nan")
-ZONED = pl.Datetime("us", "Europe/Berlin")
-VALUES: dict[str, tuple[Any, list[Any]]] = {
-    "i": (pl.Int64, [0, 1, -1, 2**62, None]),
-    "u": (pl.UInt8, [0, 255, None]),
-    "wide": (pl.Int128, [0, 2**100, None]),
-    "f": (pl.Float64, [0.0, -0.0, NAN, -NAN, 1.5, None]),
-    "f32": (pl.Float32, [0.0, -0.0, NAN, None]),
-    "s": (pl.String, ["", "a", "a longer text than twelve bytes", None]),
-    "b": (pl.Boolean, [True, False, None]),
-    "d": (pl.Date, [dt.date(2024, 2, 29), dt.date(1970, 1, 1), None]),
-    "t": (ZONED, [dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 2, tzinfo=dt.UTC), None]),
-    "dec": (pl.Decimal(10, 2), [Decimal("1.10"), Decimal("-1.10"), None]),
-    "cat": (pl.Categorical, ["x", "y", None]),
-    "en": (pl.Enum(["b", "a"]), ["a", "b", None]),
-    "bin": (pl.Binary, [b"", b"x", None]),
-    "l": (pl.List(pl.Float64), [[], [0.0], [-0.0], [NAN], [None], None]),
-    "st": (pl.Struct({"a": pl.Float64, "b": pl.String}), [{"a": 0.0, "b": "x"}, {"a": -0.0, "b": "x"}, None]),
-    "n": (pl.Null, [None]),
-}
 KEEPS: list[Keep] = ["first", "last", "none", "any"]
 LITTLE = Memory(1, held=lambda: 1)
 
@@ -55,15 +33,9 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 def tables(draw: st.DrawFn) -> tuple[list[pl.DataFrame], list[str]]:
     """Some batches of rows, and a key of some of their columns."""
     key = draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=3, unique=True))
-    rows = draw(st.integers(0, 40))
-    columns = [
-        pl.Series(name, draw(st.lists(st.sampled_from(VALUES[name][1]), min_size=rows, max_size=rows)),
-                  dtype=VALUES[name][0])
-        for name in key
-    ]  # fmt: skip
-    frame = pl.DataFrame([*columns, pl.int_range(rows, eager=True).alias("row")])
-    cuts = sorted(draw(st.lists(st.integers(0, rows), max_size=4)))
-    pieces = [frame[a:b] for a, b in zip([0, *cuts], [*cuts, rows], strict=True)]
+    frame = keyed_table(draw, key, 40, "row")
+    cuts = sorted(draw(st.lists(st.integers(0, frame.height), max_size=4)))
+    pieces = [frame[a:b] for a, b in zip([0, *cuts], [*cuts, frame.height], strict=True)]
     return pieces, key
 
 

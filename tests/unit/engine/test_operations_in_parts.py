@@ -7,7 +7,6 @@ import multiprocessing
 import resource
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -21,16 +20,9 @@ from service.engine.memory import Memory
 from service.engine.polars_frame import PolarsFrame
 from service.steps.frame import JoinHow
 from tests.examples import examples
+from tests.unit.engine.keyed_tables import keyed_table
 
-NAN = float("nan")
-VALUES: dict[str, tuple[Any, list[Any]]] = {
-    "i": (pl.Int64, [0, 1, -1, 2**62, None]),
-    "f": (pl.Float64, [0.0, -0.0, NAN, 1.5, None]),
-    "s": (pl.String, ["", "a", "a longer text than twelve bytes", None]),
-    "b": (pl.Boolean, [True, False, None]),
-    "c": (pl.Categorical, ["x", "y", None]),
-    "e": (pl.Enum(["b", "a"]), ["a", "b", None]),
-}
+KINDS = ["i", "f", "s", "b", "cat", "en"]
 HOW: list[JoinHow] = ["inner", "left", "full"]
 AGGREGATES = [
     pl.col("row").sum().alias("sum"), pl.len().alias("n"), pl.col("row").median().alias("m"),
@@ -54,18 +46,8 @@ def of(data: pl.DataFrame, folder: Path, memory: Memory = LITTLE) -> PolarsFrame
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
     """Two tables, and the columns that both have."""
-    key = draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=2, unique=True))
-    return (*(_table(draw, key, name) for name in ("row", "other")), key)  # type: ignore[return-value]
-
-
-def _table(draw: st.DrawFn, key: list[str], number: str) -> pl.DataFrame:
-    rows = draw(st.integers(0, 25))
-    columns = [
-        pl.Series(name, draw(st.lists(st.sampled_from(VALUES[name][1]), min_size=rows, max_size=rows)),
-                  dtype=VALUES[name][0])
-        for name in key
-    ]  # fmt: skip
-    return pl.DataFrame([*columns, pl.int_range(rows, eager=True).alias(number)])
+    key = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=2, unique=True))
+    return (*(keyed_table(draw, key, 25, name) for name in ("row", "other")), key)  # type: ignore[return-value]
 
 
 @examples(60)

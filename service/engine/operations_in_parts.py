@@ -1,4 +1,4 @@
-"""Hash parts: joins and groups whose hash tables do not fit the memory, one part of all keys after another.
+"""Operations in parts: joins and groups whose hash tables do not fit the memory, one part of all keys after another.
 
 Rows with equal keys are in one part. The result of each goes to a file, with the number of the row that it begins with;
 merged by these numbers the files are what the operation answers at once, in its order.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from service.engine import kept_rows
+from service.engine import kept_rows, plan_columns
 from service.engine.memory import Memory
 from service.engine.stage import Stage
 from service.steps.frame import JoinHow
@@ -43,7 +43,7 @@ def of_join(
     parts = _count(_rows(right), _width(right), memory)
     if parts == 1:
         return None
-    first, second = _unused("left", [*types, *others]), _unused("right", [*types, *others])
+    first, second = (plan_columns.unused_name(name, [*types, *others]) for name in ("left", "right"))
     left = rows()
     count = _rows(left)
     left, right = left.with_row_index(first), right.with_row_index(second)
@@ -62,7 +62,7 @@ def of_groups(
     lf: pl.LazyFrame, by: Sequence[str], aggregates: Sequence[pl.Expr], memory: Memory, folder: Path
 ) -> Stage | None:
     """The groups in order of first appearance, if they do not fit the memory, else None."""
-    number = _unused("row", [*lf.collect_schema(), *(e.meta.output_name() for e in aggregates)])
+    number = plan_columns.unused_name("row", [*lf.collect_schema(), *(e.meta.output_name() for e in aggregates)])
     hashes = lf.select(kept_rows.hashed(by).approx_n_unique()).collect(engine="streaming")
     parts = _count(int(hashes.item()), _width(lf.select(by)) + _AGGREGATE * len(aggregates) + _GROUPED, memory)
     graph = lf.group_by(list(by)).agg(*aggregates).show_graph(
@@ -73,7 +73,7 @@ def of_groups(
         parts = max(parts, _count(_rows(lf), _width(read) + _GROUPED, memory))
     if parts == 1:
         return None
-    rows, copies = lf.with_row_index(number), kept_rows.copied(lf.select(by).collect_schema())
+    rows, copies = lf.with_row_index(number), plan_columns.copied(lf.select(by).collect_schema())
 
     def grouped(part: pl.Expr) -> pl.LazyFrame:
         return (
@@ -129,9 +129,3 @@ def _merged(files: Iterable[Path], number: str) -> pl.LazyFrame:
         pairs = [a.merge_sorted(b, key=number) for a, b in zip(plans[::2], plans[1::2], strict=False)]
         plans = [*pairs, *plans[len(plans) & ~1 :]]
     return plans[0].drop(number)
-
-
-def _unused(name: str, taken: Iterable[str]) -> str:
-    while name in taken:
-        name = f"_{name}"
-    return name
