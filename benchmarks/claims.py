@@ -21,7 +21,6 @@ CLAIMS = {
     "| contestant ": "end_to_end",
     "the reference job takes 15 % less time": "end_to_end",
     "zstd level 1 (it was 3)": "compression",
-    "Pages and top-N of appended, merged and clustered versions": "compression",
     "Small runs over files cost less": "tiny_runs",
     "a point query costs a few milliseconds": "reading",
     "Small runs cost less": "small_run",

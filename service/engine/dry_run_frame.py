@@ -38,10 +38,12 @@ class DryRunFrame(PolarsFrame):
         self._trace = Trace()
 
     @classmethod
-    def of(cls, lf: pl.LazyFrame, folder: Path, trace: Trace, *, expensive: bool = True) -> DryRunFrame:
-        """A frame over ``lf`` that notes its operations in ``trace``."""
-        frame = cls(lf, folder, expensive=expensive)
-        frame._trace = trace
+    def of(
+        cls, lf: pl.LazyFrame, folder: Path, trace: Trace, *, expensive: bool = True, like: PolarsFrame | None = None
+    ) -> DryRunFrame:
+        """A frame over ``lf`` that notes its operations in ``trace``; its rows lie where those of ``like`` do."""
+        frame = cls(lf, folder, expensive=expensive if like is None else like._expensive)
+        frame._trace, frame._files = trace, () if like is None else like._files
         return frame
 
     @property
@@ -64,7 +66,8 @@ class DryRunFrame(PolarsFrame):
     def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> PolarsFrame:
         values = plain_values(expressions)
         lf = self._lf.select(values) if only else self._lf.with_columns(values)
-        return self._next(lf, expensive=True)
+        counts = any(isinstance(e, Conversion) for e in expressions)
+        return self._next(lf, expensive=self._expensive or counts)
 
     def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
         wanted = list(dict.fromkeys(metrics))
@@ -103,8 +106,8 @@ class DryRunFrame(PolarsFrame):
     def query(self, sql: str) -> PolarsFrame:
         self._trace.operations.append("query")
         query = query_sql.described(sql, self.schema)
-        if self._expensive:
-            self._stage()
+        if not self._files:
+            self._stage()  # handed over; a stage that is a file already would do
         return self._next(pl.LazyFrame(schema=query.schema), expensive=False)
 
     def with_row_index(self, name: str) -> PolarsFrame:

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from service.engine.dry_run_frame import DryRunFrame, Trace
+from service.engine.polars_frame import PolarsFrame
 from service.expressions.scalar import NoColumn
 from service.jobs import child_log, combine, process
 from service.jobs.job import Job
@@ -69,12 +70,12 @@ class DryRun:
 
     @property
     def stages(self) -> int:
-        """How often rows are computed once to be read again."""
-        return self.trace.operations.count("stage")
+        """How often rows are computed once to be read again at most, results of queries included."""
+        return sum(self.trace.operations.count(o) for o in ("stage", "query"))
 
     @property
     def passes(self) -> int:
-        """How often rows are read: for a stage, for measurements of a step, for a query, and to be stored."""
+        """How often rows are read at most: for a stage, for measurements of a step, for a query, and to be stored."""
         return 1 + sum(self.trace.operations.count(o) for o in ("stage", "measure", "query"))
 
     @property
@@ -96,8 +97,12 @@ def dry_run(
     grants: Grants,
     *,
     scans: Sequence[pl.LazyFrame | None] = (),
+    read: Sequence[Frame | None] = (),
 ) -> DryRun:
-    """Apply all processors to columns. ``scans`` are the plans that the sources begin with, for the plan texts."""
+    """Apply all processors to columns. ``scans`` are the plans that the sources begin with, for the plan texts.
+
+    ``read`` are the frames of sources, if they were read.
+    """
     job = Job(grants, child_log.logger(_discard), dry=True)
     trace = Trace(explaining=bool(scans))
     dry = DryRun(trace)
@@ -119,7 +124,8 @@ def dry_run(
 
     try:
         with job.translated("combine"):
-            frames = [DryRunFrame.of(lf, job.folder, trace) for lf in lazies]
+            likes = [frame if isinstance(frame, PolarsFrame) else None for frame in read] or [None] * len(lazies)
+            frames = [DryRunFrame.of(lf, job.folder, trace, like=like) for lf, like in zip(lazies, likes, strict=True)]
             frame = combine.combined(pipeline, frames)
             dry.columns = frame.schema
         seen = len(trace.operations)

@@ -93,8 +93,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ``known`` is the least certain origin of any source. ``columns`` are the columns that would be stored, ``changes``
     their differences from the newest version (``compared_with``); both are null if unknown. ``plan`` is the optimised
     Polars plan, one text for each pass over the rows; a staged or fetched table is shown as DF. ``passes`` is how often
-    rows are read (for a stage, for what a step measures, for a query, to be stored), and ``stages`` how often they are
-    computed once and kept for later passes; null if the steps are not known.
+    rows are read at most (for a stage, for what a step measures, for a query, to be stored), and ``stages`` how often
+    they are computed once and kept for later passes; null if the steps are not known. Small memory makes more passes.
     """
 
     configuration: dict[str, Any]

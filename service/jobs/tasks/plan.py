@@ -56,7 +56,8 @@ class Planner:
         warnings = job.journal.warnings
         dry: DryRun | None = None
         if len(declared) == len(looks):
-            dry = dry_run.dry_run(pipeline, declared, job.grants, scans=[look.scan for look in looks])
+            scans, read = [look.scan for look in looks], [look.frame for look in looks]
+            dry = dry_run.dry_run(pipeline, declared, job.grants, scans=scans, read=read)
             warnings += dry.ignored
             if dry.error is not None and dry.certain:
                 problems.append(_problem(dry.error, job))

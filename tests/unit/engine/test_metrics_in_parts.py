@@ -47,6 +47,8 @@ GROUPED: list[tuple[Kind, Any]] = [
     ("nulls", None),
 ]  # fmt: skip
 
+KINDS: list[Kind] = ["nulls", "sum", "mean", "std"]
+
 
 def tiny(folder: Path, least: int = 60) -> Scratch:
     """Room for ``least`` bytes: one or two rows."""
@@ -94,6 +96,15 @@ def test_numbers_by_hash(tmp_path: Path, values: list[float | None]) -> None:
 def test_duplicates_by_hash(tmp_path: Path, rows: list[tuple[Any, ...]]) -> None:
     frame = pl.DataFrame(rows, schema={"a": pl.Int64, "t": pl.String, "f": pl.Float64}, orient="row")
     same(frame.with_columns(l=pl.concat_list("a"), s=pl.struct("t")), [Metric("", "duplicates")], tmp_path)
+
+
+def test_plain_metrics_of_some_columns_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.DataFrame({f"c{i}": [i, None, i + 3, -i] for i in range(7)})
+    asked = [Metric(name, kind) for name in frame.columns for kind in KINDS]
+    asked += [Metric("c1", "corr", "c5"), Metric("", "rows")]
+    wanted = metrics.answer(frame.lazy(), frame.schema, asked)
+    monkeypatch.setattr(metrics, "_A_PASS", 2)
+    assert metrics.answer(frame.lazy(), frame.schema, asked) == wanted
 
 
 @pytest.mark.parametrize("some", [1, 2, 5, 6])

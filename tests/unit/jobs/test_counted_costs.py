@@ -18,6 +18,8 @@ from service.jobs import child_log, collect, dry_run, plugins, process, run_work
 from service.jobs.job import Job
 from service.jobs.messages import Grants
 from service.jobs.process import Processed
+from service.jobs.tasks.plan import Planner
+from service.jobs.tasks.task import Planning
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from service.steps.collector import Declared
@@ -51,8 +53,12 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[str]:
 
 def job_of(source: Path, folder: Path) -> tuple[Pipeline, Job]:
     document = orders.pipeline("orders", str(source), native=False)
-    job = Job(Grants(folder=str(folder), file_roots=(str(source.parent),), memory_bytes=0), child_log.logger(_ignore))
-    return pipelines.decode(document, plugins.registry()), job
+    grants = Grants(folder=str(folder), file_roots=(str(source.parent),), memory_bytes=0)
+    return pipelines.decode(document, plugins.registry()), job_in(grants)
+
+
+def job_in(grants: Grants) -> Job:
+    return Job(grants, child_log.logger(_ignore))
 
 
 def _ignore(_: dict[str, Any]) -> None:
@@ -135,3 +141,30 @@ def test_rows_that_would_be_written_only_for_a_last_profile_are_profiled_as_they
     for column, same in zip(profile["columns"], wanted["columns"], strict=True):
         for name in ("type", "count", "distinct", "missing", "min", "max", "quantiles", "histogram", "top"):
             assert column.get(name) == same.get(name)
+
+
+SQL = {"type": "sql", "config": {"query": "SELECT * FROM input WHERE n > 5"}}
+LOOK = {"type": "analyzer", "config": {}}
+MEDIAN = {"type": "cleaner", "config": {"fill_na": {"n": {"strategy": "median"}}}}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    "processors", [[LOOK], [SQL], [MEDIAN, LOOK], [LOOK, SQL, LOOK], [SQL, SQL], [MEDIAN, SQL, MEDIAN]], ids=str
+)
+def test_a_plan_has_as_many_stages_as_the_run(tmp_path: Path, form: str, processors: list[dict[str, Any]]) -> None:
+    source = tmp_path / f"numbers.{form}"
+    rows = pl.DataFrame({"n": range(1_000), "text": ["a"] * 1_000})
+    (rows.write_csv if form == "csv" else rows.write_parquet)(source)
+    document = {"name": "p", "collectors": [{"type": form, "file_path": str(source)}], "processors": processors}
+    for name in ("plan", "run"):
+        (tmp_path / name).mkdir()
+    plan, job = (
+        job_in(Grants(folder=str(tmp_path / name), file_roots=(str(tmp_path),), memory_bytes=0))
+        for name in ("plan", "run")
+    )
+    planned = msgspec.json.decode(Planner(Planning(document=document), plan).plan())
+    pipeline = pipelines.decode(document, plugins.registry())
+    collected = asyncio.run(collect.collect(pipeline, job))
+    process.process(pipeline, Processed(collected.frame, dict(collected.rows)), job)
+    assert planned["stages"] == sum(len(step.stages) for step in job.journal.steps)
