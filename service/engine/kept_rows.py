@@ -13,39 +13,20 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from service.engine import plan_columns
+from service.engine import key_hashes, plan_columns
 from service.engine.memory import Memory
 from service.steps.frame import Keep
 
-LEAST = 32 << 20
-"""Bytes that a pass may always take: less would only make more passes."""
-_HASHES = 1 << 64
 _HASH = 24
 """Bytes a row while hashes are collected, laid side by side and sorted (measured: 16 to 22)."""
 _GROUP, _GROUP_WIDTH = 200, 5
 """Bytes for each key that may repeat, and for each byte of it: in batches and groups (measured: 70 to 330)."""
-_SEEN, _SEEN_WIDTH = 48, 2.2
-"""What ``unique`` of Polars takes for each key: bytes, and for each byte of the key (measured: 47 to 117 in all)."""
 _CELLS = 32
 """A repeated hash marks its cell of all hashes: of that many other rows one is looked at in vain."""
 _WAITING = 1 << 22
 _HEAD = 10_000
 _IN_PLACE = pl.QueryOptFlags(predicate_pushdown=False)
 """A filter pushed into a Parquet scan costs the square of the number of columns."""
-
-
-def fit(rows: int, keys: Sequence[pl.DataType], row_bytes: int, memory: Memory, beside: int = 0) -> bool:
-    """Whether Polars may hold the keys of all rows at once.
-
-    A text may be as long as a row (``row_bytes``; 0 for unknown). Each key has bytes ``beside``.
-    """
-    width = 0
-    for dtype in keys:
-        size = _size(dtype) or row_bytes
-        if not size and rows > _HEAD:
-            return False
-        width += size + 1
-    return rows * (_SEEN + _SEEN_WIDTH * width + beside) <= memory.free()
 
 
 def only(lf: pl.LazyFrame, keys: Sequence[str], keep: Keep, memory: Memory) -> pl.LazyFrame:
@@ -82,7 +63,7 @@ class _Search:
         """The hashes that repeat, sorted, in slices whose keys may be held at once."""
         head = self.lf.select(self.keys).head(_HEAD).collect(engine="streaming")
         width = _GROUP_WIDTH * head.estimated_size() // max(1, head.height)
-        room = max(LEAST, self.memory.free() - rows // 8)
+        room = max(key_hashes.LEAST, self.memory.free() - rows // 8)
         parts, size = -(-rows * _HASH // room), max(1, room // (_GROUP + width))
         waiting = pl.Series(dtype=pl.UInt64)
         for part in range(parts):
@@ -93,10 +74,9 @@ class _Search:
 
     def _repeated(self, part: int, parts: int) -> pl.Series:
         """The hashes of one part of all that more than one row has, sorted."""
-        hashes = self.lf.select(hashed(self.keys).alias("hash"))
+        hashes = self.lf.select(key_hashes.hashed(self.keys).alias("hash"))
         if parts > 1:
-            low, high = _HASHES * part // parts, _HASHES * (part + 1) // parts - 1
-            hashes = hashes.filter(_between("hash", low, high)).map_batches(
+            hashes = hashes.filter(key_hashes.in_part(pl.col("hash"), part, parts)).map_batches(
                 _at_most_two, predicate_pushdown=False, slice_pushdown=False, streamable=True
             )
         found = hashes.collect(engine="streaming", optimizations=_IN_PLACE).to_series().sort()
@@ -120,8 +100,8 @@ class _Search:
             seen(found[number])
             return found.with_columns(copies)
 
-        rows = keys.with_columns(hashed(self.keys).alias(mark))
-        rows = rows.filter(_between(mark, low, high)).map_batches(
+        rows = keys.with_columns(key_hashes.hashed(self.keys).alias(mark))
+        rows = rows.filter(key_hashes.between(pl.col(mark), low, high)).map_batches(
             suspects, predicate_pushdown=False, projection_pushdown=False, slice_pushdown=False, streamable=True,
             schema=schema,
         )  # fmt: skip
@@ -131,11 +111,6 @@ class _Search:
         if self.keep == "none":
             groups = groups.filter(pl.col(repeats) == 1)
         return groups.select(number).collect(engine="streaming", optimizations=_IN_PLACE).to_series()
-
-
-def hashed(keys: Sequence[str]) -> pl.Expr:
-    """A hash that rows with equal keys share; NaN equals NaN, 0.0 equals -0.0, null equals null."""
-    return (pl.col(keys[0]) if len(keys) == 1 else pl.struct(keys)).hash()
 
 
 class _Marks:
@@ -175,14 +150,3 @@ def _at_most_two(hashes: pl.DataFrame) -> pl.DataFrame:
     """A batch without more repeats than show that there is one: a single key may have all the rows."""
     found = hashes.to_series().sort()
     return found.filter(found.ne_missing(found.shift(2))).to_frame()
-
-
-def _between(column: str, low: int, high: int) -> pl.Expr:
-    return pl.col(column).is_between(pl.lit(low, pl.UInt64), pl.lit(high, pl.UInt64))
-
-
-def _size(dtype: pl.DataType) -> int | None:
-    """The most bytes of a value, None where they differ."""
-    if dtype.is_nested() or isinstance(dtype, pl.String | pl.Binary | pl.Object):
-        return None
-    return 16 if isinstance(dtype, pl.Decimal | pl.Int128 | pl.UInt128) else 8

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import polars as pl
 
-from service.engine import kept_rows, plan_columns
+from service.engine import key_hashes, plan_columns
 from service.engine.memory import Memory
 from service.engine.stage import Stage
 from service.steps.frame import JoinHow
 
-_HASHES = 1 << 64
 _ENTRY, _WIDTH = 96, 3
 """What a hash table takes for each entry: bytes, and for each byte of it."""
 _MOST = 64
@@ -63,7 +62,7 @@ def of_groups(
 ) -> Stage | None:
     """The groups in order of first appearance, if they do not fit the memory, else None."""
     number = plan_columns.unused_name("row", [*lf.collect_schema(), *(e.meta.output_name() for e in aggregates)])
-    hashes = lf.select(kept_rows.hashed(by).approx_n_unique()).collect(engine="streaming")
+    hashes = lf.select(key_hashes.hashed(by).approx_n_unique()).collect(engine="streaming")
     parts = _count(int(hashes.item()), _width(lf.select(by)) + _AGGREGATE * len(aggregates) + _GROUPED, memory)
     graph = lf.group_by(list(by)).agg(*aggregates).show_graph(
         engine="streaming", plan_stage="physical", raw_output=True
@@ -93,7 +92,7 @@ def beside(aggregates: Sequence[pl.Expr]) -> int:
 
 def _count(entries: int, width: int, memory: Memory) -> int:
     """How many parts are necessary for these entries of a hash table."""
-    room = max(kept_rows.LEAST, memory.free() // 2)  # the rest is for batches, which vary: they ended one run in ten
+    room = max(key_hashes.LEAST, memory.free() // 2)  # batches take up to as much
     return max(1, min(_MOST, -(-entries * (_ENTRY + _WIDTH * width) // room)))
 
 
@@ -113,8 +112,7 @@ def _in_parts(
     """The results of all parts, each of which has its rows in the order of ``number``, in this order."""
     files = []
     for part in range(parts):
-        low, high = _HASHES * part // parts, _HASHES * (part + 1) // parts - 1
-        chosen = kept_rows.hashed(keys).is_between(pl.lit(low, pl.UInt64), pl.lit(high, pl.UInt64))
+        chosen = key_hashes.in_part(key_hashes.hashed(keys), part, parts)
         files.append(folder / f"hash-{next(_numbers)}.parquet")
         made(chosen).sink_parquet(
             files[-1], compression="uncompressed", statistics=False, row_group_size=_GROUP_ROWS, engine="streaming"

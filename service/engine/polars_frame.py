@@ -17,7 +17,7 @@ from typing import Any, cast
 import msgspec
 import polars as pl
 
-from service.engine import estimates, kept_rows, operations_in_parts, query_sql, read_ahead, steady_sums
+from service.engine import estimates, kept_rows, key_hashes, operations_in_parts, query_sql, read_ahead, steady_sums
 from service.engine import metrics as polars_metrics
 from service.engine.counters import Counters
 from service.engine.loss_counter import LossCounter
@@ -238,7 +238,7 @@ class PolarsFrame:
         rows = self._progress.expected if self.known_rows is None else self.known_rows
         if rows is None:
             return unknown
-        return kept_rows.fit(rows, [self.schema[c] for c in columns], self._row_bytes, self._memory, beside)
+        return key_hashes.fit(rows, [self.schema[c] for c in columns], self._row_bytes, self._memory, beside)
 
     def _at_rest(self) -> pl.LazyFrame:
         """The rows in a form that may be read several times."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from service.engine import kept_rows
+from service.engine import kept_rows, key_hashes
 from service.engine.memory import Memory
 from service.engine.polars_frame import PolarsFrame
 from service.steps.frame import Keep
@@ -26,7 +26,7 @@ LITTLE = Memory(1, held=lambda: 1)
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few rows are more than the memory holds."""
-    monkeypatch.setattr(kept_rows, "LEAST", 400)
+    monkeypatch.setattr(key_hashes, "LEAST", 400)
 
 
 @st.composite
@@ -57,7 +57,7 @@ def test_what_is_kept_is_what_polars_keeps(table: tuple[list[pl.DataFrame], list
 @pytest.mark.parametrize("keep", KEEPS)
 @pytest.mark.parametrize("different", [1, 7, 20_000, 300_000])
 def test_few_keys_and_many_in_several_batches(keep: Keep, different: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_rows, "LEAST", 1 << 21)
+    monkeypatch.setattr(key_hashes, "LEAST", 1 << 21)
     row = pl.int_range(300_000, eager=True)
     frame = pl.DataFrame({"k": (row * 7919) % different, "row": row})
     wanted = frame.unique("k", keep="first" if keep == "any" else keep, maintain_order=True)
@@ -66,7 +66,7 @@ def test_few_keys_and_many_in_several_batches(keep: Keep, different: int, monkey
 
 def test_equal_hashes_are_not_equal_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """All rows fall into one of two hashes, and are told apart by their keys."""
-    monkeypatch.setattr(kept_rows, "hashed", lambda keys: (pl.col(keys[0]) % 2).cast(pl.UInt64))
+    monkeypatch.setattr(key_hashes, "hashed", lambda keys: (pl.col(keys[0]) % 2).cast(pl.UInt64))
     frame = pl.DataFrame({"k": [1, 3, 5, 1, 2, 4, 2, 6, 3], "row": range(9)})
     for keep in KEEPS:
         wanted = frame.unique("k", keep="first" if keep == "any" else keep, maintain_order=True)
@@ -97,7 +97,7 @@ FITTING: list[tuple[int, list[pl.DataType], int, bool]] = [
 def test_whether_keys_fit_is_known_before(
     rows: int, types: list[pl.DataType], row_bytes: int, wanted: bool
 ) -> None:  # fmt: skip
-    assert kept_rows.fit(rows, types, row_bytes, Memory(1 << 30, held=lambda: 0)) == wanted
+    assert key_hashes.fit(rows, types, row_bytes, Memory(1 << 30, held=lambda: 0)) == wanted
 
 
 def _distinct_within(folder: str, memory_bytes: int) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from service.engine import kept_rows
+from service.engine import key_hashes
 from service.engine.counters import Counters
 from service.engine.memory import Memory
 from service.engine.polars_frame import PolarsFrame
@@ -34,7 +34,7 @@ LITTLE = Memory(1, held=lambda: 1)
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few rows are more than the memory holds."""
-    monkeypatch.setattr(kept_rows, "LEAST", 900)
+    monkeypatch.setattr(key_hashes, "LEAST", 900)
 
 
 def of(data: pl.DataFrame, folder: Path, memory: Memory = LITTLE) -> PolarsFrame:
@@ -73,7 +73,7 @@ def test_groups_in_parts(drawn: tuple[pl.DataFrame, pl.DataFrame, list[str]]) ->
 
 
 def test_many_rows_in_parts_whose_files_go_with_the_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_rows, "LEAST", 1 << 20)
+    monkeypatch.setattr(key_hashes, "LEAST", 1 << 20)
     row = pl.int_range(200_000, eager=True)
     left = pl.DataFrame({"k": row.hash() % 50_000, "row": row})
     right = left.select("k", other="row").sample(fraction=0.2, seed=1)
