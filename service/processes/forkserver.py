@@ -27,6 +27,7 @@ _KEPT_PREFIXES = ("PYTHON", "POLARS_")
 _GIVEN_ENVIRONMENT = {
     "_RJEM_MALLOC_CONF": "retain:false,oversize_threshold:16777216",
     "OPENBLAS_NUM_THREADS": "1",  # numpy's would start threads in the forkserver; nothing of ours uses them
+    "POLARS_FILE_READ_CONCURRENCY": "2",  # each read has a thread, and 2 MiB of addresses with it: hundreds at a time
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # its own reserves a gigabyte at once, or what of it RLIMIT_DATA leaves
 }
 """Settings of allocators (.decisions/0009) and threads. Polars' allocator kept freed addresses, which count against
