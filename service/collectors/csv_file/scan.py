@@ -54,6 +54,11 @@ class CsvFile:
     def label(self) -> str:
         return self.original.name
 
+    def forget_sample(self) -> None:
+        """Let go of the sample, which takes hundreds of megabytes of thousands of columns; its columns stay."""
+        self.sample = self.sample.clear()
+        self.survey.blocks.clear()
+
 
 class CsvReader:
     """Reads the files of one collection."""
@@ -273,7 +278,7 @@ class CsvReader:
                 sample.select(free), dates=settings.try_parse_dates, decimal_comma=settings.decimal_comma
             )
         for source in sources:
-            source.sample = source.sample.clear()  # of thousands of columns it takes hundreds of megabytes
+            source.forget_sample()
         return types | {name: dtypes.parse(text) for name, text in settings.schema.items() if name in types}
 
     def conversions(self, types: dict[str, pl.DataType], misfits: Misfits) -> list[Conversion]:
