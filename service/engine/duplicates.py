@@ -56,7 +56,7 @@ def _count_wide(
     """As ``count``, of the rows whose hashes of some columns are ``repeated``; some columns at a time."""
     if not repeated.height:
         return 0
-    head = lf.head(max(100, _HEAD_CELLS // len(columns))).collect(engine=engine)
+    head = lf.head(_first(len(columns))).collect(engine=engine)
     cell = _COPIES * int(head.estimated_size() / max(1, head.height * head.width) + 8)
     place = (repeated["count"].cum_sum() - repeated["count"]) // scratch.rows(_LEAST_COLUMNS * cell)
     hashes = lf.select(hash=hashed).with_row_index("row")
@@ -70,6 +70,11 @@ def _count_wide(
             at += count
         found += equal.height - equal["group"].n_unique()
     return found
+
+
+def _first(columns: int) -> int:
+    """How many rows are looked at before all are."""
+    return max(100, min(_HEAD, _HEAD_CELLS // columns))
 
 
 def _still_equal(lf: pl.LazyFrame, columns: list[str], equal: pl.DataFrame, engine: Engine) -> pl.DataFrame:
@@ -113,7 +118,7 @@ def _has_key(lf: pl.LazyFrame, schema: pl.Schema, engine: Engine, rows: int, scr
     numbers = [c for c, t in schema.items() if t.is_integer()]
     if not numbers:
         return False
-    head = lf.select(numbers).head(_HEAD).collect(engine=engine)
+    head = lf.select(numbers).head(_first(len(numbers))).collect(engine=engine)
     unique = (c for c in numbers if head[c].is_unique().all())
     return any(_is_key(lf.select(column), column, engine, rows, scratch) for column in unique)
 
