@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
 from tests.acceptance.gated_source import a_source
 from tests.acceptance.served import CSV, PASSWORD, PATIENCE, Served, serving, upload_and_create
@@ -95,6 +96,7 @@ def _check_progress(complete: Heard) -> None:
     assert collected["rows_per_second"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_after_a_restart_goes_on_in_its_journal(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with a_source() as source:

@@ -45,6 +45,7 @@ def test_heavy_queries_of_one_user_leave_places_for_others(stored: Warehouse) ->
     answered(stored, act, max_concurrent=4, user_share=0.5)
 
 
+@pytest.mark.slow
 def test_streams_leave_places_for_small_answers(stored: Warehouse) -> None:
     async def act(made: Engine) -> None:
         streams = [await asked(made, who, ENDLESS, format="ndjson") for who in ("ann", "bob")]

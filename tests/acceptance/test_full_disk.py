@@ -121,6 +121,7 @@ def test_a_full_disk_lets_users_in_and_lets_them_delete(served: Served) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.slow
 def test_a_restart_on_a_full_disk_does_so_too(served: Served, how: signal.Signals) -> None:
     used(served)
     with small_disk.kept(served.process.pid) as disk:
