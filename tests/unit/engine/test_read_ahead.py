@@ -62,4 +62,4 @@ def test_reading_takes_few_threads(tmp_path: Path) -> None:
     found = subprocess.run(
         [sys.executable, "-c", READ, str(tmp_path)], capture_output=True, text=True, check=True, env=environment
     )
-    assert int(found.stdout) <= 60, found.stderr  # it were 130 to 250
+    assert int(found.stdout) < 100, found.stderr  # 18 to 52, and 130 to 250 without a bound

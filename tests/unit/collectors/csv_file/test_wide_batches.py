@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 
 from service.collectors.csv_file import wide_batches
-from service.collectors.csv_file.checked_columns import checked
+from service.collectors.csv_file.checked_columns import CheckedColumn, checked
 from service.collectors.csv_file.scan import CsvFile, CsvReader
 from service.engine.polars_frame import PolarsFrame
 from service.kit import errors
@@ -71,9 +72,12 @@ def test_texts_are_not_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """The engine holds what is on its way between nodes: values, and no texts to compare them with."""
     monkeypatch.setattr(wide_batches, "_WIDE", 250)
     compared: list[int] = []
-    monkeypatch.setattr(
-        wide_batches, "checked", lambda lf, columns: compared.append(len(columns)) or checked(lf, columns)
-    )
+
+    def counting(lf: pl.LazyFrame, columns: Sequence[CheckedColumn]) -> pl.LazyFrame:
+        compared.append(len(columns))
+        return checked(lf, columns)
+
+    monkeypatch.setattr(wide_batches, "checked", counting)
     ctx = surroundings(tmp_path)
     (tmp_path / "uploads" / FILE).write_text(body())
     frame = asyncio.run(collector().collect(ctx))
