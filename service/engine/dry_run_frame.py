@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from service.engine import query_sql
-from service.engine.polars_frame import UNKNOWN, PolarsFrame
+from service.engine.known_answers import UNKNOWN
+from service.engine.polars_frame import PolarsFrame
 from service.steps.frame import Frame, JoinHow, Keep
 from service.steps.metric import Metric, Values
 from service.values.losses import Conversion, plain_values

@@ -14,12 +14,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import polars as pl
 
-from service.engine import estimates, kept_rows, key_hashes, operations_in_parts, query_sql, read_ahead, steady_sums
+from service.engine import (
+    estimates,
+    kept_rows,
+    key_hashes,
+    known_answers,
+    operations_in_parts,
+    query_sql,
+    read_ahead,
+    steady_sums,
+)
 from service.engine import metrics as polars_metrics
 from service.engine.counters import Counters
+from service.engine.known_answers import UNKNOWN
 from service.engine.loss_counter import LossCounter
 from service.engine.memory import Memory
 from service.engine.scratch import Engine, Scratch
@@ -37,8 +46,6 @@ _GROUP_BYTES = 16 * 1024 * 1024
 _GROUP_ROWS = 122_880
 """About what Polars chooses, but exact: its sizes depend on how the rows arrive, so that equal rows would not make
 equal files. Twice as many are held twice as long."""
-UNKNOWN = object()
-"""The answer to what was not asked yet."""
 _numbers = itertools.count(1)
 
 
@@ -171,16 +178,8 @@ class PolarsFrame:
         return found
 
     def _known(self, metric: Metric) -> Any:
-        """The answer, if these rows were asked before, also for some of the quantiles that are known."""
-        if metric.kind != "quantile" or metric in self._answers:
-            return self._answers.get(metric, UNKNOWN)
-        shares = metric.argument if isinstance(metric.argument, tuple) else ()
-        for known, values in self._answers.items():
-            if isinstance(known.argument, tuple) and known == msgspec.structs.replace(metric, argument=known.argument):
-                places = [known.argument.index(share) for share in shares if share in known.argument]
-                if len(places) == len(shares):
-                    return [values[place] for place in places]
-        return UNKNOWN
+        """The answer, if it follows from what these rows were asked before."""
+        return known_answers.find(self._answers, metric)
 
     def _number(self, column: str) -> pl.Expr:
         return polars_metrics.numeric(column, self.schema[column])

@@ -10,7 +10,6 @@ import re
 from service.model.run import Step
 from service.steps.report import ProcessReport, Rejected, StepReport, StepWarning
 
-
 _COLLECTOR = re.compile(r"collectors\[(\d+)\]")
 
 

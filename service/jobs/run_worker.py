@@ -65,7 +65,7 @@ def work(channel: Channel, order: bytes) -> bool:
         worker.fail(error)
     except BaseException as error:  # a panic inside Polars is not an Exception
         if memory.is_exhausted(error):
-            worker.fail(memory.exhausted(worker.order.grants.memory_bytes, "run"))
+            worker.fail(memory.exhausted(worker.order.grants.memory_bytes, "run", error))
             return False
         worker.job.log.error("run.bug", exc_info=True)
         worker.fail(polars_errors.translate(error, worker.job.step))
