@@ -7,7 +7,7 @@ merged by these numbers the files are what the operation answers at once, in its
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -19,11 +19,14 @@ from service.steps.frame import JoinHow
 
 _ENTRY, _WIDTH = 96, 3
 """What a hash table takes for each entry: bytes, and for each byte of it."""
+_RESULT = 2
+"""Times as many bytes, as a left row may match all of a piece."""
 _MOST = 64
 """Parts: with more of them most of the time goes to reading the rows again."""
 _HEAD = 10_000
-_GROUP_ROWS = 16_384
-"""Row groups of the files are small, because all files are read at once."""
+_LEAST_ROWS, _GROUP_ROWS = 1_024, 16_384
+_READ = 12
+"""Row groups of the files are small, because all files are read at once, and so many of each are held (measured)."""
 _AGGREGATE = 16
 _GROUPED = 128
 """More bytes for each group, which threads hold several times, or for each row where the engine holds all."""
@@ -35,26 +38,71 @@ def of_join(
     types: pl.Schema, rows: Callable[[], pl.LazyFrame], right: pl.LazyFrame, on: Sequence[str], how: JoinHow,
     memory: Memory, folder: Path,
 ) -> Stage | None:  # fmt: skip
-    """The join in the order of the left ``rows``, which have ``types``; None if the right ones fit the memory."""
+    """The join in the order of the left ``rows``, which have ``types``; None if the right ones fit the memory.
+
+    A part may still have too many right rows, as one key may have all of them. These are divided by their numbers.
+    """
     others = right.collect_schema()
-    if any(types[k] != others[k] or isinstance(types[k], pl.Categorical) for k in on):
-        return None  # their hashes may differ
-    parts = _count(_rows(right), _width(right), memory)
-    if parts == 1:
+    hashes = key_hashes.hashed_alike(on, types, others)
+    count, width = _rows(right), _width(right)
+    parts = _count(count, width, memory)
+    if hashes is None or parts == 1:
         return None
-    first, second = (plan_columns.unused_name(name, [*types, *others]) for name in ("left", "right"))
     left = rows()
-    count = _rows(left)
-    left, right = left.with_row_index(first), right.with_row_index(second)
+    place, number = (plan_columns.unused_name(name, [*types, *others]) for name in ("place", "number"))
+    first = _rows(left) * count
+    left = left.with_row_index(place).with_columns(pl.col(place).cast(pl.UInt64) * count)
+    right = right.with_row_index(number).with_columns(pl.col(number).cast(pl.UInt64))
+    sizes = _sizes(right, hashes, parts)
+    whole = left.join(right, on=list(on), how=how, coalesce=True).collect_schema()
+    keys = pl.Schema({key: whole[key] for key in on})
 
-    def joined(part: pl.Expr) -> pl.LazyFrame:
-        lf = left.filter(part).join(
-            right.filter(part), on=list(on), how=how, coalesce=True, maintain_order="left_right"
+    pieces = [1 if _count(size, width, memory) == 1 else _count(size, _RESULT * width, memory) for size in sizes]
+
+    def plans() -> Iterator[pl.LazyFrame]:
+        for part in range(parts):
+            chosen = key_hashes.in_part(hashes, part, parts)
+            pair = left.filter(chosen), right.filter(chosen)
+            of_part = [(*pair, how)] if pieces[part] == 1 else _pieces(*pair, on, how, number, pieces[part])
+            for one, other, kind in of_part:
+                yield _joined(one, other, on, kind, place, number, first).cast(keys)
+
+    return _in_files(plans(), place, folder, _group_rows(sum(pieces), _width(left) + width, memory))
+
+
+def _pieces(
+    left: pl.LazyFrame, right: pl.LazyFrame, on: Sequence[str], how: JoinHow, number: str, pieces: int
+) -> Iterator[tuple[pl.LazyFrame, pl.LazyFrame, JoinHow]]:
+    """Joins that together are a join of these rows, none of which holds more than a piece of the right ones.
+
+    Rows without a partner are those of no piece: they are joined with nothing.
+    """
+    for piece in range(pieces):
+        yield left, right.filter(pl.col(number) % pieces == piece), "inner"
+    if how != "inner":
+        alone = left.join(
+            right.select(on).unique(keep="first", maintain_order=True), on=list(on), how="anti", maintain_order="left"
         )
-        place = pl.coalesce(pl.col(first).cast(pl.UInt64), pl.col(second).cast(pl.UInt64) + count)
-        return lf.with_columns(place.alias(first)).drop(second)  # rows of the right side alone come last
+        yield alone, right.clear(), "left"
+    if how == "full":
+        alone = right.join(
+            left.select(on).unique(keep="first", maintain_order=True), on=list(on), how="anti", maintain_order="left"
+        )
+        yield left.clear(), alone, "full"
 
-    return _in_parts(joined, on, parts, first, folder)
+
+def _joined(
+    left: pl.LazyFrame, right: pl.LazyFrame, on: Sequence[str], how: JoinHow, place: str, number: str, first: int
+) -> pl.LazyFrame:
+    """The join in the order of ``place``, which no two rows share: rows of the right side alone come last."""
+    lf = left.join(right, on=list(on), how=how, coalesce=True, maintain_order="left_right")
+    return lf.with_columns(pl.col(place).fill_null(first) + pl.col(number).fill_null(0)).drop(number)
+
+
+def _sizes(lf: pl.LazyFrame, hashes: pl.Expr, parts: int) -> list[int]:
+    """How many rows each part has."""
+    counts = [key_hashes.in_part(hashes, part, parts).sum().alias(str(part)) for part in range(parts)]
+    return list(lf.select(counts).collect(engine="streaming").row(0))
 
 
 def of_groups(
@@ -73,16 +121,28 @@ def of_groups(
     if parts == 1:
         return None
     rows, copies = lf.with_row_index(number), plan_columns.copied(lf.select(by).collect_schema())
+    key = key_hashes.hashed(by)
 
-    def grouped(part: pl.Expr) -> pl.LazyFrame:
+    def grouped(part: int) -> pl.LazyFrame:
         return (
-            rows.filter(part)
+            rows.filter(key_hashes.in_part(key, part, parts))
             .with_columns(copies)
             .group_by(list(by), maintain_order=True)
             .agg(*aggregates, pl.col(number).min())
         )
 
-    return _in_parts(grouped, by, parts, number, folder)
+    group_rows = _group_rows(parts, _width(lf.select(by)) + _AGGREGATE * len(aggregates), memory)
+    return _in_files(map(grouped, range(parts)), number, folder, group_rows)
+
+
+def in_order(lf: pl.LazyFrame, order_by: Sequence[str], made: Sequence[pl.Expr]) -> pl.LazyFrame:
+    """The rows with what ``made`` computes over all of them in this order, where these do not fit the memory.
+
+    Polars holds the columns of an ordered window whole if it has no groups; sorts, there and back, use files.
+    """
+    number = plan_columns.unused_name("row", [*lf.collect_schema(), *(e.meta.output_name() for e in made)])
+    rows = lf.with_row_index(number).sort(order_by, nulls_last=True, maintain_order=True)
+    return rows.with_columns(made).sort(number).drop(number)
 
 
 def beside(aggregates: Sequence[pl.Expr]) -> int:
@@ -106,16 +166,19 @@ def _rows(lf: pl.LazyFrame) -> int:
     return int(lf.select(pl.len()).collect(engine="streaming").item())
 
 
-def _in_parts(
-    made: Callable[[pl.Expr], pl.LazyFrame], keys: Sequence[str], parts: int, number: str, folder: Path
-) -> Stage:
-    """The results of all parts, each of which has its rows in the order of ``number``, in this order."""
+def _group_rows(files: int, width: int, memory: Memory) -> int:
+    """How many rows a row group may have where as many files are read at once."""
+    room = max(key_hashes.LEAST, memory.free() // 4)
+    return min(_GROUP_ROWS, max(_LEAST_ROWS, room // (files * width * _READ + 1)))
+
+
+def _in_files(plans: Iterable[pl.LazyFrame], number: str, folder: Path, group_rows: int) -> Stage:
+    """The results of all plans, each of which has its rows in the order of ``number``, in this order."""
     files = []
-    for part in range(parts):
-        chosen = key_hashes.in_part(key_hashes.hashed(keys), part, parts)
+    for lf in plans:
         files.append(folder / f"hash-{next(_numbers)}.parquet")
-        made(chosen).sink_parquet(
-            files[-1], compression="uncompressed", statistics=False, row_group_size=_GROUP_ROWS, engine="streaming"
+        lf.sink_parquet(
+            files[-1], compression="uncompressed", statistics=False, row_group_size=group_rows, engine="streaming"
         )
     rows = _rows(pl.scan_parquet(files, glob=False))
     return Stage(_merged(files, number), rows, sum(f.stat().st_size for f in files), files)

@@ -297,6 +297,9 @@ class PolarsFrame:
         return frame._next(frame._lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
+        read = {*order_by, *(name for e in made for name in e.meta.root_names())}
+        if order_by and not by and not self._fits([*read], unknown=True):
+            return self._next(operations_in_parts.in_order(self._lf, order_by, made), expensive=True)
         if by or order_by:
             made = [e.over(list(by) or None, order_by=list(order_by) or None, nulls_last=True) for e in made]
         return self._next(self._lf.with_columns(made), expensive=True)
