@@ -135,16 +135,6 @@ def of_groups(
     return _in_files(map(grouped, range(parts)), number, folder, group_rows)
 
 
-def in_order(lf: pl.LazyFrame, order_by: Sequence[str], made: Sequence[pl.Expr]) -> pl.LazyFrame:
-    """The rows with what ``made`` computes over all of them in this order, where these do not fit the memory.
-
-    Polars holds the columns of an ordered window whole if it has no groups; sorts, there and back, use files.
-    """
-    number = plan_columns.unused_name("row", [*lf.collect_schema(), *(e.meta.output_name() for e in made)])
-    rows = lf.with_row_index(number).sort(order_by, nulls_last=True, maintain_order=True)
-    return rows.with_columns(made).sort(number).drop(number)
-
-
 def beside(aggregates: Sequence[pl.Expr]) -> int:
     """Bytes that a group takes beside its key."""
     return _ENTRY + 2 * _AGGREGATE * len(aggregates)

@@ -25,6 +25,7 @@ from service.engine import (
     query_sql,
     read_ahead,
     steady_sums,
+    windows,
 )
 from service.engine import metrics as polars_metrics
 from service.engine.counters import Counters
@@ -297,11 +298,11 @@ class PolarsFrame:
         return frame._next(frame._lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
-        read = {*order_by, *(name for e in made for name in e.meta.root_names())}
-        if order_by and not by and not self._fits([*read], unknown=True):
-            return self._next(operations_in_parts.in_order(self._lf, order_by, made), expensive=True)
-        if by or order_by:
-            made = [e.over(list(by) or None, order_by=list(order_by) or None, nulls_last=True) for e in made]
+        if order_by:
+            read = {*by, *order_by, *(name for e in made for name in e.meta.root_names())}
+            held = bool(by) or self._fits([*read], unknown=True)
+            return self._next(windows.ordered(self._lf, by, order_by, made, held=held), expensive=True)
+        made = [e.over(list(by)) for e in made] if by else made
         return self._next(self._lf.with_columns(made), expensive=True)
 
     def scan(self, parts: Sequence[Path]) -> PolarsFrame:
