@@ -28,6 +28,8 @@ _MARGIN = 1.25
 CATEGORY, CATEGORY_BESIDE, CATEGORY_WIDTH = 180, 600, 4
 """Bytes of a category that a step is fitted with: alone, with a number, and for each byte of its text (measured: 190,
 700 and 5): as a value of Python, in the plan, in the fit record and in the parameters of the version."""
+MOST = 1 << 40
+"""A metric that asks for more of the most frequent values asks for all."""
 _FEW_CATEGORIES = 100_000
 """What these take, each run has."""
 
