@@ -1,7 +1,7 @@
 """Operations in parts: joins and groups whose hash tables do not fit the memory, one part of all keys after another.
 
 Rows with equal keys are in one part. The result of each goes to a file, with the number of the row that it begins with;
-merged by these numbers the files are what the operation answers at once, in its order.
+merged by these numbers (``merged_files``) the files are what the operation answers at once, in its order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from service.engine import key_hashes, plan_columns
+from service.engine import key_hashes, merged_files, plan_columns
 from service.engine.memory import Memory
 from service.engine.stage import Stage
 from service.steps.frame import JoinHow
@@ -24,9 +24,10 @@ _RESULT = 2
 _MOST = 64
 """Parts: with more of them most of the time goes to reading the rows again."""
 _HEAD = 10_000
-_LEAST_ROWS, _GROUP_ROWS = 1_024, 16_384
-_READ = 12
-"""Row groups of the files are small, because all files are read at once, and so many of each are held (measured)."""
+_LEAST_ROWS, _GROUP_ROWS, _MOST_ROWS = 1_024, 16_384, 200_000
+"""Row groups of the files are small, because all files are read at once, up to as many rows in all."""
+_HELD = 6
+"""Copies of these rows: as read, sorted, and in batches on their way."""
 _AGGREGATE = 16
 _GROUPED = 128
 """More bytes for each group, which threads hold several times, or for each row where the engine holds all."""
@@ -67,7 +68,7 @@ def of_join(
             for one, other, kind in of_part:
                 yield _joined(one, other, on, kind, place, number, first).cast(keys)
 
-    return _in_files(plans(), place, folder, _group_rows(sum(pieces), _width(left) + width, memory))
+    return _in_files(plans(), place, folder, sum(pieces), _width(left) + width, memory)
 
 
 def _pieces(
@@ -131,8 +132,8 @@ def of_groups(
             .agg(*aggregates, pl.col(number).min())
         )
 
-    group_rows = _group_rows(parts, _width(lf.select(by)) + _AGGREGATE * len(aggregates), memory)
-    return _in_files(map(grouped, range(parts)), number, folder, group_rows)
+    width = _width(lf.select(by)) + _AGGREGATE * len(aggregates)
+    return _in_files(map(grouped, range(parts)), number, folder, parts, width, memory)
 
 
 def beside(aggregates: Sequence[pl.Expr]) -> int:
@@ -156,27 +157,21 @@ def _rows(lf: pl.LazyFrame) -> int:
     return int(lf.select(pl.len()).collect(engine="streaming").item())
 
 
-def _group_rows(files: int, width: int, memory: Memory) -> int:
-    """How many rows a row group may have where as many files are read at once."""
+def _in_files(
+    plans: Iterable[pl.LazyFrame], number: str, folder: Path, count: int, width: int, memory: Memory
+) -> Stage:
+    """The results of ``count`` plans, each of which has its rows in the order of ``number``, in this order.
+
+    A row has about ``width`` bytes.
+    """
     room = max(key_hashes.LEAST, memory.free() // 4)
-    return min(_GROUP_ROWS, max(_LEAST_ROWS, room // (files * width * _READ + 1)))
-
-
-def _in_files(plans: Iterable[pl.LazyFrame], number: str, folder: Path, group_rows: int) -> Stage:
-    """The results of all plans, each of which has its rows in the order of ``number``, in this order."""
+    at_once = min(_MOST_ROWS, max(_LEAST_ROWS, room // (_HELD * width + 1)))
     files = []
     for lf in plans:
         files.append(folder / f"hash-{next(_numbers)}.parquet")
         lf.sink_parquet(
-            files[-1], compression="uncompressed", statistics=False, row_group_size=group_rows, engine="streaming"
-        )
+            files[-1], compression="uncompressed", statistics=False, engine="streaming",
+            row_group_size=min(_GROUP_ROWS, max(_LEAST_ROWS, at_once // count)),
+        )  # fmt: skip
     rows = _rows(pl.scan_parquet(files, glob=False))
-    return Stage(_merged(files, number), rows, sum(f.stat().st_size for f in files), files)
-
-
-def _merged(files: Iterable[Path], number: str) -> pl.LazyFrame:
-    plans = [pl.scan_parquet(path, glob=False) for path in files]
-    while len(plans) > 1:
-        pairs = [a.merge_sorted(b, key=number) for a, b in zip(plans[::2], plans[1::2], strict=False)]
-        plans = [*pairs, *plans[len(plans) & ~1 :]]
-    return plans[0].drop(number)
+    return Stage(merged_files.scan(files, number, at_once), rows, sum(f.stat().st_size for f in files), files)

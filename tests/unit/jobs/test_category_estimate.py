@@ -12,6 +12,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.engine.memory import RESERVE
 from service.jobs import category_estimate
 from service.jobs.job import Job
 from service.jobs.messages import Grants
@@ -36,7 +37,7 @@ def planned(folder: Path, encode: dict[str, Any], *before: dict[str, Any], room:
     document = {
         "name": "p", "collectors": [{"type": "parquet", "file_path": "rows.parquet"}], "processors": [*before, step],
     }  # fmt: skip
-    limit = 1 << 40 if room is None else room + category_estimate.RESERVE + process_memory.held() + (64 << 20)
+    limit = 1 << 40 if room is None else room + RESERVE + process_memory.held() + (64 << 20)
     answer = Planner(Planning(document=document, run_memory_bytes=limit), job).plan()
     return dict(msgspec.json.decode(answer))
 
@@ -72,7 +73,7 @@ def test_what_is_not_certain_is_a_warning(tmp_path: Path, monkeypatch: pytest.Mo
     assert (warning["step"], warning["code"]) == ("processors[1]", "needs_memory")
     details = warning["details"]
     assert details["field"] == "processors[1].config.encode.c"
-    assert details["needed_bytes"] > details["limit_bytes"] - category_estimate.RESERVE > 0
+    assert details["needed_bytes"] > details["limit_bytes"] - RESERVE > 0
 
 
 @pytest.mark.parametrize("values", [3, 200, 20_000])
