@@ -20,7 +20,7 @@ from service.steps.frame import JoinHow
 _ENTRY, _WIDTH = 96, 3
 """What a hash table takes for each entry: bytes, and for each byte of it."""
 _RESULT = 2
-"""Times as many bytes, as a left row may match all of a piece."""
+"""Times as many bytes where keys repeat, as a left row may match all of a piece."""
 _MOST = 64
 """Parts: with more of them most of the time goes to reading the rows again."""
 _HEAD = 10_000
@@ -58,7 +58,8 @@ def of_join(
     whole = left.join(right, on=list(on), how=how, coalesce=True).collect_schema()
     keys = pl.Schema({key: whole[key] for key in on})
 
-    pieces = [1 if _count(size, width, memory) == 1 else _count(size, _RESULT * width, memory) for size in sizes]
+    # by chance a part is half as large again
+    pieces = [_count(s, _RESULT * width, memory) if _count(s * 2 // 3, width, memory) > 1 else 1 for s in sizes]
 
     def plans() -> Iterator[pl.LazyFrame]:
         for part in range(parts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -32,10 +33,11 @@ def test_rows_come_in_order(count: int, files: int, at_once: int, repeated: bool
     with tempfile.TemporaryDirectory() as folder:
         lf = merged_files.scan(written(Path(folder), rows, files), "at", at_once)
         wanted = rows.drop("at").lazy()
-        for query in (
+        queries: list[Callable[[pl.LazyFrame], pl.LazyFrame]] = [
             lambda lf: lf, lambda lf: lf.head(5), lambda lf: lf.select(pl.len()), lambda lf: lf.select("text"),
             lambda lf: lf.filter(pl.col("v") % 2 == 0).select("text"), lambda lf: lf.filter(pl.col("v") > 100).head(3),
             lambda lf: lf.with_row_index("n").select("n"), lambda lf: lf.select(pl.col("v").sum()),
             lambda lf: lf.tail(2),
-        ):  # fmt: skip
+        ]  # fmt: skip
+        for query in queries:
             assert_frame_equal(query(lf).collect(engine="streaming"), query(wanted).collect(engine="streaming"))
