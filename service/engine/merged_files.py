@@ -1,6 +1,6 @@
 """Merged files: files whose rows are in the order of a number are read as one table in this order.
 
-One range of numbers is read from all files and sorted, and then the next one. ``merge_sorted`` of Polars does the same
+One range of numbers is read from all files and sorted, and then the next one. The sorted merge of Polars does the same
 with as many nodes as files, which wait for each other, and holds the rows of most files meanwhile.
 """
 
