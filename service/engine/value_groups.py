@@ -102,7 +102,7 @@ def at_most(categories: list[Any] | None, metric: Metric) -> list[Any] | None:
 def require_room(column: str, categories: int, each: int, length: int, scratch: Scratch) -> None:
     """Raise ``TooLarge`` where categories, with ``each`` bytes and a text, are more than a step can be fitted with."""
     size = categories * (each + CATEGORY_WIDTH * length)
-    if categories > _FEW_CATEGORIES and size > scratch.rows(1):
+    if categories > _FEW_CATEGORIES and size > scratch.left():
         cause = (
             f"column '{column}' has at least {categories} values that differ; as categories they take {mebibytes(size)}"
         )

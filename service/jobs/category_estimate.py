@@ -26,7 +26,7 @@ from service.jobs.dry_run import DryRun
 from service.jobs.job import Job
 from service.jobs.messages import Grants
 from service.jobs.process import Processed
-from service.kit import errors, process_memory
+from service.kit import errors
 from service.kit.errors import Problem
 from service.model.pipeline import Join, Pipeline
 from service.model.registry import tag_of
@@ -39,8 +39,8 @@ ROWS = 10_000
 """Of each source."""
 _COUNTED = 20_000_000
 """Rows in which values are counted, which takes some seconds."""
-_SURE = 0.75
-"""A sketch errs by 6.5 % (one sigma)."""
+_SURE, _HELD = 0.75, 100 << 20
+"""A sketch errs by 6.5 % (one sigma); bytes that a run holds before its first rows."""
 _ADVICE = "keep the most frequent ones by max_categories, or use the method hash"
 CODE = "needs_memory"
 
@@ -138,19 +138,22 @@ def _of_step(
         length = sum(len(v.encode()) for v in values if isinstance(v, str)) // len(values)
         size = each + value_groups.CATEGORY_WIDTH * length
         categories, certain = _in_all(len(values), sample, rows), False
-        room = limit - RESERVE - process_memory.held()
-        if limit and categories * size > room and rows <= _COUNTED:
+        if limit and categories * size > limit - RESERVE and rows <= _COUNTED:
             counted = _counted(metric.column, sources)
             categories, certain = (counted, True) if counted is not None else (categories, False)
         yield Need(
-            step, metric.column, field, categories, categories * size, certain and _SURE * categories * size > room
+            step,
+            metric.column,
+            field,
+            categories,
+            categories * size,
+            certain and _SURE * categories * size > limit - _HELD,
         )
 
 
 def exceeding(found: Iterable[Need], limit: int) -> list[Need]:
     """Those that a run with ``limit`` bytes (0: unknown) has no room for."""
-    room = limit - RESERVE - process_memory.held()
-    return [need for need in found if need.most is not None or (limit and need.size > room)]
+    return [need for need in found if need.most is not None or (limit and need.size > limit - RESERVE)]
 
 
 def _each(metric: Metric) -> int | None:

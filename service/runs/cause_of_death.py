@@ -6,6 +6,7 @@ import re
 import signal
 from pathlib import Path
 
+from service.files import disk
 from service.files.layout import STDERR
 from service.jobs import memory
 from service.jobs.memory import Job
@@ -27,8 +28,9 @@ def explain(
     """The error of a job whose child ended without an answer. ``stderr`` is by default the file in the job's folder.
 
     SIGKILL means want of memory if the kernel counted an OOM kill meanwhile; SIGABRT does if the allocator said so, or
-    if the child was near its limit. The error has the peak memory that the parent sampled, in bytes; not after want of
-    memory, as what the child took after the last sample ended it. These errors name the ``step`` that the child was in.
+    if the child was near its limit. An engine that finds no room to spill goes on in memory until that is used up:
+    then the disk is the reason (STORAGE_FULL). The error has the peak memory that the parent sampled, in bytes. For
+    want of memory it names the ``step`` instead: what the child took after the last sample ended it.
     """
     exhausted, crashed = memory.OUT_OF_MEMORY[job], _CRASHED[job]
     seen, limit = child.observed, memory.limit_text(grants.memory_bytes, job)
@@ -50,8 +52,11 @@ def explain(
     if end.signal is signal.SIGKILL:
         message = f"the {job}'s process was killed from outside (SIGKILL), not for want of memory; {peak}"
         return errors.Transient(message, code=crashed, **details)
-    near = seen.data_share >= _NEAR
-    if end.signal is signal.SIGABRT and (near or _OUT_OF_MEMORY.search(_tail(stderr or Path(grants.folder, STDERR)))):
+    stderr = stderr or Path(grants.folder, STDERR)
+    said = _tail(stderr)
+    if end.signal is signal.SIGABRT and (seen.data_share >= _NEAR or _OUT_OF_MEMORY.search(said)):
+        if disk.is_named(said.decode(errors="replace")) or disk.is_exhausted(stderr.parent):
+            return disk.storage_full()
         message = f"the {job}'s process ran out of memory{place} (SIGABRT); {before}"
         return errors.Permanent(message, code=exhausted, **named)
     message = f"the {job}'s process ended without an answer ({end}); nothing was stored; {peak}"

@@ -23,8 +23,10 @@ from tests.acceptance.served import (
     serving,
     upload_and_create,
 )
+from tests.examples import mostly_slow
 
 ADMIN = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
+UMASKS = [(0o000, None), (0o022, None), (0o022, str(os.getgid()))]
 COUNT = {"sql": "SELECT count(*) AS n, min(city) AS first FROM cities"}
 
 
@@ -51,7 +53,7 @@ def penstock(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
+@pytest.mark.parametrize("how", mostly_slow(["flipped", "truncated", "missing"], ["flipped"]))
 def test_requirement_22_a_damaged_part_is_never_served(tmp_path: Path, how: str) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
         part = filled(served, "parquet") / "part-00000.parquet"
@@ -129,6 +131,7 @@ def test_a_damaged_native_table_is_built_again(tmp_path: Path) -> None:
         assert served.http.get(f"{served.address}/health/ready").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_killed_load_is_tried_again(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
         folder = filled(served, "parquet", "duckdb")
@@ -187,7 +190,7 @@ def test_an_empty_catalog_can_be_accepted(tmp_path: Path) -> None:
         assert any(line["event"] == "folder.orphaned" for line in served.log())
 
 
-@pytest.mark.parametrize(("umask", "group"), [(0o000, None), (0o022, None), (0o022, str(os.getgid()))])
+@pytest.mark.parametrize(("umask", "group"), mostly_slow(UMASKS, UMASKS[::2]))
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int, group: str | None) -> None:
     settings: dict[str, str] = {**ADMIN, **({"PENSTOCK_DATA_GROUP": group} if group else {})}
     before = os.umask(umask)

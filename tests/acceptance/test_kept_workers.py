@@ -149,6 +149,7 @@ def test_a_kept_worker_that_lacks_memory_costs_no_run(served: Served) -> None:
     served.until_logged(lambda line: line["event"] == "worker.replaced" and line["run_id"] == ended["run_id"])
 
 
+@pytest.mark.slow
 def test_requirement_17_the_folder_of_a_worker_that_was_killed_with_the_service_is_removed(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **SETTINGS) as served:
         served.login()

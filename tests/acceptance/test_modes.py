@@ -89,6 +89,7 @@ def test_the_native_table_follows_an_append(tmp_path: Path) -> None:
         assert not any(line["event"] == "native.not_extended" for line in served.log())
 
 
+@pytest.mark.slow
 def test_the_native_table_follows_a_merge(tmp_path: Path) -> None:
     """Rows of one part and new ones: the others are not loaded again. A small table would be: that costs less."""
     with serving(tmp_path / "data", **ADMIN) as served:

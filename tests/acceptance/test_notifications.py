@@ -47,6 +47,7 @@ def listed(served: Served, name: str = "cities") -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_receiver_that_fails_first_gets_the_same_message_again(tmp_path: Path, receiver: Receiver) -> None:
     receiver.answers = [503, 500]
     hooks = [

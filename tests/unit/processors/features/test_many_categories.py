@@ -43,7 +43,7 @@ def test_more_categories_than_the_memory_holds_name_the_setting(
     settings: dict[str, Any], advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(value_groups, "_FEW_CATEGORIES", 10)
-    monkeypatch.setattr(Scratch, "rows", lambda self, width: max(1, 4000 // width))
+    monkeypatch.setattr(Scratch, "left", lambda self: 4000)
     data = pl.DataFrame({"raw": [f"value {i}" for i in range(100)], "t": 1})
     with pytest.raises(TooLarge) as raised:
         encoded(data, tmp_path, **settings)
