@@ -222,6 +222,7 @@ def test_pipelines_are_listed_and_a_log_is_read(stored: Terminal) -> None:
     assert stored.refused("log", "nobody", code=3)["code"] == "PIPELINE_NOT_FOUND"
 
 
+@pytest.mark.slow
 def test_a_probe_prints_a_pipeline_that_runs(terminal: Terminal) -> None:
     terminal.write("people.csv", PEOPLE)
     ended = terminal.run("probe", "people.csv")

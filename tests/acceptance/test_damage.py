@@ -116,6 +116,7 @@ def test_commands_make_no_data_directory(tmp_path: Path, command: list[str]) -> 
     assert not (tmp_path / "typo").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_native_table_is_built_again(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
         native = filled(served, "parquet", "duckdb") / "cities.duckdb"
@@ -209,7 +210,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int, group: str
     assert not {p: oct(m) for p, m in private.items() if p != served.data and m & 0o077}
 
 
-@pytest.mark.parametrize("name", ["[x]", "a*", "b?"])
+@pytest.mark.parametrize("name", mostly_slow(["[x]", "a*", "b?"], ["[x]"]))
 def test_a_data_directory_that_reads_as_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
     answer = penstock(tmp_path / name, "serve", "--port", "0")
     assert answer.returncode == 2

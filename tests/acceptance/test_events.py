@@ -124,6 +124,7 @@ def test_a_run_that_goes_on_after_a_restart_goes_on_in_its_journal(tmp_path: Pat
             assert events(served, run_id) == [*before, *rest]
 
 
+@pytest.mark.slow
 def test_listeners_do_not_delay_the_end_of_the_service(tmp_path: Path) -> None:
     with a_source() as source:
         source.open.clear()

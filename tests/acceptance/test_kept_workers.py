@@ -18,6 +18,7 @@ from service.processes import watch
 from tests.acceptance import documents
 from tests.acceptance.hostile_runs import EXTENSION
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, serving, upload_and_create
+from tests.examples import mostly_slow
 
 SETTINGS = {
     "PENSTOCK_ADMIN_PASSWORD": PASSWORD,
@@ -127,7 +128,7 @@ def test_the_worker_of_a_run_that_failed_is_ended(served: Served) -> None:
     until(lambda: not kept(served))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("number", mostly_slow([signal.SIGKILL, signal.SIGSTOP], [signal.SIGKILL]))
 def test_a_worker_that_is_lost_while_it_waits_costs_no_run(number: signal.Signals, served: Served) -> None:
     lost = kept_after(served, "cities")
     os.kill(lost, number)
