@@ -24,9 +24,10 @@ from service.kit import errors
 
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _KEPT_PREFIXES = ("PYTHON", "POLARS_")
-_GIVEN_ENVIRONMENT = {
+GIVEN_ENVIRONMENT = {
     "_RJEM_MALLOC_CONF": "retain:false,oversize_threshold:16777216",
     "OPENBLAS_NUM_THREADS": "1",  # numpy's would start threads in the forkserver; nothing of ours uses them
+    "POLARS_FILE_READ_CONCURRENCY": "2",  # each read has a thread, and 2 MiB of addresses with it: hundreds at a time
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # its own reserves a gigabyte at once, or what of it RLIMIT_DATA leaves
 }
 """Settings of allocators (.decisions/0009) and threads. Polars' allocator kept freed addresses, which count against
@@ -204,7 +205,7 @@ def _clean_environment() -> Iterator[None]:
     for name in before:
         if name not in _KEPT_ENVIRONMENT and not name.startswith(_KEPT_PREFIXES):
             del os.environ[name]
-    os.environ.update(_GIVEN_ENVIRONMENT)
+    os.environ.update(GIVEN_ENVIRONMENT)
     try:
         yield
     finally:

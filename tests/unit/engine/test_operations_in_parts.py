@@ -18,6 +18,7 @@ from service.engine import key_hashes
 from service.engine.counters import Counters
 from service.engine.memory import Memory
 from service.engine.polars_frame import PolarsFrame
+from service.processes.forkserver import GIVEN_ENVIRONMENT
 from service.steps.frame import JoinHow
 from tests.examples import examples
 from tests.unit.engine.keyed_tables import keyed_table
@@ -173,7 +174,8 @@ def _within(folder: str, memory_bytes: int, operation: str) -> None:
 def test_more_than_the_memory_holds(
     operation: str, limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("_RJEM_MALLOC_CONF", "retain:false,oversize_threshold:16777216")  # as children of the service
+    for name, value in GIVEN_ENVIRONMENT.items():  # as children of the service
+        monkeypatch.setenv(name, value)
     number = pl.LazyFrame({"v": pl.int_range(4_000_000, eager=True)})
     text = pl.format("a text of more than twelve bytes {}", pl.col("v"))
     number.with_columns(text.alias("t")).sink_parquet(tmp_path / "source.parquet")
