@@ -13,6 +13,7 @@ import pytest
 from service.engine import read_ahead
 from service.engine.polars_frame import PolarsFrame
 from service.processes.forkserver import GIVEN_ENVIRONMENT
+from service.steps.metric import Metric
 
 READ = """
 import os, sys
@@ -38,7 +39,7 @@ def test_what_was_set_before_holds_again(monkeypatch: pytest.MonkeyPatch, before
     assert os.environ.get(NAME) == before
 
 
-def test_a_frame_is_written_with_a_short_read_ahead(tmp_path: Path) -> None:
+def test_a_frame_is_written_and_staged_with_a_short_read_ahead(tmp_path: Path) -> None:
     seen: list[str | None] = []
 
     def look(batch: pl.DataFrame) -> pl.DataFrame:
@@ -50,6 +51,8 @@ def test_a_frame_is_written_with_a_short_read_ahead(tmp_path: Path) -> None:
         tmp_path / "part", compression="zstd", compression_level=1, row_group_size=None
     )
     assert rows == 10
+    PolarsFrame(source, tmp_path).measure([Metric("a", "max")])  # stages
+    assert len(seen) >= 2
     assert {*seen} == {str(max(1, pl.thread_pool_size() // 2))}
 
 
