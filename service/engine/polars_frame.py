@@ -46,6 +46,8 @@ from service.values.staged import Staged
 _WIDE_ROW = 256
 _GROUP_BYTES = 16 * 1024 * 1024
 """A row group is held until it is full, some eight times over; Polars counts rows only, a quarter of a million."""
+_COLUMN_BYTES = 20 * 1024
+"""Of a column in a row group, at least: its place there takes 1.5 KiB of memory until the file is written."""
 _GROUP_ROWS = 122_880
 """About what Polars chooses, but exact: its sizes depend on how the rows arrive, so that equal rows would not make
 equal files. Twice as many are held twice as long."""
@@ -351,7 +353,8 @@ class PolarsFrame:
     @property
     def _group_rows(self) -> int | None:
         """Rows in a row group; None for the default of Polars."""
-        return max(1000, _GROUP_BYTES // self._row_bytes) if self._row_bytes > _WIDE_ROW else None
+        size = max(_GROUP_BYTES, _COLUMN_BYTES * len(self.schema))
+        return max(1000, size // self._row_bytes) if self._row_bytes > _WIDE_ROW else None
 
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
