@@ -7,24 +7,30 @@ it, so that nothing is done twice and nothing that was done is reported as faile
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
 
 from service.catalog import transfer
+from service.catalog.group_commit import GroupCommit
 from service.catalog.postgresql import dialect, schema, values
 from service.catalog.postgresql.rows import PostgreSQLRows
 from service.catalog.postgresql.server import Connection, Server
-from service.catalog.postgresql.watch import Watch
+from service.catalog.postgresql.watch import COUNTED, Watch
 from service.catalog.store import NONE, Parameters, Row, Store, Transaction
 from service.files.reserve import Reserve
 from service.kit import errors
 
 T = TypeVar("T")
+
+
+class Uncertain(errors.Unavailable):
+    """Nobody knows whether a transaction was committed."""
 
 
 class PostgreSQLStore(Store):
@@ -39,6 +45,7 @@ class PostgreSQLStore(Store):
         self._server = server
         self._reserve = reserve
         self._watch = Watch(self._server, alone=alone)
+        self._group = _Group(threading.Lock(), self._open)
         try:
             self._server.open()
             self._watch.open()
@@ -79,24 +86,25 @@ class PostgreSQLStore(Store):
         return self._watch.snapshot()
 
     def stamp(self, tables: Sequence[str], key: str | None = None) -> int:
-        return self._watch.snapshot()
+        return self._watch.changes(tables) if COUNTED.keys() >= set(tables) else self._watch.snapshot()
 
     def write(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
         if not self.healthy:
             raise errors.Unavailable(
                 "another penstock has opened the catalog; stop one of them", code="CATALOG_UNAVAILABLE"
             )
-        result = self._server.until_it_answers(lambda: self._attempt(work))
+        result = self._server.until_it_answers(lambda: self._group.write(work))
         if self._reserve is not None:
             self._reserve.take()
         return result
 
-    def _attempt(self, work: Callable[[Transaction], T]) -> T:
-        """Do ``work`` in one transaction. Raises ``psycopg.Error`` if it was surely rolled back."""
+    @contextmanager
+    def _open(self) -> Iterator[PostgreSQLTransaction]:
+        """A transaction. Raises ``psycopg.Error`` if it was surely rolled back, ``Uncertain`` if nobody knows."""
         with self._server.lent() as connection:
             connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
             try:
-                result = work(PostgreSQLTransaction(connection))
+                yield PostgreSQLTransaction(connection)
                 written = connection.execute("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
             except BaseException:
                 with suppress(psycopg.Error):
@@ -104,21 +112,19 @@ class PostgreSQLStore(Store):
                 raise
             identity = written[0] if written is not None else None
             try:
-                self._commit(connection)
-                return result
+                return self._commit(connection)
             except psycopg.OperationalError as error:
                 if isinstance(error, psycopg.errors.SerializationFailure) or identity is None:
                     raise
                 lost = error
         if not self._was_committed(identity):
             raise lost
-        return result
 
     def _commit(self, connection: Connection) -> None:
         connection.execute("COMMIT")
 
     def _was_committed(self, identity: str) -> bool:
-        """What became of a transaction whose connection was lost while it committed. Raises ``errors.Unavailable``."""
+        """What became of a transaction whose connection was lost while it committed. Raises ``Uncertain``."""
         deadline = time.monotonic() + self._server.patience
         status = "in progress"
         with suppress(errors.Unavailable):
@@ -127,7 +133,7 @@ class PostgreSQLStore(Store):
                 status = str(found["status"]) if found is not None else status
         if status in ("committed", "aborted"):
             return status == "committed"
-        raise errors.Unavailable(
+        raise Uncertain(
             f"{self._server.name} went away while it stored this, and it is not known whether it did; look before you "
             "try again",
             code="CATALOG_UNAVAILABLE",
@@ -167,22 +173,37 @@ class PostgreSQLStore(Store):
 
 
 class PostgreSQLTransaction(Transaction):
-    """A transaction of ``connection``. Its methods raise ``psycopg.Error``, with which it is over."""
+    """A transaction of ``connection``. Its methods raise ``psycopg.Error``, with which it is over.
+
+    ``changed`` is whether it has changed something, or is over.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.changed = False
 
     def execute(self, sql: str, parameters: Parameters = NONE) -> int:
+        self.changed = True
         return max(0, _executed(self._connection, sql, parameters).rowcount)
 
     def rows(self, sql: str, parameters: Parameters = NONE) -> list[Row]:
-        return _rows(_executed(self._connection, sql, parameters))
+        before, self.changed = self.changed, True
+        found = _rows(_executed(self._connection, sql, parameters))
+        self.changed = before
+        return found
 
     def kept_row(self, table: str, key: str, sql: str, parameters: Parameters) -> Row | None:
         return self.row(sql, parameters)
 
     def keep(self, table: str, key: str, sql: str, row: Row) -> None:
         pass
+
+
+class _Group(GroupCommit[PostgreSQLTransaction]):
+    """Writes of this process share transactions: at the same time, they would be in each other's way."""
+
+    def _is_everyones(self, error: Exception) -> bool:
+        return isinstance(error, psycopg.OperationalError | Uncertain)
 
 
 def _executed(connection: Connection, sql: str, parameters: Parameters) -> psycopg.Cursor[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import threading
 import time
+from collections.abc import Collection
 from contextlib import suppress
 
 import psycopg
@@ -16,6 +17,9 @@ from service.kit import errors
 
 IN_USE = 7_369_276_011  # any number, the same in every release
 """The advisory lock of whoever has opened the installation."""
+COUNTED = {"pipelines": ("pipelines", "revisions"), "api_keys": ("api_keys",)}
+"""Tables whose changes are counted by triggers: they change rarely, and every request asks whether they did. The tables
+that are read together with each."""
 _AGAIN_SECONDS = 1.0
 _LEAVING_SECONDS = 3.0
 """How long the server may need to notice that a process which had the installation was killed."""
@@ -72,11 +76,22 @@ class Watch:
         It is made of the transactions that a statement now would see, so that commits of any process change it, at
         once. It costs a round trip, and never waits for a server that restarts.
         """
+        return self._number("SELECT pg_current_snapshot()::text")
+
+    def changes(self, tables: Collection[str]) -> int:
+        """As ``snapshot``, of commits that wrote to these tables; some of ``COUNTED``."""
+        names = ", ".join(f"'{name}'" for table in sorted(tables) for name in COUNTED[table])
+        return self._number(
+            "SELECT coalesce(string_agg(name || changes, ',' ORDER BY name), '') FROM table_changes "  # noqa: S608
+            f"WHERE name IN ({names})"  # - names of ours
+        )
+
+    def _number(self, sql: str) -> int:
         with self._lock:
             if self._connection is None and time.monotonic() - self._tried < _AGAIN_SECONDS:
                 return next(self._unknown)
             try:
-                found = self._asked("SELECT pg_current_snapshot()::text")
+                found = self._asked(sql)
             except (psycopg.Error, errors.Conflict):
                 return next(self._unknown)
         return int.from_bytes(hashlib.blake2b(found.encode(), digest_size=8).digest())

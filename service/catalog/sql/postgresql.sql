@@ -40,3 +40,19 @@ CREATE INDEX IF NOT EXISTS deliveries_pipeline ON deliveries (pipeline_id, creat
 CREATE INDEX IF NOT EXISTS run_durations_pipeline ON run_durations (pipeline_id);
 CREATE INDEX IF NOT EXISTS refresh_tokens_family ON refresh_tokens (family);
 CREATE INDEX IF NOT EXISTS idempotency_keys_created ON idempotency_keys (created);
+-- name: changes
+CREATE TABLE IF NOT EXISTS table_changes (name VARCHAR PRIMARY KEY, changes BIGINT NOT NULL);
+
+CREATE OR REPLACE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO penstock.table_changes (name, changes) VALUES (TG_TABLE_NAME, 1)
+    ON CONFLICT (name) DO UPDATE SET changes = table_changes.changes + 1;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pipelines
+    EXECUTE FUNCTION note_change();
+CREATE OR REPLACE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON revisions
+    EXECUTE FUNCTION note_change();
+CREATE OR REPLACE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON api_keys
+    EXECUTE FUNCTION note_change();
