@@ -100,7 +100,7 @@ class PostgreSQLStore(Store):
 
     @contextmanager
     def _open(self) -> Iterator[PostgreSQLTransaction]:
-        """A transaction. Raises ``psycopg.Error`` if it was surely rolled back, ``Uncertain`` if nobody knows."""
+        """A transaction. Raises ``psycopg.Error`` if it was surely rolled back, or ``Uncertain``."""
         with self._server.lent() as connection:
             connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
             try:
