@@ -126,6 +126,7 @@ DISTRIBUTIONS = {
     "jwt": "PyJWT",
     "markdown_it": "markdown-it-py",
     "prometheus_client": "prometheus-client",
+    "psycopg_pool": "psycopg",
     "opentelemetry": "opentelemetry-sdk",
     "yaml": "PyYAML",
     "swagger_ui": "swagger-ui-py",
@@ -147,6 +148,7 @@ def test_what_the_service_imports_is_declared_and_nothing_else() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [
         *project["dependencies"],
+        *project["optional-dependencies"]["cluster"],
         *project["optional-dependencies"]["flight"],
         *project["optional-dependencies"]["otel"],
     ]
