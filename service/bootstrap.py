@@ -105,7 +105,8 @@ async def open_core(
         registry = await asyncio.to_thread(Registry.load)
         lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)
         history, pipelines = History(store, lineage=lineage, lease=lease), Pipelines(store, clock)
-        integrity, secrets = Integrity(layout, history.present), configuration.secrets(environment)
+        integrity = Integrity(layout, history.present, settings.cache_bytes)
+        secrets = configuration.secrets(environment)
         since, own = await asyncio.to_thread(program.same_since, store, clock.now()), Ownership(store)
         given = settings, layout, history, registry, clock, secrets, integrity
         resources = JobResources(*given, same_since=since, reads=own.reads)
@@ -131,6 +132,7 @@ async def open_core(
             await supervisor.close()
             await tasks.close()
             await engine.close()
+            integrity.close()
 
 
 def application(core: Core, users: Users) -> Litestar:

@@ -25,9 +25,13 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from service.files import disk, permissions
 from service.kit import errors, ids
+
+if TYPE_CHECKING:
+    from service.files.object_store import ObjectStore
 
 MANIFEST = "manifest.json"
 UNCOMMITTED = ".uncommitted"
@@ -59,10 +63,14 @@ STDERR = ".stderr"
 
 @dataclass(frozen=True)
 class Layout:
-    """The data directory. ``group`` is the id of a group that may read the warehouse."""
+    """The data directory. ``group`` is the id of a group that may read the warehouse.
+
+    With ``objects`` that store holds the versions, and the warehouse those that were made or read here of late.
+    """
 
     root: Path
     group: int | None = None
+    objects: ObjectStore | None = None
 
     @property
     def catalog(self) -> Path:

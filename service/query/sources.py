@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from typing import Protocol
 
 from service.kit import errors
@@ -14,6 +15,7 @@ from service.model.version import Version
 from service.query.integrity import Integrity
 from service.query.messages import Resolved
 from service.sandbox.source import TableSource
+from service.steps.storage import File
 
 _LOGICAL = re.compile(r"Duration|\bArray\b|\bTime\b|Categorical|Enum|Int128|time_unit='ms'|time_zone='(?!UTC')")
 """Polars types, as text, that DuckDB does not read from Parquet as they were written."""
@@ -61,6 +63,8 @@ class Sources:
         sources = [s for s in found if s is not None and (readable is None or s.pipeline in readable)]
         if len(sources) == len(names):
             return Resolved(sources)
+        if self._integrity.cache is not None:
+            await self._integrity.arrival(await asyncio.to_thread(self._begun, names, readable))
         return await asyncio.to_thread(self._named, names, readable)
 
     def _newest(self, name: str) -> TableSource | None:
@@ -82,12 +86,30 @@ class Sources:
         """The source of a version's rows. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
         if self._integrity.is_intact(version):
             return source_of(version)
+        await self._arrive(version, _read(version))
         return source_of(await asyncio.to_thread(self._integrity.checked, version))
 
     async def of_quarantine(self, version: Version) -> TableSource:
         """The source of a version's quarantined rows. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
+        await self._arrive(version, version.quarantine)
         await asyncio.to_thread(self._integrity.require, version, version.quarantine)
         return quarantine_of(version)
+
+    async def _arrive(self, version: Version, files: Sequence[File]) -> None:
+        """Wait until files of the object store are here."""
+        if self._integrity.cache is not None:
+            await self._integrity.arrival(await asyncio.to_thread(self._integrity.begin, version, files))
+
+    def _begun(self, names: list[str], readable: Readable) -> list[Future[None]]:
+        """What is on its way of the tables with these names."""
+        tables = seen((table for name in names if (table := self._tables.table(name)) is not None), readable)
+        return [
+            future
+            for table in tables
+            for future in self._integrity.begin(
+                table.version, table.version.quarantine if table.quarantine else _read(table.version)
+            )
+        ]
 
     def of_name(self, name: str) -> TableSource:
         """The source of the table with that name. Blocks.
@@ -121,6 +143,11 @@ class Sources:
             self._integrity.require(table.version, table.version.quarantine)
             return of_table(table)
         return source_of(self._integrity.checked(table.version), table.name)
+
+
+def _read(version: Version) -> list[File]:
+    """The files that queries of a version read."""
+    return [*version.files, *([version.native] if version.native is not None else [])]
 
 
 def seen(tables: Iterable[Table], readable: Readable) -> list[Table]:

@@ -15,12 +15,13 @@ from pathlib import Path
 import structlog
 
 from service.catalog.history import History
+from service.files import object_cache
 from service.files.layout import NEW_LINKS, PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
 from service.model.lifecycle import STORED
 from service.processes import kept
 from service.runs import leases, manifest, remembered_state, version_upkeep
 
-_DISPOSABLE = ("task_", "purged_", "backup_")  # staging folders that never become a version
+_DISPOSABLE = ("task_", "purged_", "backup_", f"{object_cache.PLACE}_")  # staging folders that never become a version
 
 _log = structlog.get_logger("penstock.recovery")
 
@@ -117,7 +118,7 @@ def _tidy_versions(history: History, layout: Layout) -> None:
         if committed.live and folder.is_dir():
             if not committed.version.held:
                 newest[committed.version.pipeline] = committed.version.version
-        elif committed.live:
+        elif committed.live and committed.version.objects is None:
             _log.error("version.missing", pipeline=committed.version.pipeline, version=committed.version.version)
     for name, number in newest.items():
         layout.point_current(name, number)

@@ -147,6 +147,7 @@ def test_what_the_service_imports_is_declared_and_nothing_else() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [
         *project["dependencies"],
+        *project["optional-dependencies"]["cluster"],
         *project["optional-dependencies"]["flight"],
         *project["optional-dependencies"]["otel"],
     ]
