@@ -22,7 +22,7 @@ import structlog
 import service
 from service.catalog.history import Committed, History
 from service.catalog.store import Store
-from service.files import disk, manifest_file
+from service.files import disk, manifest_file, shared_uploads
 from service.files.backup_directory import BackupDirectory, BackupManifest
 from service.files.backup_writer import BackupWriter, Mismatch
 from service.files.layout import MANIFEST, Layout
@@ -210,6 +210,7 @@ class Backups:
 
     def _add_others(self, writer: BackupWriter, audit: dict[Path, int]) -> None:
         """Add the uploads, the audit log and the signing secret."""
+        shared_uploads.pull(self._layout)
         root = self._layout.root
         for path in (*sorted(self._layout.uploads.rglob("*")), *audit, self._layout.secret):
             hidden = any(part.startswith(".") for part in path.relative_to(root).parts)

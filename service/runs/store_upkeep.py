@@ -21,6 +21,7 @@ import structlog
 from service.catalog import object_keys
 from service.catalog.history import Committed, History
 from service.catalog.store import Store
+from service.files import shared_uploads
 from service.files.checksums import Checksums
 from service.files.layout import MANIFEST, UNCOMMITTED, Layout
 from service.files.object_store import DamagedObject, ObjectStore
@@ -73,6 +74,7 @@ class StoreUpkeep:
             return
         there = {one.key: one.bytes for one in store.list()}
         self._delete_surplus(store, there)
+        shared_uploads.push(self._layout)
         live = [committed for committed in self._history.committed() if committed.live]
         for committed in live:
             if self._stopped.is_set():

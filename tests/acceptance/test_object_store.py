@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,14 @@ def test_versions_are_written_to_the_store_and_read_from_it(place: Place, tmp_pa
         assert served.http.get("/pipeline/cities/data?format=csv").text.count("\n") == 5
         forgotten(tmp_path / "data")
         appended(served, "5,York\n", 3)  # continues what is fetched for it
-        assert served.json("POST", "/query", json=SUM)["data"] == [{"n": 5, "last": "York"}]
-        assert newest(store)["version"] == 3
+        for file in (tmp_path / "data/uploads").iterdir():
+            file.unlink()
+        assert served.json("GET", "/files")["items"][0]["path"] == "cities.csv"
+        shutil.rmtree(tmp_path / "data/uploads")
+        (tmp_path / "data/uploads").mkdir()
+        assert served.json("POST", "/pipeline/cities/execute?wait=30")["rows_collected"] == 1
+        assert served.json("POST", "/query", json=SUM)["data"] == [{"n": 6, "last": "York"}]
+        assert newest(store)["version"] == 4
 
 
 def test_a_native_table_is_fetched_and_not_built_again(place: Place, tmp_path: Path) -> None:
@@ -100,3 +107,35 @@ def test_a_native_table_is_fetched_and_not_built_again(place: Place, tmp_path: P
         assert (tmp_path / "data/warehouse/cities/v000001/cities.duckdb").is_file()
         assert [key for key in objects(store) if key.endswith(".duckdb")] == native
         assert len(native) == 1
+
+
+@pytest.mark.services
+def test_a_store_that_stands_still_ends_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    with object_stores.s3() as server:
+        environment = {
+            **ADMIN, **object_stores.environment(server.port), "PENSTOCK_WAREHOUSE_TIMEOUT_SECONDS": "1",
+            "PENSTOCK_WAREHOUSE_URL": f"s3://{object_stores.BUCKET}/stopped",
+        }  # fmt: skip
+        execution = {"max_attempts": 20, "retry_delay_seconds": 0.1}
+        with serving(tmp_path / "data", **environment) as served:
+            served.login()
+            upload_and_create(served, execution=execution)
+            assert served.json("POST", "/pipeline/cities/execute?wait=30")["version"] == 1
+            server.process.send_signal(signal.SIGSTOP)
+            try:
+                run = served.json("POST", "/pipeline/cities/execute", status=202)["run_id"]
+                served.until_logged(lambda line: line.get("event") == "run.retrying" and line.get("run_id") == run)
+                assert served.json("POST", "/query", json=SUM)["data"] == [{"n": 3, "last": "Rome"}]
+                error = served.json("PUT", "/files/other.csv", content=b"a\n1\n", status=503)["error"]
+                assert error["code"] == "STORE_UNAVAILABLE"
+                forgotten(tmp_path / "data")
+                error = served.json("POST", "/query", json=SUM, status=503)["error"]
+                assert error["code"] == "STORE_UNAVAILABLE"
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+            served.until_logged(lambda line: line.get("event") == "run.unchanged" and line.get("run_id") == run)
+            ended = served.json("GET", f"/runs/{run}")
+            assert (ended["status"], ended["unchanged"]) == ("completed", True)
+            assert served.json("POST", "/query", json=SUM)["data"] == [{"n": 3, "last": "Rome"}]
+            assert served.json("POST", "/admin/verify", json={"deep": True})["findings"] == []
+            assert "the-secret-key" not in served.err.tail

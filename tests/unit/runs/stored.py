@@ -31,16 +31,15 @@ DOCUMENT: dict[str, Any] = {"name": "shop", "collectors": [{"type": "csv", "file
 
 
 class Installation:
-    """A data directory with a pipeline ``shop``, and its store; ``url`` without one is None."""
+    """A data directory with a pipeline ``shop``, and its store: a folder, unless ``url`` names one; or none."""
 
-    def __init__(self, root: Path, *, stored: bool = True, cache_bytes: int = 1 << 30) -> None:
-        self.root = root
-        self.objects = ObjectStore(f"file://{root}/store", seconds=2) if stored else None
+    def __init__(self, root: Path, *, stored: bool = True, url: str | None = None, seconds: float = 2) -> None:
+        self.objects = ObjectStore(url or f"file://{root}/store", seconds=seconds) if stored else None
         self.layout = Layout(root / "data", objects=self.objects)
         self.layout.create()
         self.store = Store(self.layout.catalog)
         self.history, self.pipelines = History(self.store), Pipelines(self.store, CLOCK)
-        self.integrity = Integrity(self.layout, self.history.present, cache_bytes)
+        self.integrity = Integrity(self.layout, self.history.present, 1 << 30)
         self.condition = Condition(self.store, self.history, self.layout, self.integrity)
         self.upkeep = StoreUpkeep(self.store, self.history, self.layout)
         self.verifier = Verifier(self.store, self.history, self.pipelines, self.layout, self.condition)
