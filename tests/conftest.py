@@ -7,6 +7,7 @@ server and import neither DuckDB nor a statistics library, except those of ``HEA
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from pathlib import Path
@@ -49,6 +50,7 @@ HEAVY = {
 settings.load_profile(examples.DEFAULT_PROFILE)
 
 
+@functools.cache
 def _is_fast(path: Path) -> bool:
     """Whether the tests of this module belong to the fast ring."""
     if not any(room in path.parents for room in FAST_ROOMS) or any(path.match(f"unit/{name}") for name in HEAVY):
@@ -73,10 +75,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the fast ring, and arrange the modules."""
     items[:] = side_by_side(items)
-    known: dict[Path, bool] = {}
     for item in items:
-        fast = known.setdefault(item.path, _is_fast(item.path))
-        if fast and not any(item.get_closest_marker(name) for name in ("slow", "services", "browser")):
+        if _is_fast(item.path) and not any(item.get_closest_marker(name) for name in ("slow", "services", "browser")):
             item.add_marker("fast")
 
 

@@ -6,8 +6,10 @@ The examples of the plain suite are the same each time, so that a commit passes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 DEFAULT = 100
@@ -18,6 +20,14 @@ def examples(number: int, *, suppress: Sequence[HealthCheck] = ()) -> settings:
     """Settings that try ``number`` examples under the profile ``default``, fewer or more under the others."""
     scaled = max(1, number * settings().max_examples // DEFAULT)
     return settings(max_examples=scaled, deadline=None, suppress_health_check=suppress)
+
+
+def mostly_slow(cases: Sequence[Any], quick: Collection[Any]) -> list[Any]:
+    """The cases of a parametrized test; those that are not ``quick`` are left to ``.ci/slow``."""
+    return [
+        case if case in quick else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
+        for case in cases
+    ]
 
 
 settings.register_profile("fast", max_examples=5, deadline=None, derandomize=True)

@@ -18,11 +18,16 @@ _NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LITTLE = 64 * 1024  # with less than this free, a write that failed has failed for want of space
 
 
+def is_named(text: str) -> bool:
+    """Whether a text of a library or of the system says that there is no space left."""
+    return _TEXT.search(text) is not None
+
+
 def is_full(error: BaseException) -> bool:
     """Whether the error, or one that it came from, says that there is no space left."""
     seen: BaseException | None = error
     while seen is not None:
-        if (isinstance(seen, OSError) and seen.errno in _NUMBERS) or _TEXT.search(str(seen)):
+        if (isinstance(seen, OSError) and seen.errno in _NUMBERS) or is_named(str(seen)):
             return True
         seen = seen.__cause__ or seen.__context__
     return False

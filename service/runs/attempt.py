@@ -278,7 +278,8 @@ class Attempt:
                     )  # fmt: skip
                     step = failed.error.details.get("step")
                     traced_run.record_steps(self._resources.traces, order, failed.steps, step)
-                    raise errors.from_body(failed.error)
+                    # Its files are still there: what they leave of the disk says why it found no memory either.
+                    raise disk.explain(errors.from_body(failed.error), self._resources.layout.warehouse)
                 case messages.Progress(phase, step, rows, steps):
                     await self._learn()
                     live.advance(phase, step, rows, steps)

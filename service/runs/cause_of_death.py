@@ -6,6 +6,7 @@ import re
 import signal
 from pathlib import Path
 
+from service.files import disk
 from service.files.layout import STDERR
 from service.jobs import memory
 from service.jobs.memory import Job
@@ -25,7 +26,8 @@ def explain(child: Child, end: Exit, job: Job, grants: Grants, stderr: Path | No
     """The error of a job whose child ended without an answer. ``stderr`` is by default the file in the job's folder.
 
     SIGKILL means want of memory if the kernel counted an OOM kill meanwhile; SIGABRT does if the allocator said so, or
-    if the child was near its limit. The error has the peak memory that the parent sampled, in bytes.
+    if the child was near its limit. An engine that finds no room to spill goes on in memory until that is used up:
+    then the disk is the reason (STORAGE_FULL). The error has the peak memory that the parent sampled, in bytes.
     """
     exhausted, crashed = memory.OUT_OF_MEMORY[job], _CRASHED[job]
     seen, limit = child.observed, memory.limit_text(grants.memory_bytes, job)
@@ -45,8 +47,11 @@ def explain(child: Child, end: Exit, job: Job, grants: Grants, stderr: Path | No
     if end.signal is signal.SIGKILL:
         message = f"the {job}'s process was killed from outside (SIGKILL), not for want of memory; {peak}"
         return errors.Transient(message, code=crashed, **details)
-    near = seen.data_share >= _NEAR
-    if end.signal is signal.SIGABRT and (near or _OUT_OF_MEMORY.search(_tail(stderr or Path(grants.folder, STDERR)))):
+    stderr = stderr or Path(grants.folder, STDERR)
+    said = _tail(stderr)
+    if end.signal is signal.SIGABRT and (seen.data_share >= _NEAR or _OUT_OF_MEMORY.search(said)):
+        if disk.is_named(said.decode(errors="replace")) or disk.is_exhausted(stderr.parent):
+            return disk.storage_full()
         message = f"the {job}'s process ran out of memory (SIGABRT): {peak} and may use {limit}"
         return errors.Permanent(message, code=exhausted, **details)
     message = f"the {job}'s process ended without an answer ({end}); nothing was stored; {peak}"

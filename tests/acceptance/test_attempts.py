@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.acceptance.gated_source import Source, a_source
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, serving
@@ -46,6 +47,7 @@ def test_transient_errors_are_tried_again(tmp_path: Path) -> None:
         assert (run["status"], len(run["attempts"])) == ("failed", 1)
 
 
+@pytest.mark.slow
 def test_requirement_19_runs_survive_the_death_of_the_service(tmp_path: Path) -> None:
     """SIGKILL during an attempt, then SIGTERM while the run waits, then cancelled while it waits."""
     data = tmp_path / "data"
@@ -98,6 +100,7 @@ def _ask(client: httpx.Client) -> None:
         client.post("/pipeline/slow/execute?wait=0")
 
 
+@pytest.mark.slow
 def test_a_service_that_was_stopped_past_its_lease_still_owns_its_run(tmp_path: Path) -> None:
     """Nobody else can have taken it: its attempt goes on and commits."""
     with a_source() as source, serving(tmp_path / "data", **SETTINGS, PENSTOCK_LEASE_SECONDS="0.5") as served:

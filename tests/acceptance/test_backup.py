@@ -20,6 +20,7 @@ from tests.acceptance import documents, service
 from tests.acceptance.dying_backup import POINTS
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, loaded, serving, staged, upload_and_create
 from tests.acceptance.shell import Shell
+from tests.examples import mostly_slow
 
 MIB = 1 << 20
 ADMIN = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
@@ -187,7 +188,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         yield shell
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", mostly_slow(POINTS, POINTS[::4]))
 def test_a_kill_during_a_backup(point: str, house: House, shell: Shell) -> None:
     """The earlier backups stay whole, the interrupted one is not there (or whole), and the next one works."""
 

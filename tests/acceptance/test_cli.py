@@ -86,6 +86,7 @@ def test_a_run_says_what_it_stored(stored: Terminal) -> None:
     assert list(Path(stored.folder, "other", "warehouse", "people", "v000001").glob("*.duckdb"))
 
 
+@pytest.mark.slow
 def test_a_held_run_says_why_and_is_no_failure(terminal: Terminal) -> None:
     terminal.write("people.json", {**PIPELINE, "publish_if": {"max_row_drop_share": 0.5, "no_schema_break": True}})
     terminal.write("people.csv", PEOPLE)
@@ -221,6 +222,7 @@ def test_pipelines_are_listed_and_a_log_is_read(stored: Terminal) -> None:
     assert stored.refused("log", "nobody", code=3)["code"] == "PIPELINE_NOT_FOUND"
 
 
+@pytest.mark.slow
 def test_a_probe_prints_a_pipeline_that_runs(terminal: Terminal) -> None:
     terminal.write("people.csv", PEOPLE)
     ended = terminal.run("probe", "people.csv")
@@ -240,6 +242,7 @@ def test_exit_codes_are_in_the_help(terminal: Terminal) -> None:
     assert all(f"  {code}" in text and meaning[:20] in text for code, meaning in EXITS.items())
 
 
+@pytest.mark.slow
 def test_accounts(terminal: Terminal) -> None:
     terminal.ok("user", "add", "ann", "--role", "admin", "--password-stdin", input="a long pass phrase\n")
     made_up = terminal.ok("user", "add", "bob", "--role", "viewer")

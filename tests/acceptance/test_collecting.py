@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.served import PASSWORD, Served, serving, staged
+from tests.examples import mostly_slow
 from tests.unit.collectors.http_api.faulty_source import ALWAYS, ATTEMPTS, FAULTS, RETRY, Source
 from tests.unit.network import site
 from tests.unit.network.site import Hit, Reply
@@ -47,7 +48,7 @@ def nothing_stored(served: Served, name: str) -> bool:
     return not Path(served.data, "warehouse", name).exists() and not staged(served.data)
 
 
-@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("concurrency", mostly_slow([1, 3], [3]))
 @pytest.mark.parametrize("borne", [True, False])
 def test_faults_cost_retries_or_the_run(served: Served, borne: bool, concurrency: int) -> None:
     """Every kind of fault, as often as the retries bear; and one page that fails for ever."""
@@ -122,7 +123,7 @@ HOSTILE: dict[str, bytes] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("what", mostly_slow(list(HOSTILE), ["templates", "a million columns"]))
 def test_requirement_49_a_hostile_file_or_page_ends_its_own_run_only(served: Served, what: str) -> None:
     body, name = HOSTILE[what], what.replace(" ", "_").lower()
     with site.serving(lambda hit: Reply(body, headers={"content-type": "text/html"})) as there:

@@ -23,8 +23,10 @@ from tests.acceptance.served import (
     serving,
     upload_and_create,
 )
+from tests.examples import mostly_slow
 
 ADMIN = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
+UMASKS = [(0o000, None), (0o022, None), (0o022, str(os.getgid()))]
 COUNT = {"sql": "SELECT count(*) AS n, min(city) AS first FROM cities"}
 
 
@@ -51,7 +53,7 @@ def penstock(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
+@pytest.mark.parametrize("how", mostly_slow(["flipped", "truncated", "missing"], ["flipped"]))
 def test_requirement_22_a_damaged_part_is_never_served(tmp_path: Path, how: str) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
         part = filled(served, "parquet") / "part-00000.parquet"
@@ -114,6 +116,7 @@ def test_commands_make_no_data_directory(tmp_path: Path, command: list[str]) -> 
     assert not (tmp_path / "typo").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_native_table_is_built_again(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
         native = filled(served, "parquet", "duckdb") / "cities.duckdb"
@@ -129,6 +132,7 @@ def test_a_damaged_native_table_is_built_again(tmp_path: Path) -> None:
         assert served.http.get(f"{served.address}/health/ready").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_killed_load_is_tried_again(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **ADMIN) as served:
         folder = filled(served, "parquet", "duckdb")
@@ -187,7 +191,7 @@ def test_an_empty_catalog_can_be_accepted(tmp_path: Path) -> None:
         assert any(line["event"] == "folder.orphaned" for line in served.log())
 
 
-@pytest.mark.parametrize(("umask", "group"), [(0o000, None), (0o022, None), (0o022, str(os.getgid()))])
+@pytest.mark.parametrize(("umask", "group"), mostly_slow(UMASKS, UMASKS[::2]))
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int, group: str | None) -> None:
     settings: dict[str, str] = {**ADMIN, **({"PENSTOCK_DATA_GROUP": group} if group else {})}
     before = os.umask(umask)
@@ -206,7 +210,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int, group: str
     assert not {p: oct(m) for p, m in private.items() if p != served.data and m & 0o077}
 
 
-@pytest.mark.parametrize("name", ["[x]", "a*", "b?"])
+@pytest.mark.parametrize("name", mostly_slow(["[x]", "a*", "b?"], ["[x]"]))
 def test_a_data_directory_that_reads_as_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
     answer = penstock(tmp_path / name, "serve", "--port", "0")
     assert answer.returncode == 2

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
 from tests.acceptance.gated_source import a_source
 from tests.acceptance.served import CSV, PASSWORD, PATIENCE, Served, serving, upload_and_create
@@ -95,6 +96,7 @@ def _check_progress(complete: Heard) -> None:
     assert collected["rows_per_second"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_after_a_restart_goes_on_in_its_journal(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with a_source() as source:
@@ -122,6 +124,7 @@ def test_a_run_that_goes_on_after_a_restart_goes_on_in_its_journal(tmp_path: Pat
             assert events(served, run_id) == [*before, *rest]
 
 
+@pytest.mark.slow
 def test_listeners_do_not_delay_the_end_of_the_service(tmp_path: Path) -> None:
     with a_source() as source:
         source.open.clear()
@@ -137,7 +140,7 @@ def test_listeners_do_not_delay_the_end_of_the_service(tmp_path: Path) -> None:
             began = time.monotonic()
             served.process.send_signal(signal.SIGTERM)
             assert served.ended() == 0
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < PATIENCE / 2
             assert all(heard(each)[-1][1] == "end" for each in lines)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tests.acceptance import documents
-from tests.acceptance.served import PASSWORD, serving
+from tests.acceptance.served import PASSWORD, PATIENCE, serving
 
 EXTENSION = documents.ROOT / "tests" / "contract" / "extension"
 DOCUMENT: dict[str, Any] = {
@@ -39,7 +39,7 @@ def test_its_collector_processors_and_storage_work_without_a_change_to_the_servi
         assert (run["status"], run["rows_stored"]) == ("completed", 4)
         stored = served.json("GET", "/pipeline/sample/data")["data"]
         assert stored == [{"n": 2 * n, "share": 2 * n * (1 / 20)} for n in range(1, 5)]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while {s["type"]: s["state"] for s in run["storage"]} != {"parquet": "ready", "listing": "ready"}:
             assert time.monotonic() < deadline, run["storage"]  # it is made after the commit
             run = served.json("GET", f"/runs/{run['run_id']}")

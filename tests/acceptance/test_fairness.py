@@ -12,6 +12,7 @@ from service.kit import caller, errors
 from service.query import spool
 from service.query.answer import Answer
 from service.query.engine import Engine
+from tests.acceptance.served import PATIENCE
 from tests.acceptance.warehouse import Warehouse, answered, body, document
 
 HEAVY = "SELECT count(*) AS n FROM range(100000000000) a WHERE a.range % 7 = 3"
@@ -45,6 +46,7 @@ def test_heavy_queries_of_one_user_leave_places_for_others(stored: Warehouse) ->
     answered(stored, act, max_concurrent=4, user_share=0.5)
 
 
+@pytest.mark.slow
 def test_streams_leave_places_for_small_answers(stored: Warehouse) -> None:
     async def act(made: Engine) -> None:
         streams = [await asked(made, who, ENDLESS, format="ndjson") for who in ("ann", "bob")]
@@ -68,7 +70,7 @@ def test_slow_readers_hold_no_worker(stored: Warehouse, monkeypatch: pytest.Monk
     async def act(made: Engine) -> None:
         answers = [await asked(made, f"reader {n}", LONG, format="ndjson") for n in range(4)]
         first = await _ready([aiter(answer.body) for answer in answers])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while made._pool._places.taken:  # noqa: ASYNC110 - a test may watch
                 await asyncio.sleep(0.02)
         assert await number(made, "eve") == 7

@@ -167,6 +167,7 @@ def test_it_ends_when_it_is_asked_to(served: Served) -> None:
         assert running.process.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 def test_a_reader_does_not_keep_it_from_ending(served: Served) -> None:
     with flying(served) as running:
         call = running.rows("SELECT range, repeat('x', 1000) AS text FROM range(1000000)")

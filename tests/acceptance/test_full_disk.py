@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from tests.acceptance import documents, service, small_disk
+from tests.acceptance import documents, hostile_runs, service, small_disk
 from tests.acceptance.served import PASSWORD, Served, listening, serving
 
 MIB = 1 << 20
@@ -120,6 +121,7 @@ def test_a_full_disk_lets_users_in_and_lets_them_delete(served: Served) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.slow
 def test_a_restart_on_a_full_disk_does_so_too(served: Served, how: signal.Signals) -> None:
     used(served)
     with small_disk.kept(served.process.pid) as disk:
@@ -153,6 +155,27 @@ def test_a_sql_step_that_finds_no_room_says_so(served: Served) -> None:
     assert (run["status"], run["error"]["code"]) == ("failed", "STORAGE_FULL"), run
     assert served.http.delete(f"/files/{names[-1]}").status_code == 200
     assert served.http.put(f"/files/{names[-1]}", content=bytes(MIB)).status_code == 201
+
+
+@pytest.mark.slow
+def test_a_sort_that_finds_no_room_to_spill_says_so(tmp_path: Path) -> None:
+    """The engine goes on in memory, which the disk and not the data then uses up."""
+    row = pl.int_range(4_000_000, eager=True)
+    texts = pl.format("{} some text, {} another text of a row", row.hash() % 1_000_003, row % 977)
+    (files := tmp_path / "files").mkdir()
+    pl.LazyFrame({"id": row}).with_columns(text=texts).sink_csv(files / "rows.csv")
+    sort = {"type": "transformer", "config": {"sort": ["text", "-id"]}}
+    source = {"type": "csv", "file_path": str(files / "rows.csv")}
+    settings = SETTINGS | {"PENSTOCK_FILE_ROOTS": str(files), "PENSTOCK_RUN_MEMORY_LIMIT": "512MiB"}
+    with serving(tmp_path / "data", module=MODULE, SMALL_DISK=str(40 * MIB), **settings) as served:
+        served.login()
+        document = {**DOCUMENT, "collectors": [source], "processors": [sort]}
+        served.json("POST", "/pipeline/create", status=201, json=document)
+        names = fill(served, 8 * MIB)
+        run = hostile_runs.ended(served, hostile_runs.start(served, "rows"), 300)
+        assert (run["status"], run["error"]["code"]) == ("failed", "STORAGE_FULL"), run
+        assert served.http.delete(f"/files/{names[-1]}").status_code == 200
+        assert served.http.put(f"/files/{names[-1]}", content=bytes(8 * MIB)).status_code == 201
 
 
 def test_a_checkpoint_without_room_waits_for_it(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from tests.acceptance.served import CSV, PASSWORD, Served, serving
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = "penstock_generated"
 QUERY = {
     "sql": "SELECT id, city FROM cities WHERE id >= $least ORDER BY id",

@@ -14,6 +14,7 @@ import pytest
 
 from tests.acceptance.dying import DECISION_POINTS, POINTS
 from tests.acceptance.served import PASSWORD, Served, serving, staged
+from tests.examples import mostly_slow
 
 DONE = {
     "after the commit",
@@ -117,9 +118,7 @@ def test_a_kill_while_a_run_is_held(point: str, house: House) -> None:
     assert bool(run["held_because"]) is (point in DONE)
 
 
-@pytest.mark.parametrize(
-    "point", [p if p in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in DECISION_POINTS]
-)
+@pytest.mark.parametrize("point", mostly_slow(DECISION_POINTS, QUICK))
 def test_a_kill_in_a_decision(point: str, house: House) -> None:
     number, how = house.hold(), "accept" if point in DECISION_POINTS[:3] else "reject"
     before = house.versions()

@@ -265,6 +265,7 @@ def test_drift_is_a_reason(served: Served) -> None:
     assert refused["error"]["details"]["field"] == "publish_if.max_drift.price"
 
 
+@pytest.mark.slow
 def test_held_versions_survive_and_retention_counts_them_by_themselves(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **SETTINGS) as served:
         served.login()

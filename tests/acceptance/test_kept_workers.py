@@ -18,6 +18,7 @@ from service.processes import watch
 from tests.acceptance import documents
 from tests.acceptance.hostile_runs import EXTENSION
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, serving, upload_and_create
+from tests.examples import mostly_slow
 
 SETTINGS = {
     "PENSTOCK_ADMIN_PASSWORD": PASSWORD,
@@ -127,7 +128,7 @@ def test_the_worker_of_a_run_that_failed_is_ended(served: Served) -> None:
     until(lambda: not kept(served))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("number", mostly_slow([signal.SIGKILL, signal.SIGSTOP], [signal.SIGKILL]))
 def test_a_worker_that_is_lost_while_it_waits_costs_no_run(number: signal.Signals, served: Served) -> None:
     lost = kept_after(served, "cities")
     os.kill(lost, number)
@@ -149,6 +150,7 @@ def test_a_kept_worker_that_lacks_memory_costs_no_run(served: Served) -> None:
     served.until_logged(lambda line: line["event"] == "worker.replaced" and line["run_id"] == ended["run_id"])
 
 
+@pytest.mark.slow
 def test_requirement_17_the_folder_of_a_worker_that_was_killed_with_the_service_is_removed(tmp_path: Path) -> None:
     with serving(tmp_path / "data", **SETTINGS) as served:
         served.login()

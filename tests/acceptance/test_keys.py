@@ -98,6 +98,7 @@ def test_the_command_line_makes_keys(cities: Served) -> None:
     assert command(cities.data, "remove", made["id"]) == {"id": made["id"]}
 
 
+@pytest.mark.slow
 def test_the_command_line_without_a_service(tmp_path: Path) -> None:
     data = tmp_path / "data"
     subprocess.run(

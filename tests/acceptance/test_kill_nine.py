@@ -16,8 +16,10 @@ import pytest
 
 from tests.acceptance.dying import POINTS, TAKEOVER_POINTS
 from tests.acceptance.served import PASSWORD, Served, loaded, serving, upload_and_create
+from tests.examples import mostly_slow
 
 LARGE = 500_000  # rows: that much has its native table loaded after the commit
+QUICK = (POINTS[1], POINTS[3], TAKEOVER_POINTS[1])
 COMMITTED = {"after the commit", "before the native table is noted", "after the native table is noted"}
 
 
@@ -67,7 +69,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         core.close()
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", mostly_slow(POINTS, QUICK))
 def test_requirement_20_a_kill_at_each_step_leaves_a_whole_version_or_none(point: str, core: House) -> None:
     served, folders, rows = core.served, core.folders(), core.rows()
     version = len(folders)
@@ -102,7 +104,7 @@ def test_requirement_20_a_kill_at_each_step_leaves_a_whole_version_or_none(point
     assert loaded(served)
 
 
-@pytest.mark.parametrize("point", TAKEOVER_POINTS)
+@pytest.mark.parametrize("point", mostly_slow(TAKEOVER_POINTS, QUICK))
 def test_a_kill_while_the_earlier_native_file_is_taken_over(point: str, core: House) -> None:
     served, name = core.served, f"grown_{TAKEOVER_POINTS.index(point)}"
     upload_and_create(served, name, storage=[{"type": "parquet", "mode": "append"}, {"type": "duckdb"}])

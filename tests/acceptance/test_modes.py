@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from tests.acceptance.served import PASSWORD, Served, serving
+from tests.examples import mostly_slow
 
 ADMIN = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
 ORDERS = "/pipeline/orders"
@@ -49,7 +50,7 @@ def test_every_reader_sees_the_whole_version(empty: Served) -> None:
     assert (again["version"], again["unchanged"]) == (2, True)
 
 
-@pytest.mark.parametrize("mode", ["replace", "append", "merge"])
+@pytest.mark.parametrize("mode", mostly_slow(["replace", "append", "merge"], ["merge"]))
 def test_requirement_21_a_published_file_is_never_written_again(empty: Served, mode: str) -> None:
     """Not by later versions, by runs that fail or change nothing, by a restore or a deletion beside it."""
     stored, seen = empty.data / "warehouse" / "orders", dict[Path, tuple[int, int, bytes]]()
@@ -89,6 +90,7 @@ def test_the_native_table_follows_an_append(tmp_path: Path) -> None:
         assert not any(line["event"] == "native.not_extended" for line in served.log())
 
 
+@pytest.mark.slow
 def test_the_native_table_follows_a_merge(tmp_path: Path) -> None:
     """Rows of one part and new ones: the others are not loaded again. A small table would be: that costs less."""
     with serving(tmp_path / "data", **ADMIN) as served:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.acceptance.hooks import Receiver, receiving
 from tests.acceptance.served import PASSWORD, Served, serving, upload_and_create
+from tests.examples import mostly_slow
 
 SECRET = "a secret of the hook"
 PARQUET = [{"type": "parquet"}]
@@ -47,6 +48,7 @@ def listed(served: Served, name: str = "cities") -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_receiver_that_fails_first_gets_the_same_message_again(tmp_path: Path, receiver: Receiver) -> None:
     receiver.answers = [503, 500]
     hooks = [
@@ -113,7 +115,7 @@ def test_hooks_go_only_where_collectors_may(tmp_path: Path, receiver: Receiver) 
     assert receiver.got == []
 
 
-@pytest.mark.parametrize("status", [302, 307])
+@pytest.mark.parametrize("status", mostly_slow([302, 307], [307]))
 def test_a_redirect_does_not_count_as_delivered(tmp_path: Path, receiver: Receiver, status: int) -> None:
     """Followed, a 302 becomes a GET: a web site answers it with 200, and the message would be lost in silence."""
     receiver.answers = [status]

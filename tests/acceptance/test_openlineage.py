@@ -101,6 +101,7 @@ def test_an_accepted_version_completes_the_lineage_of_its_run(tmp_path: Path, se
     assert accepted["eventTime"] > held["eventTime"]
 
 
+@pytest.mark.slow
 def test_events_wait_for_the_server_over_a_kill_and_one_that_it_refuses_is_logged(
     tmp_path: Path, server: LineageServer
 ) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, serving
+from tests.examples import mostly_slow
 from tests.unit.network import site
 from tests.unit.network.site import Hit, Reply
 
 PAGES = 16
+LIMITS = [((3, 3), 3), ((1, 1), 1), ((None, None), 2)]
 LATE = 0.5  # how long the most punctual of many requests may take from one process to the other, on a busy machine
 
 
@@ -138,6 +140,7 @@ def test_requests_that_come_late_are_told_from_those_that_left_early() -> None:
     assert not apart([n // 2 / 8 for n in range(32)], 1 / 8)
 
 
+@pytest.mark.slow
 def test_what_a_host_answers_one_run_holds_for_the_other(served: Served) -> None:
     with host() as (watched, address):
         watched.hold, watched.company = 0.15, threading.Barrier(2)
@@ -150,7 +153,7 @@ def test_what_a_host_answers_one_run_holds_for_the_other(served: Served) -> None
     assert {name for _, name in later} == {"told", "other"}
 
 
-@pytest.mark.parametrize(("limits", "most"), [((3, 3), 3), ((1, 1), 1), ((None, None), 2)])
+@pytest.mark.parametrize(("limits", "most"), mostly_slow(LIMITS, LIMITS[:1]))
 def test_so_many_requests_are_on_their_way_over_all_runs(
     limits: tuple[int | None, int | None], most: int, served: Served
 ) -> None:

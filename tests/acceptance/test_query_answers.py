@@ -216,6 +216,7 @@ def test_summarized_figures_are_typed(tmp_path: Path) -> None:
     assert few["unique_values"] <= 3
 
 
+@pytest.mark.slow
 def test_a_table_of_thousands_of_columns_is_answered(tmp_path: Path) -> None:
     """Its figures are asked for some columns at a time, and a page of it is cut without keeping whole vectors."""
     columns = {f"c{n}": [n, None, n + 1] for n in range(2_500)}

@@ -72,6 +72,7 @@ def _answers(said: str) -> list[Any]:
     return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
 
 
+@pytest.mark.slow
 def test_the_tour(programs: Path, tmp_path: Path) -> None:
     assert shutil.which("curl"), "the README's tour needs curl"
     port = str(service.free_port())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from tests.acceptance.served import CSV, PASSWORD, serving, upload_and_create
 
 
+@pytest.mark.slow
 def test_old_runs_and_their_logs_go_and_the_statistics_stay(tmp_path: Path) -> None:
     data, failed = tmp_path / "data", []
     with serving(data, PENSTOCK_ADMIN_PASSWORD=PASSWORD) as served:

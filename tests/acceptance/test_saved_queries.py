@@ -237,6 +237,7 @@ def test_the_command_line_lists_saved_queries(served: Served) -> None:
         assert served.json("GET", "/queries/listed") in json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_backup_holds_the_saved_queries(served: Served, tmp_path: Path) -> None:
     saved = put(served, "kept", **BY_CITY)
     served.json("POST", "/admin/backup", json={"directory": str(tmp_path / "backup")})

@@ -84,6 +84,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         house.stop()
 
 
+@pytest.mark.slow
 def test_a_schedule_runs_by_itself_and_misses_nothing_over_kills(house: House) -> None:
     house.create("cities", schedule=EVERY_MINUTE)
     house.fired("cities", 3)
@@ -149,6 +150,7 @@ def penstock(*words: str, **environment: str) -> Any:
     return json.loads(done.stdout) if "--json" in words else done.stdout
 
 
+@pytest.mark.slow
 def test_the_command_line_pauses_and_resumes(house: House) -> None:
     house.create("cities", schedule={"cron": "0 6 * * *", "timezone": "Europe/Berlin"})
     token = house.served.http.headers["authorization"].removeprefix("Bearer ")

@@ -208,6 +208,7 @@ def _interrupted(served: Served, run_id: str) -> None:
     assert SECRET not in served.http.get(f"/runs/{run_id}/logs").text
 
 
+@pytest.mark.slow
 def test_requirement_17_runs_that_the_service_ends_under(tmp_path: Path) -> None:
     """By a request to stop, and without warning; the next start knows of it either time."""
     data = tmp_path / "data"

@@ -163,6 +163,7 @@ def _as_nobody(path: Path) -> str:
         return answers.read()
 
 
+@pytest.mark.slow
 def test_the_socket_of_a_killed_service_is_in_nobodys_way(shell: Shell, folder: Path) -> None:
     data = folder / "data"
     with serving(data) as served:

@@ -15,6 +15,7 @@ import pytest
 from tests.acceptance import documents, service
 from tests.acceptance.hostile_runs import EXTENSION, create, ended, start
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, children_of, serving, upload_and_create
+from tests.examples import mostly_slow
 
 WORKERS = "2"
 
@@ -90,7 +91,7 @@ def test_a_spare_is_used_once_and_replaced(served: Served) -> None:
     assert len(before & after) == int(WORKERS) - 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("number", mostly_slow([signal.SIGKILL, signal.SIGSTOP], [signal.SIGKILL]))
 def test_a_run_does_without_spares_that_are_lost(served: Served, number: signal.Signals) -> None:
     lost = settled(served)
     for pid in lost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import importlib
 import re
 from collections.abc import Iterator
@@ -181,6 +182,7 @@ def unresolved(names: Names, tree: ast.Module) -> list[str]:
     return found
 
 
+@functools.cache  # by the first test, since importing this module is a part of every collection
 def _trees() -> dict[str, ast.Module]:
     paths = sorted(SERVICE.rglob("*.py"))
     dotted = (".".join(path.relative_to(SERVICE.parent).with_suffix("").parts) for path in paths)
@@ -190,19 +192,16 @@ def _trees() -> dict[str, ast.Module]:
     }
 
 
-def _names(trees: dict[str, ast.Module]) -> Names:
+@functools.cache
+def _names() -> Names:
     names = Names()
-    for module, tree in trees.items():
+    for module, tree in _trees().items():
         names.add(module, tree)
     return names
 
 
-TREES = _trees()
-NAMES = _names(TREES)
-
-
 def test_every_name_in_double_backticks_leads_somewhere() -> None:
-    found = {module: unresolved(NAMES, tree) for module, tree in TREES.items()}
+    found = {module: unresolved(_names(), tree) for module, tree in _trees().items()}
     assert {module: left for module, left in found.items() if left} == {}
 
 
@@ -210,4 +209,4 @@ def test_every_name_in_double_backticks_leads_somewhere() -> None:
 @given(st.from_regex(r"[a-z]{3,8}_gone[0-9]{3}", fullmatch=True), st.sampled_from(["", "kit.errors.", "Layout."]))
 def test_a_name_that_is_gone_is_found(name: str, before: str) -> None:
     tree = ast.parse(f'"""Uses ``{before}{name}``."""')
-    assert unresolved(NAMES, tree) == [f"{before}{name}"]
+    assert unresolved(_names(), tree) == [f"{before}{name}"]

@@ -89,12 +89,12 @@ def test_a_read_that_a_commit_overtakes_is_not_kept() -> None:
 
     def slow() -> dict[str, Any]:
         reading.set()
-        assert committed.wait(10)
+        assert committed.wait(60)
         return {"value": "old"}
 
     reader = threading.Thread(target=lambda: kept.get("runs", "a", "sql", slow))
     reader.start()
-    assert reading.wait(10)
+    assert reading.wait(60)
     kept.forget([("runs", "a")])
     committed.set()
     reader.join()

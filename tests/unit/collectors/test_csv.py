@@ -110,7 +110,7 @@ def test_bytes_that_are_no_utf8_are_named_by_line(tmp_path: Path) -> None:
     assert caught.value.details["field"] == "encoding"
 
 
-@pytest.mark.parametrize("rows", [1, 400_000])
+@pytest.mark.parametrize("rows", [1, 40_000, pytest.param(400_000, marks=pytest.mark.slow)])
 def test_bytes_that_are_no_utf8_are_malformed(rows: int, tmp_path: Path) -> None:
     body = b"a,b\n" + b"1,x\n" * rows + b"2,caf\xe9\n" + b"3,\xc3\xa9\n" * rows
     found, ctx = read(tmp_path, body, on_malformed="quarantine", infer_rows=200)

@@ -199,7 +199,7 @@ def test_the_delay_of_the_site_and_our_own_are_kept(tmp_path: Path) -> None:
 
 
 def test_pages_of_a_list_are_fetched_at_once_and_kept_in_order(tmp_path: Path) -> None:
-    together = threading.Barrier(3, timeout=5)
+    together = threading.Barrier(3, timeout=60)
 
     def answer(hit: Hit) -> Reply:
         if hit.path == "/robots.txt":

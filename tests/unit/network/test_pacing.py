@@ -165,7 +165,7 @@ def test_the_strictest_of_those_that_are_asking_holds_for_all(pair: tuple[HostLi
             await asyncio.wait_for(b.enter(0.0, 5), 0.05)
         a.leave(1)
         for _ in range(5):
-            await asyncio.wait_for(b.enter(0.0, 5), 10)
+            await asyncio.wait_for(b.enter(0.0, 5), 60)
         for _ in range(5):
             b.leave(5)
 
@@ -207,7 +207,7 @@ def test_the_least_that_a_process_wants_holds_for_the_others(tmp_path: Path) -> 
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(late), 0.05)
         strict.leave(1)
-        await asyncio.wait_for(late, 5)
+        await asyncio.wait_for(late, 60)
 
     asyncio.run(go())
 
@@ -222,10 +222,10 @@ def test_who_waits_but_looks_no_more_holds_nobody_up(tmp_path: Path) -> None:
         await asyncio.sleep(0)  # it has looked once, and is in line
         clock.now += 1.0
         first.leave(1)
-        await asyncio.wait_for(other.enter(0.0, 1), 5)
+        await asyncio.wait_for(other.enter(0.0, 1), 60)
         assert not waiting.done()
         other.leave(1)
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
 
     asyncio.run(go())
 
@@ -239,7 +239,7 @@ def test_a_process_that_died_holds_nobody_up(tmp_path: Path) -> None:
         await asyncio.sleep(0.03)
         assert not late.done()
         dying.close()  # what the kernel does to its files
-        await asyncio.wait_for(late, 5)
+        await asyncio.wait_for(late, 60)
         again = HostLimiters(tmp_path).of("h")  # takes the dead one's row
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(again.enter(0.0, 5), 0.03)
@@ -267,7 +267,7 @@ def test_who_gives_up_waiting_leaves_nothing_behind(pair: tuple[HostLimiter, Hos
             await asyncio.gather(*tasks, return_exceptions=True)
         a.leave(3)
         clock.now += 3600
-        await asyncio.wait_for(b.enter(0.0, 1), 1)
+        await asyncio.wait_for(b.enter(0.0, 1), 60)
 
     asyncio.run(go())
     assert a.idle or a is b

@@ -111,7 +111,7 @@ def test_a_cleaner(rows: list[dict[str, Any]], config: dict[str, Any]) -> None:
     one_after_another("cleaner", pl.DataFrame(rows, schema=SCHEMA), config, CLEANER)
 
 
-@examples(40)
+@examples(25)
 @given(ROWS, TRANSFORMERS)
 @example(
     [{"Order ID": 1, "f": 1.5, "s": "ab", "g": "x", "i": 1}, {"Order ID": 2, "f": 0.0, "s": "ab", "g": "y", "i": 2}],

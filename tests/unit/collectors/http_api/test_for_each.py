@@ -31,7 +31,7 @@ def test_the_records_of_every_parent_in_the_order_of_the_parents(tmp_path: Path,
 
 
 def test_parents_are_asked_for_side_by_side(tmp_path: Path) -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
 
     def answer(hit: Hit) -> Reply:
         if "page" not in hit.query or hit.query["page"] == "1":

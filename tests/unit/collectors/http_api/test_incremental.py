@@ -290,7 +290,7 @@ CHANGES = st.lists(
 )
 
 
-@examples(20)
+@examples(10)
 @given(CHANGES, st.booleans(), st.integers(1, 4), st.sampled_from(["number", "text", "time"]))
 def test_whatever_happens_a_version_has_what_the_source_has(
     changes: list[list[tuple[str, int]]], inclusive: bool, size: int, kind: str
@@ -320,7 +320,7 @@ def test_whatever_happens_a_version_has_what_the_source_has(
             assert ctx.report().evidence["rows"] <= len(records)
 
 
-@examples(15)
+@examples(10)
 @given(st.lists(st.lists(st.integers(0, 2), max_size=5), min_size=1, max_size=5), st.booleans())
 def test_without_a_key_every_record_is_there_as_often_as_the_source_has_it(growth: list[list[int]], late: bool) -> None:
     """The law for records that only come: equal ones, several of one moment, and (with lookback) late ones."""
