@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from service.engine import query_sql
-from service.engine.polars_frame import UNKNOWN, PolarsFrame
+from service.engine.known_answers import UNKNOWN
+from service.engine.polars_frame import PolarsFrame
 from service.steps.frame import Frame, JoinHow, Keep
 from service.steps.metric import Metric, Values
 from service.values.losses import Conversion, plain_values
@@ -22,11 +23,15 @@ from service.values.losses import Conversion, plain_values
 
 @dataclass
 class Trace:
-    """The operations on a frame and those made from it, in order; with ``explaining`` their plans as text, too."""
+    """The operations on a frame and those made from it, in order; with ``explaining`` their plans as text, too.
+
+    ``metrics`` are those that were asked for.
+    """
 
     explaining: bool = False
     operations: list[str] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
 
 
 class DryRunFrame(PolarsFrame):
@@ -71,6 +76,7 @@ class DryRunFrame(PolarsFrame):
 
     def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
         wanted = list(dict.fromkeys(metrics))
+        self._trace.metrics += wanted
         unknown = [m for m in wanted if self._known(m) is UNKNOWN]
         if unknown or (steady and wanted):
             self._trace.operations.append("measure")

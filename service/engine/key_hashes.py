@@ -35,6 +35,22 @@ def hashed(keys: Sequence[str]) -> pl.Expr:
     return (pl.col(keys[0]) if len(keys) == 1 else pl.struct(keys)).hash()
 
 
+def hashed_alike(keys: Sequence[str], left: pl.Schema, right: pl.Schema) -> pl.Expr | None:
+    """A hash of keys that rows of two tables share where they are equal; None if keys cannot be compared by value."""
+    values = []
+    for key in keys:
+        types = {left[key], right[key]}
+        if any(isinstance(t, pl.Categorical) for t in types):
+            values.append(pl.col(key).cast(pl.String))  # the numbers of categories depend on who came first
+        elif len(types) == 1:
+            values.append(pl.col(key))
+        elif all(t.is_integer() for t in types):
+            values.append(pl.col(key).cast(pl.Int128))
+        else:
+            return None
+    return (values[0] if len(values) == 1 else pl.struct(values)).hash()
+
+
 def in_part(hashes: pl.Expr, part: int, parts: int) -> pl.Expr:
     """Whether they are in one of equal parts of all hashes."""
     return between(hashes, _ALL * part // parts, _ALL * (part + 1) // parts - 1)

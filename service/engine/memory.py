@@ -38,6 +38,10 @@ class Memory:
         """What may still be collected now, in bytes; 0 where passes need all that is left."""
         return max(0, self.limit - self._held() - RESERVE)
 
+    def left(self) -> int:
+        """What is not held yet, in bytes, the reserve for passes included."""
+        return max(0, self.limit - self._held())
+
     def for_stage(self, expected: int | None) -> int:
         """The most bytes of a stage to collect, if about ``expected`` come (None: unknown); 0 where that is too much.
 

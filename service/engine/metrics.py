@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from service.engine import correlations, sorted_column, steady_sums, value_groups
+from service.engine import correlations, sorted_column, value_groups
 from service.engine import duplicates as duplicate_rows
 from service.engine.scratch import PLENTY, Engine, Scratch
 from service.steps.metric import Metric
@@ -116,7 +116,11 @@ def answer(
         done(next(counted), total)
     for metric in alone:
         if metric.kind == "means":
-            answers[metric] = _means(lf, schema, metric, engine)
+            dtype, other = schema[metric.column], str(metric.argument)
+            length = value_groups.lengths(lf, schema, [metric.column], engine).get(metric.column, 0)
+            answers[metric] = value_groups.means(
+                lf, metric, dtype, numeric(other, schema[other]), engine, rows, scratch, length
+            )
         else:
             answers[metric] = correlations.spearman(lf, metric, _numeric(schema), engine, rows, scratch)
         done(next(counted), total)
@@ -272,21 +276,3 @@ def _moment(values: list[Any]) -> float | None:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _means(lf: pl.LazyFrame, schema: pl.Schema, metric: Metric, engine: Engine) -> list[tuple[Any, int, float, float]]:
-    dtype, other = schema[metric.column], str(metric.argument)
-    number = pl.col("number")
-    groups = (
-        lf.select(
-            value_groups.value(metric.column, dtype).alias("value"),
-            numeric(other, schema[other]).cast(pl.Float64).alias("number"),
-        )
-        .drop_nulls()
-        .group_by("value")
-        .agg(count=pl.len().cast(pl.Int64), mean=steady_sums.mean(number), variance=number.var(ddof=0))
-        .collect(engine=engine)
-        .with_columns(value_groups.positive_zero(dtype))
-        .sort("value")
-    )
-    return list(groups.iter_rows())

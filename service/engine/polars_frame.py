@@ -14,12 +14,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import polars as pl
 
-from service.engine import estimates, kept_rows, key_hashes, operations_in_parts, query_sql, read_ahead, steady_sums
+from service.engine import (
+    estimates,
+    kept_rows,
+    key_hashes,
+    known_answers,
+    operations_in_parts,
+    query_sql,
+    read_ahead,
+    steady_sums,
+    windows,
+)
 from service.engine import metrics as polars_metrics
 from service.engine.counters import Counters
+from service.engine.known_answers import UNKNOWN
 from service.engine.loss_counter import LossCounter
 from service.engine.memory import Memory
 from service.engine.scratch import Engine, Scratch
@@ -37,8 +47,6 @@ _GROUP_BYTES = 16 * 1024 * 1024
 _GROUP_ROWS = 122_880
 """About what Polars chooses, but exact: its sizes depend on how the rows arrive, so that equal rows would not make
 equal files. Twice as many are held twice as long."""
-UNKNOWN = object()
-"""The answer to what was not asked yet."""
 _numbers = itertools.count(1)
 
 
@@ -171,16 +179,8 @@ class PolarsFrame:
         return found
 
     def _known(self, metric: Metric) -> Any:
-        """The answer, if these rows were asked before, also for some of the quantiles that are known."""
-        if metric.kind != "quantile" or metric in self._answers:
-            return self._answers.get(metric, UNKNOWN)
-        shares = metric.argument if isinstance(metric.argument, tuple) else ()
-        for known, values in self._answers.items():
-            if isinstance(known.argument, tuple) and known == msgspec.structs.replace(metric, argument=known.argument):
-                places = [known.argument.index(share) for share in shares if share in known.argument]
-                if len(places) == len(shares):
-                    return [values[place] for place in places]
-        return UNKNOWN
+        """The answer, if it follows from what these rows were asked before."""
+        return known_answers.find(self._answers, metric)
 
     def _number(self, column: str) -> pl.Expr:
         return polars_metrics.numeric(column, self.schema[column])
@@ -298,8 +298,11 @@ class PolarsFrame:
         return frame._next(frame._lf.group_by(list(by), maintain_order=True).agg(*aggregates), expensive=True)
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> PolarsFrame:
-        if by or order_by:
-            made = [e.over(list(by) or None, order_by=list(order_by) or None, nulls_last=True) for e in made]
+        if order_by:
+            read = {*by, *order_by, *(name for e in made for name in e.meta.root_names())}
+            held = bool(by) or self._fits([*read], unknown=True)
+            return self._next(windows.ordered(self._lf, by, order_by, made, held=held), expensive=True)
+        made = [e.over(list(by)) for e in made] if by else made
         return self._next(self._lf.with_columns(made), expensive=True)
 
     def scan(self, parts: Sequence[Path]) -> PolarsFrame:

@@ -25,6 +25,10 @@ class Scratch:
         """How many rows of ``width`` bytes may be held now; ``least`` bytes where memory is short, to end in time."""
         return max(1, max(self._least, self._memory.free()) // max(1, width))
 
+    def left(self) -> int:
+        """The bytes that are left for what is not divided."""
+        return max(self._least, self._memory.left())
+
     @contextmanager
     def directory(self) -> Iterator[Path]:
         """A new folder, removed with all that is in it."""

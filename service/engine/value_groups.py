@@ -12,16 +12,26 @@ from typing import Any
 
 import polars as pl
 
-from service.engine import hash_partitions, plan_columns, text_patterns
+from service.engine import hash_partitions, plan_columns, steady_sums, text_patterns
 from service.engine.scratch import Engine, Scratch
 from service.steps.metric import Metric
+from service.values.too_large import TooLarge, mebibytes
 
+Answers = dict[Metric, Any]
 FREE_CATEGORIES = 1_000
+_OF_CATEGORIES = frozenset({"categories"})
 _GROUP = 120
 """Bytes of a group beside its text (measured). Polars also holds the texts of all rows whose groups are not hot."""
 _FEW = 1_000  # distinct values of a sample, which stay hot
 _HEAD, _HEAD_CELLS, _SAMPLE = 10_000, 1_000_000, 100_000
 _MARGIN = 1.25
+CATEGORY, CATEGORY_BESIDE, CATEGORY_WIDTH = 180, 600, 4
+"""Bytes of a category that a step is fitted with: alone, with a number, and for each byte of its text (measured: 190,
+700 and 5): as a value of Python, in the plan, in the fit record and in the parameters of the version."""
+MOST = 1 << 40
+"""A metric that asks for more of the most frequent values asks for all."""
+_FEW_CATEGORIES = 100_000
+"""What these take, each run has."""
 
 
 def value(column: str, dtype: pl.DataType) -> pl.Expr:
@@ -47,22 +57,32 @@ def positive_zero(dtype: pl.DataType) -> pl.Expr:
 def answer(
     lf: pl.LazyFrame, column: str, dtype: pl.DataType, metrics: Sequence[Metric], engine: Engine, rows: int,
     scratch: Scratch, length: int = 0,
-) -> dict[Metric, Any]:  # fmt: skip
+) -> Answers:  # fmt: skip
     """The answers to metrics of one column of a frame with ``rows`` rows, and those that cost nothing.
 
     Its first values have ``length`` bytes on average (``lengths``).
     """
     kinds = {metric.kind for metric in metrics}
+    values = lf.select(value(column, dtype).alias("value"))
+    bounds = [metric.argument for metric in metrics if metric.kind == "categories"]
+    if kinds <= _OF_CATEGORIES and bounds and None not in bounds:
+        return _few_categories(values, dtype, metrics, engine)
     most = max((_most(metric) for metric in metrics), default=0)
-    account = _Account(most, forms="forms" in kinds, lengths="lengths" in kinds, categories="categories" in kinds)
-    for groups in _groups(lf.select(value(column, dtype).alias("value")), engine, rows, scratch, length):
+    account = _Account(most, forms="forms" in kinds, lengths="lengths" in kinds, categories=None in bounds)
+    for groups in _groups(values, engine, rows, scratch, length):
         account.add(groups.with_columns(positive_zero(dtype)))
-    answers: dict[Metric, Any] = {Metric(column, "distinct"): account.distinct}
+        if None in bounds:
+            require_room(column, account.distinct, CATEGORY, length, scratch)
+        if most >= account.distinct:
+            require_room(column, account.distinct, CATEGORY_BESIDE, length, scratch)
+    answers: Answers = {Metric(column, "distinct"): account.distinct}
     if (categories := account.categories()) is not None:
         answers[Metric(column, "categories")] = categories
     for metric in metrics:
         if metric.kind == "top":
             answers[metric] = account.top(_most(metric))
+        elif metric.kind == "categories" and metric.argument is not None:
+            answers[metric] = at_most(categories, metric)
         elif metric.kind == "mode":
             answers[metric] = next((value for value, _ in account.top(1)), None)
         elif metric.kind == "forms":
@@ -74,6 +94,29 @@ def answer(
     return answers
 
 
+def at_most(categories: list[Any] | None, metric: Metric) -> list[Any] | None:
+    """The categories, None if there are more than the metric wants."""
+    return categories if categories is not None and len(categories) <= int(str(metric.argument)) else None
+
+
+def require_room(column: str, categories: int, each: int, length: int, scratch: Scratch) -> None:
+    """Raise ``TooLarge`` where categories, with ``each`` bytes and a text, are more than a step can be fitted with."""
+    size = categories * (each + CATEGORY_WIDTH * length)
+    if categories > _FEW_CATEGORIES and size > scratch.left():
+        cause = (
+            f"column '{column}' has at least {categories} values that differ; as categories they take {mebibytes(size)}"
+        )
+        raise TooLarge(cause, column=column, needed_bytes=size)
+
+
+def _few_categories(values: pl.LazyFrame, dtype: pl.DataType, metrics: Sequence[Metric], engine: Engine) -> Answers:
+    """The categories as far as they are wanted: reading ends after one more."""
+    most = max(int(str(m.argument)) for m in metrics if m.kind == "categories")
+    first = values.drop_nulls().unique(keep="first", maintain_order=True).head(most + 1)
+    found = first.with_columns(positive_zero(dtype)).collect(engine=engine).to_series().sort().to_list()
+    return {metric: at_most(found, metric) for metric in metrics}
+
+
 def lengths(lf: pl.LazyFrame, schema: pl.Schema, columns: Iterable[str], engine: Engine) -> dict[str, int]:
     """The mean length in bytes of the first values of those columns that are texts, in one query."""
     texts = {c: value(c, schema[c]) for c in columns if isinstance(schema[c], pl.String | pl.Categorical | pl.Enum)}
@@ -83,25 +126,51 @@ def lengths(lf: pl.LazyFrame, schema: pl.Schema, columns: Iterable[str], engine:
     return {text.name: _length(text) for text in head.select(texts.values()).collect(engine=engine)}
 
 
+def means(
+    lf: pl.LazyFrame, metric: Metric, dtype: pl.DataType, number: pl.Expr, engine: Engine, rows: int, scratch: Scratch,
+    length: int,
+) -> list[tuple[Any, int, float, float]]:  # fmt: skip
+    """Each value with the count, the mean and the variance of ``number`` over its rows, in order."""
+    pairs = lf.select(value(metric.column, dtype).alias("value"), number.cast(pl.Float64).alias("number")).drop_nulls()
+    found, of_group = [], pl.col("number")
+    total = 0
+    for part in _partitions(pairs, engine, rows, scratch, length):
+        aggregates = {
+            "count": pl.len().cast(pl.Int64),
+            "mean": steady_sums.mean(of_group),
+            "variance": of_group.var(ddof=0),
+        }
+        found.append(part.group_by("value").agg(**aggregates).collect(engine=engine))
+        total += found[-1].height
+        require_room(metric.column, total, CATEGORY_BESIDE, length, scratch)
+    return list(pl.concat(found).with_columns(positive_zero(dtype)).sort("value").iter_rows())
+
+
 def _most(metric: Metric) -> int:
     return int(str(metric.argument)) if metric.kind == "top" else int(metric.kind == "mode")
 
 
 def _groups(lf: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch, length: int) -> Iterator[pl.DataFrame]:
     """All values but nulls with their counts, as frames of ``value`` and ``count`` that share no value."""
-    values = lf.drop_nulls()
-    fits = engine == "in-memory" or rows <= scratch.rows(_GROUP + 3 * length)  # texts that follow may be longer
-    parts = 1 if fits else _parts(values, engine, rows, scratch)
-    for part in [values] if parts == 1 else hash_partitions.split(values, pl.col("value").hash(), parts, scratch):
+    for part in _partitions(lf.drop_nulls(), engine, rows, scratch, length):
         groups = part.group_by("value").agg(pl.len().cast(pl.Int64).alias("count"))
         yield groups.collect(engine=engine)
+
+
+def _partitions(
+    values: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch, length: int
+) -> Iterator[pl.LazyFrame]:
+    """The rows in parts that share no ``value``, each of which can be grouped at once."""
+    fits = engine == "in-memory" or rows <= scratch.rows(_GROUP + 3 * length)  # texts that follow may be longer
+    parts = 1 if fits else _parts(values, engine, rows, scratch)
+    yield from [values] if parts == 1 else hash_partitions.split(values, pl.col("value").hash(), parts, scratch)
 
 
 def _parts(values: pl.LazyFrame, engine: Engine, rows: int, scratch: Scratch) -> int:
     """In how many parts the values can be grouped: one, unless a sample shows that so much may not be held."""
     step = max(1, rows // _SAMPLE)
     sampled = values.select(pl.col("value").gather_every(step))
-    sample = sampled.with_columns(plan_columns.copied(values.collect_schema())).collect(engine=engine).to_series()
+    sample = sampled.with_columns(plan_columns.copied(sampled.collect_schema())).collect(engine=engine).to_series()
     counts, length, number = sample.value_counts()["count"], _length(sample), len(sample) * step
     held = min(number, likely(counts, rows)) * (_GROUP + length)
     if len(counts) > _FEW:

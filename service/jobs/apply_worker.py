@@ -54,7 +54,7 @@ class ApplyWorker:
             body = self._job.body(error)
         except BaseException as error:  # a panic inside Polars is not an Exception
             if memory.is_exhausted(error):
-                body = self._job.body(memory.exhausted(self._setup.grants.memory_bytes, "request"))
+                body = self._job.body(memory.exhausted(self._setup.grants.memory_bytes, "request", error))
             else:
                 self._job.log.error("apply.bug", exc_info=True)
                 body = self._job.body(polars_errors.translate(error, self._job.step))

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from service.engine.polars_frame import PolarsFrame
+from service.engine.row_count import RowCount
 from service.jobs import combine, dry_run
 from service.jobs.job import Job
 from service.kit import errors
-from service.model.pipeline import Pipeline
+from service.model.pipeline import Join, Pipeline
 from service.model.registry import tag_of
 from service.model.run import Step
 from service.model.version import Column, Source
@@ -45,12 +46,17 @@ class Collected:
 class Collection:
     """The combined frame of a pipeline's collectors and what each of them delivered.
 
-    ``rows`` counts the rows of those whose rows are data, by their labels.
+    ``rows`` counts the rows of those whose rows are data, by their labels; ``joined`` those of a join.
     """
 
     frame: Frame
     collected: tuple[Collected, ...]
     rows: Mapping[str, int]
+    joined: RowCount | None = None
+
+    def processed_rows(self) -> int:
+        """How many rows the frame has; of a join that is known when they were computed."""
+        return sum(self.rows.values()) if self.joined is None else self.joined.rows
 
     @property
     def rejected(self) -> tuple[Rejected, ...]:
@@ -90,8 +96,10 @@ async def collect(pipeline: Pipeline, job: Job) -> Collection:
     job.step = ctx.step
     with job.running(ctx):
         frame = combine.combined(pipeline, frames, ctx.warn)
+        joined = RowCount() if isinstance(pipeline.combine, Join) and pipeline.processors else None
+        frame = frame if joined is None else frame.rows(joined.counted)
     job.end(Step(step=ctx.step, duration=time.perf_counter() - began))
-    return Collection(frame, every, rows)
+    return Collection(frame, every, rows, joined)
 
 
 async def _collect_side_by_side(

@@ -5,8 +5,12 @@ It only grows, and only by values. A run that fails can say from it how far it c
 
 from __future__ import annotations
 
+import re
+
 from service.model.run import Step
 from service.steps.report import ProcessReport, Rejected, StepReport, StepWarning
+
+_COLLECTOR = re.compile(r"collectors\[(\d+)\]")
 
 
 class Journal:
@@ -17,8 +21,8 @@ class Journal:
         self._reports: tuple[StepReport, ...] = ()
 
     def add(self, step: Step) -> None:
-        """Add a step that has ended."""
-        self.steps = (*self.steps, step)
+        """Add a step that has ended; collectors, which end in any order, stand in that of the configuration."""
+        self.steps = tuple(sorted((*self.steps, step), key=_place))
 
     def file(self, report: StepReport) -> None:
         """Add the report of a step that has ended, well or with an error."""
@@ -40,3 +44,9 @@ class Journal:
     def rejected(self, start: int) -> tuple[Rejected, ...]:
         """What the reports from number ``start`` on rejected."""
         return tuple(rejected for report in self._reports[start:] for rejected in report.rejected)
+
+
+def _place(step: Step) -> float:
+    """A collector by its number; steps after collectors end one after another."""
+    found = _COLLECTOR.fullmatch(step.step)
+    return float("inf") if found is None else int(found[1])

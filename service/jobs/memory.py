@@ -7,6 +7,7 @@ from typing import Literal
 
 from service.kit import errors
 from service.kit.codes import Code
+from service.values.too_large import TooLarge
 
 Job = Literal["run", "request"]
 """A run, or a one-shot task that answers a request."""
@@ -35,8 +36,11 @@ def is_exhausted(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and _NO_THREAD in str(error)
 
 
-def exhausted(limit: int, job: Job) -> errors.Permanent:
-    """The error of a child that reached its limit (bytes)."""
+def exhausted(limit: int, job: Job, error: BaseException) -> errors.Permanent:
+    """The error of a child that reached its limit (bytes), or would; with the cause where that is known."""
+    if isinstance(error, TooLarge):
+        message = f"{error.cause}; the {job} may use {limit_text(limit, job)}"
+        return errors.Permanent(message, code=OUT_OF_MEMORY[job], **error.details)
     return errors.Permanent(
         f"the {job} ran out of memory: it may use {limit_text(limit, job)}", code=OUT_OF_MEMORY[job]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from service.engine.fit_record import FitRecord
@@ -26,8 +26,8 @@ class CollectorState:
 class Outcome:
     """The frame to store, and what the version keeps beside it.
 
-    ``processed_rows`` is how many rows went into the first processor (None: unknown). ``postponed`` are the places of
-    the analyzers that see the stored rows (``whole_profile``).
+    ``processed_rows`` is how many rows went into the first processor (None: unknown), when all were stored.
+    ``postponed`` are the places of the analyzers that see the stored rows (``whole_profile``).
     """
 
     frame: Frame
@@ -37,5 +37,5 @@ class Outcome:
     fitted: Mapping[str, FittedStep] = field(default_factory=dict)
     profiles: tuple[Profile, ...] = ()
     states: tuple[CollectorState, ...] = ()
-    processed_rows: int | None = None
+    processed_rows: Callable[[], int | None] = lambda: None
     postponed: frozenset[int] = frozenset()

@@ -41,7 +41,7 @@ from service.jobs.process import Processed
 from service.jobs.traced_requests import TracedRequests
 from service.kit import errors
 from service.model import pipeline as pipelines
-from service.model.pipeline import Join, Pipeline
+from service.model.pipeline import Pipeline
 from service.model.registry import tag_of
 from service.model.version import Column
 from service.network import observer
@@ -65,7 +65,7 @@ def work(channel: Channel, order: bytes) -> bool:
         worker.fail(error)
     except BaseException as error:  # a panic inside Polars is not an Exception
         if memory.is_exhausted(error):
-            worker.fail(memory.exhausted(worker.order.grants.memory_bytes, "run"))
+            worker.fail(memory.exhausted(worker.order.grants.memory_bytes, "run", error))
             return False
         worker.job.log.error("run.bug", exc_info=True)
         worker.fail(polars_errors.translate(error, worker.job.step))
@@ -127,7 +127,7 @@ class RunWorker:
         lost_values.warn(outcome.frame, job)
         stored = written.run_rows if written.run_rows is not None else written.rows
         if order.replay is None:
-            job.journal.steps = process.with_row_counts(job.journal.steps, outcome.processed_rows, stored)
+            job.journal.steps = process.with_row_counts(job.journal.steps, outcome.processed_rows(), stored)
         parts = [Path(written.links.get(f.name) or job.folder / f.name) for f in written.files]
         schema = pl.read_parquet_schema(parts[0])
         columns = [Column(name, str(dtype)) for name, dtype in schema.items()]
@@ -203,7 +203,6 @@ def _collect_and_process(pipeline: Pipeline, job: Job, *, continues: bool) -> Ou
     if not whole_profile.is_of_stored_rows(pipeline, processed.frame, continues=continues):
         processed, fit_record = whole_profile.profiled(pipeline, postponed, processed, fit_record, job)
         postponed = frozenset()
-    joined = len(pipeline.data) > 1 and isinstance(pipeline.combine, Join)
     states = tuple(
         CollectorState(one.source.id, one.state, one.report.kept_state)
         for one in collection.collected
@@ -212,5 +211,5 @@ def _collect_and_process(pipeline: Pipeline, job: Job, *, continues: bool) -> Ou
     return Outcome(
         processed.frame, [one.source for one in collection.collected], fit_record, rejected=processed.rejected,
         fitted=processed.fitted, profiles=processed.profiles, states=states, postponed=postponed,
-        processed_rows=None if joined else sum(collection.rows.values()),
+        processed_rows=collection.processed_rows,
     )  # fmt: skip

@@ -72,7 +72,8 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
 
     A ``row_local`` step needs only the row itself and fitted values; ``operations`` are those over all rows, in order;
     ``measured`` means that it first measures all rows. ``fitted`` names the settings that are fitted and their
-    columns. ``input`` and ``output`` are null if they are unknown; then ``why`` gives the reason.
+    columns. ``input`` and ``output`` are null if they are unknown; then ``why`` gives the reason. ``held_bytes`` is
+    about what its fits must hold at once, however much memory there is; null if that is nothing or unknown.
     """
 
     step: str
@@ -85,6 +86,7 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     input: list[PlannedColumn] | None = None
     output: list[PlannedColumn] | None = None
     why: str | None = None
+    held_bytes: int | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Polars plan, one text for each pass over the rows; a staged or fetched table is shown as DF. ``passes`` is how often
     rows are read at most (for a stage, for what a step measures, for a query, to be stored), and ``stages`` how often
     they are computed once and kept for later passes; null if the steps are not known. Small memory makes more passes.
+    ``memory_limit_bytes`` is what a run may use.
     """
 
     configuration: dict[str, Any]
@@ -109,3 +112,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     plan: str | None
     passes: int | None = None
     stages: int | None = None
+    memory_limit_bytes: int | None = None

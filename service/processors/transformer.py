@@ -16,7 +16,7 @@ import msgspec
 from service.kit import lazy
 from service.kit.errors import Problem
 from service.processors.features import aggregate as aggregating
-from service.processors.features import bins, calendar, scale, windows
+from service.processors.features import bins, calendar, category_room, scale, windows
 from service.processors.features import encode as encoding
 from service.processors.features import split as splitting
 from service.processors.settings import columns, texts
@@ -142,7 +142,8 @@ class Transformer(Processor, frozen=True, kw_only=True, tag="transformer"):
         return {new: old for old, new in self.rename_columns.items()}
 
     def apply(self, frame: Frame, ctx: ProcessContext) -> Frame:
-        with polars_errors.attributed(ctx.step):
+        former = {new: old for old, new in self.rename_columns.items()}
+        with polars_errors.attributed(ctx.step), category_room.attributed(self.encode, former, ctx):
             for column in self.rename_columns:
                 _require_column(ctx, f"rename_columns.{column}", column, frame.schema)
             # measured before any plan is built on the frame, so that the plan starts from its stage

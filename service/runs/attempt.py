@@ -288,9 +288,10 @@ class Attempt:
                 case messages.Spans(spans):
                     self._resources.traces.record(spans)
         end = await child.wait()
-        live.change(peak_memory_bytes=child.observed.peak_bytes or None)
         stderr = self._place.stderr if self._place is not None else None
-        raise cause_of_death.explain(child, end, "run", order.grants, stderr)
+        error = cause_of_death.explain(child, end, "run", order.grants, stderr, live.run.step)
+        live.change(peak_memory_bytes=error.details.get("peak_memory_bytes"))
+        raise error
 
     async def _learn(self) -> None:
         """Compare a run that takes a while with earlier ones, for its estimated end."""

@@ -22,12 +22,15 @@ _NEAR = 0.9  # an abort with more than this share of the limit in use is for wan
 _CRASHED: dict[Job, Code] = {"run": "RUN_CRASHED", "request": "REQUEST_CRASHED"}
 
 
-def explain(child: Child, end: Exit, job: Job, grants: Grants, stderr: Path | None = None) -> errors.PenstockError:
+def explain(
+    child: Child, end: Exit, job: Job, grants: Grants, stderr: Path | None = None, step: str | None = None
+) -> errors.PenstockError:
     """The error of a job whose child ended without an answer. ``stderr`` is by default the file in the job's folder.
 
     SIGKILL means want of memory if the kernel counted an OOM kill meanwhile; SIGABRT does if the allocator said so, or
     if the child was near its limit. An engine that finds no room to spill goes on in memory until that is used up:
-    then the disk is the reason (STORAGE_FULL). The error has the peak memory that the parent sampled, in bytes.
+    then the disk is the reason (STORAGE_FULL). The error has the peak memory that the parent sampled, in bytes. For
+    want of memory it names the ``step`` instead: what the child took after the last sample ended it.
     """
     exhausted, crashed = memory.OUT_OF_MEMORY[job], _CRASHED[job]
     seen, limit = child.observed, memory.limit_text(grants.memory_bytes, job)
@@ -41,9 +44,11 @@ def explain(child: Child, end: Exit, job: Job, grants: Grants, stderr: Path | No
         message = f"the {job}'s process was lost, because the process that starts workers had to be replaced; try again"
         return errors.Transient(message, code=crashed)
     details = {"peak_memory_bytes": seen.peak_bytes or None}
+    place, named = (f" in {step}", {"step": step}) if step else ("", {})
+    before = f"it held {seen.peak_bytes >> 20} MiB shortly before, and may use {limit}"
     if end.signal is signal.SIGKILL and seen.oom_kills:
-        message = f"the kernel ended the {job}'s process for want of memory (SIGKILL): {peak} and may use {limit}"
-        return errors.Permanent(message, code=exhausted, **details)
+        message = f"the kernel ended the {job}'s process{place} for want of memory (SIGKILL); {before}"
+        return errors.Permanent(message, code=exhausted, **named)
     if end.signal is signal.SIGKILL:
         message = f"the {job}'s process was killed from outside (SIGKILL), not for want of memory; {peak}"
         return errors.Transient(message, code=crashed, **details)
@@ -52,8 +57,8 @@ def explain(child: Child, end: Exit, job: Job, grants: Grants, stderr: Path | No
     if end.signal is signal.SIGABRT and (seen.data_share >= _NEAR or _OUT_OF_MEMORY.search(said)):
         if disk.is_named(said.decode(errors="replace")) or disk.is_exhausted(stderr.parent):
             return disk.storage_full()
-        message = f"the {job}'s process ran out of memory (SIGABRT): {peak} and may use {limit}"
-        return errors.Permanent(message, code=exhausted, **details)
+        message = f"the {job}'s process ran out of memory{place} (SIGABRT); {before}"
+        return errors.Permanent(message, code=exhausted, **named)
     message = f"the {job}'s process ended without an answer ({end}); nothing was stored; {peak}"
     return errors.Permanent(message, code=crashed, **details)
 

@@ -26,7 +26,7 @@ Kind = Literal[
     "quantile",  # argument: tuple of shares, linear interpolation -> list of values
     "mode",  # the most frequent value; the least of several
     "top",  # argument: k -> list of (value, count), most frequent first, ties by value
-    "categories",  # sorted distinct values that are not missing -> list
+    "categories",  # sorted distinct values that are not missing -> list; argument: k, None if there are more than that
     "histogram",  # argument: number of equal bins -> {"edges": [...], "counts": [...]}; times in seconds since 1970
     "means",  # argument: a number column; [(value, count, mean, variance with ddof 0)] of it by the values, sorted
     "forms",  # strings: {form: count} over a sample of the distinct values ("number", "date 2024-01-31", "text" …)

@@ -91,7 +91,9 @@ async def preview(request: TypedRequest, services: ServicesDependency) -> Respon
         "rows one by one, and what it fits; how the result differs from the newest version; and the optimised Polars "
         "plan. Nothing is stored, and no request is sent over the network: the columns of an API or a site are known "
         "if the settings name them, or from the newest version with the same collector. Files are read as far as "
-        "their columns need. `problems` lists what is certain to fail in a run.",
+        "their columns need. `problems` lists what is certain to fail in a run. `held_bytes` of a step estimates what "
+        "the categories of its encodings take, which are not divided; where that is more than a run may use, there is "
+        "a warning `needs_memory`, or a problem where it is certain.",
         ResponseDoc(text="The plan.", kind=Plan, example=examples.PLAN),
         errors=_LIMITS,
         body=CONFIGURATION,
@@ -102,7 +104,8 @@ async def plan(request: TypedRequest, services: ServicesDependency) -> Response[
     pipeline = await read_pipeline(request, services)
     seen = access.readable(request, services)
     before = await asyncio.to_thread(_before, services, pipeline, seen)
-    task = Planning(document=pipeline.document, before=before)
+    limit = services.settings.run_memory_limit
+    task = Planning(document=pipeline.document, before=before, run_memory_bytes=limit)
     answer = await services.tasks.ask_about(pipeline, task, seconds=SECONDS, readable=seen)
     return Response(answer, media_type=JSON)
 

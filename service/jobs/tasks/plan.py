@@ -8,6 +8,7 @@ source.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from service.jobs import child_log, collect, dry_run, loss_sample, plugins, store
+from service.engine.polars_frame import PolarsFrame
+from service.jobs import category_estimate, child_log, collect, dry_run, loss_sample, plugins, store
+from service.jobs.category_estimate import Need
 from service.jobs.dry_run import DryRun, DryRunStep
 from service.jobs.job import Job
 from service.jobs.messages import Grants
@@ -42,7 +45,7 @@ class Planner:
     """Makes the plan of a pipeline."""
 
     def __init__(self, task: Planning, job: Job) -> None:
-        self.document, self.before = task.document, task.before
+        self.document, self.before, self._limit = task.document, task.before, task.run_memory_bytes
         self._job = job
 
     def plan(self) -> bytes:
@@ -55,6 +58,7 @@ class Planner:
         declared = [d for i, look in enumerate(looks) if (d := look.declared or _not_data(pipeline, i)) is not None]
         warnings = job.journal.warnings
         dry: DryRun | None = None
+        needs: list[Need] = []
         if len(declared) == len(looks):
             scans, read = [look.scan for look in looks], [look.frame for look in looks]
             dry = dry_run.dry_run(pipeline, declared, job.grants, scans=scans, read=read)
@@ -66,7 +70,14 @@ class Planner:
             frames = [look.frame for look in looks if look.frame is not None]
             if dry.error is None and len(frames) == len(looks):
                 warnings += loss_sample.warnings(pipeline, frames, job.grants)
+                needs = self._needs(pipeline, dry, looks)
+        for need in category_estimate.exceeding(needs, self._limit):
+            if need.certain:
+                problems.append(need.problem(self._limit))
+            else:
+                warnings.append(need.warning(self._limit))
         steps = _steps(pipeline, dry, None if known != "partly" else "the columns of a source are known only in part")
+        steps = [_with_needs(step, needs) for step in steps]
         columns = steps[-1].output if steps else _planned_columns(dry.columns) if dry and dry.columns else None
         if dry is not None and dry.frame is not None:
             problems += _case_duplicates(dry.frame.schema, job)
@@ -83,8 +94,16 @@ class Planner:
             plan=job.without_paths(dry.text()) if dry is not None and dry.frame is not None else None,
             passes=dry.passes if dry is not None and dry.frame is not None else None,
             stages=dry.stages if dry is not None and dry.frame is not None else None,
+            memory_limit_bytes=self._limit or None,
         )
         return job.masked(msgspec.json.encode(plan))
+
+    def _needs(self, pipeline: Pipeline, dry: DryRun, looks: Sequence[_Look]) -> list[Need]:
+        frames = [look.frame for look in looks if isinstance(look.frame, PolarsFrame)]
+        if len(frames) < len(looks):
+            return []
+        rows = [look.source.rows for look in looks]
+        return list(category_estimate.needs(pipeline, dry, frames, rows, self._job.grants, self._limit))
 
     def _look(self, pipeline: Pipeline, index: int, job: Job) -> _Look:
         collector, step = pipeline.collectors[index], f"collectors[{index}]"
@@ -222,6 +241,11 @@ def _step(part: DryRunStep, open_by: str | None) -> PlannedStep:
         output=_planned_columns(part.output) if why is None else None,
         why=why,
     )  # fmt: skip
+
+
+def _with_needs(step: PlannedStep, needs: Sequence[Need]) -> PlannedStep:
+    sizes = [need.size for need in needs if need.step == step.step and need.most is None]
+    return msgspec.structs.replace(step, held_bytes=sum(sizes)) if sizes else step
 
 
 def _fitted(recorded: dict[str, Any]) -> dict[str, list[str]]:

@@ -44,10 +44,14 @@ class Before(msgspec.Struct, frozen=True):
 
 
 class Planning(msgspec.Struct, frozen=True, kw_only=True, tag="planning"):
-    """Tell what a run of ``document`` would do; the answer is a ``Plan`` as JSON."""
+    """Tell what a run of ``document`` would do; the answer is a ``Plan`` as JSON.
+
+    A run may use ``run_memory_bytes`` (0: unknown).
+    """
 
     document: dict[str, Any]
     before: Before | None = None
+    run_memory_bytes: int = 0
 
 
 class Validation(msgspec.Struct, frozen=True, kw_only=True, tag="validation"):

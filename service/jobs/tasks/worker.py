@@ -44,8 +44,8 @@ def _answer(call: Call, job: Job) -> TaskAnswer | TaskError:
         return TaskAnswer(answer(call.task, job))
     except errors.PenstockError as error:
         return TaskError(job.body(error))
-    except MemoryError:
-        return TaskError(job.body(memory.exhausted(call.grants.memory_bytes, "request")))
+    except MemoryError as error:
+        return TaskError(job.body(memory.exhausted(call.grants.memory_bytes, "request", error)))
     except BaseException as error:  # a panic inside Polars is not an Exception
         job.log.error("task.bug", exc_info=True)
         return TaskError(job.body(polars_errors.translate(error, job.step)))

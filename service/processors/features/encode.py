@@ -181,7 +181,12 @@ def metrics(column: str, setting: Encode, schema: pl.Schema, ctx: ProcessContext
         return [Metric(column, "top", most), Metric("", "rows"), Metric(column, "nulls"), Metric(column, "nan")]
     if setting.max_categories is not None:
         return [Metric(column, "top", setting.max_categories)]
-    return [Metric(column, "categories")]
+    return [_categories(column, setting)]
+
+
+def _categories(column: str, setting: Encode) -> Metric:
+    """All categories; for columns of their own only as many as there may be."""
+    return Metric(column, "categories", MAX_COLUMNS if setting.method == "onehot" else None)
 
 
 def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: ProcessContext) -> FittedEncoding:
@@ -208,12 +213,15 @@ def fit(column: str, setting: Encode, dtype: pl.DataType, answers: Values, ctx: 
     elif setting.max_categories is not None:
         found = FittedEncoding(sorted(value for value, _ in answers[Metric(column, "top", setting.max_categories)]))
     else:
-        found = FittedEncoding(answers[Metric(column, "categories")])
+        categories = answers[_categories(column, setting)]
+        if categories is None:
+            message = (
+                f"more than {MAX_COLUMNS} categories would become as many columns; set max_categories, or use ordinal"
+            )
+            raise columns.setting_error(ctx, f"encode.{column}", message)
+        found = FittedEncoding(categories)
     if not found.categories:
         ctx.warn("no_categories", f"column '{column}' has no values, so it has no categories", column=column)
-    if setting.method == "onehot" and len(found.categories) > MAX_COLUMNS:
-        message = f"{len(found.categories)} categories would become as many columns; set max_categories, or use ordinal"
-        raise columns.setting_error(ctx, f"encode.{column}", message)
     return found
 
 

@@ -73,6 +73,13 @@ def test_numbers_and_times_by_ranges(tmp_path: Path, data: st.DataObject, dtype:
 
 
 @few
+@given(st.lists(st.tuples(st.none() | TEXTS, st.none() | st.integers(-9, 9)), max_size=40))
+def test_means_of_groups_by_hash(tmp_path: Path, pairs: list[tuple[str | None, int | None]]) -> None:
+    frame = pl.DataFrame(pairs, schema={"a": pl.String, "n": pl.Int64}, orient="row")
+    same(frame, [Metric("a", "means", "n")], tmp_path)
+
+
+@few
 @given(st.lists(st.none() | TEXTS, max_size=40))
 def test_texts_by_hash(tmp_path: Path, values: list[str | None]) -> None:
     frame = pl.DataFrame({"a": pl.Series(values, dtype=pl.String)})

@@ -62,6 +62,35 @@ def test_a_join_in_parts(drawn: tuple[pl.DataFrame, pl.DataFrame, list[str]], ho
 
 
 @examples(60)
+@given(tables(), st.sampled_from(HOW))
+def test_a_join_whose_keys_repeat_more_than_the_memory_holds(
+    drawn: tuple[pl.DataFrame, pl.DataFrame, list[str]], how: JoinHow
+) -> None:
+    left, right, key = drawn
+    right = pl.concat([right] * 12).with_columns(other=pl.int_range(pl.len()))
+    with tempfile.TemporaryDirectory() as folder:
+        joined = of(left, Path(folder)).join(of(right, Path(folder)), key, how=how)
+        made = joined.lazy.collect(engine="streaming")
+    wanted = left.lazy().join(right.lazy(), on=key, how=how, coalesce=True, maintain_order="left_right")
+    assert_frame_equal(made, wanted.collect(engine="streaming"))
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [(pl.Categorical(), pl.Categorical()), (pl.Enum("abc"), pl.Enum("abc")), (pl.Int32(), pl.Int64())],
+)
+def test_a_single_key_has_all_rows(how: JoinHow, here: pl.DataType, there: pl.DataType, tmp_path: Path) -> None:
+    values = ["a", "b", None] if here != pl.Int32 else [1, 2, None]
+    left = pl.DataFrame({"k": pl.Series([values[0], *values], dtype=here), "row": range(4)})
+    right = pl.DataFrame({"k": pl.Series([values[0]] * 500 + [None], dtype=there), "other": range(501)})
+    joined = of(left, tmp_path).join(of(right, tmp_path), ["k"], how=how)
+    assert joined.staged, "it was not made in parts"
+    wanted = left.lazy().join(right.lazy(), on="k", how=how, coalesce=True, maintain_order="left_right")
+    assert_frame_equal(joined.lazy.collect(engine="streaming"), wanted.collect(engine="streaming"))
+
+
+@examples(60)
 @given(tables())
 def test_groups_in_parts(drawn: tuple[pl.DataFrame, pl.DataFrame, list[str]]) -> None:
     rows, _, key = drawn
@@ -70,6 +99,34 @@ def test_groups_in_parts(drawn: tuple[pl.DataFrame, pl.DataFrame, list[str]]) ->
         made = groups.lazy.collect(engine="streaming")
     wanted = rows.lazy().group_by(key, maintain_order=True).agg(AGGREGATES)
     assert_frame_equal(made, wanted.collect(engine="streaming"))
+
+
+WINDOWS = [
+    pl.col("row").shift(1).alias("lag"), pl.col("row").shift(-2).alias("lead"),
+    pl.col("v").forward_fill().alias("forward"), pl.col("v").backward_fill().alias("backward"),
+    pl.col("v").interpolate().alias("line"), pl.col("v").rolling_median(3, min_samples=1).alias("rolled"),
+    pl.col("v").fill_null(pl.col("v").mean()).alias("mean"), pl.col("v").fill_null(pl.col("v").max()).alias("v"),
+]  # fmt: skip
+
+
+@examples(60)
+@given(tables(), st.sampled_from([["row"], ["v"], ["v", "row"]]), st.sampled_from(WINDOWS), st.data())
+def test_an_ordered_window_over_all_rows(
+    drawn: tuple[pl.DataFrame, pl.DataFrame, list[str]], order: list[str], window: pl.Expr, data: st.DataObject
+) -> None:
+    rows, _, key = drawn
+    number = st.none() | st.sampled_from([0.0, 1.5, -2.0])
+    rows = rows.with_columns(
+        v=pl.Series(data.draw(st.lists(number, min_size=rows.height, max_size=rows.height)), dtype=pl.Float64)
+    )
+    order = [*key, *order] if all(name in ("i", "s", "b") for name in key) else order
+    made = {
+        memory.limit: of(rows, Path(), memory).per_group([], order, [window]).lazy
+        for memory in (LITTLE, Memory(1 << 40, held=lambda: 0))
+    }
+    first, second = made.values()
+    assert ("SORT" in first.explain()) == (rows.height > 0)
+    assert_frame_equal(first.collect(engine="streaming"), second.collect(engine="streaming"))
 
 
 def test_many_rows_in_parts_whose_files_go_with_the_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
