@@ -41,6 +41,7 @@ from service.model.registry import Registry
 from service.network import egress
 from service.processes import forkserver, preloaded
 from service.query.engine import Engine
+from service.query.first_read import FirstRead
 from service.query.integrity import Integrity
 from service.query.sources import Sources
 from service.runs import gauges, program
@@ -153,6 +154,7 @@ def application(core: Core, users: Users) -> Litestar:
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
         audit=core.audit, metrics=core.tasks.resources.metrics, traces=core.tasks.resources.traces,
         keys=ApiKeys(core.store, core.clock),
+        first_rows=FirstRead(core.sources, core.engine).data if core.layout.objects is not None else None,
     )  # fmt: skip
     return create_app(services)
 

@@ -111,13 +111,26 @@ class Integrity:
             version=version.version,
         )
 
+    def has(self, version: Version, files: Iterable[File]) -> bool:
+        """Whether files are here; whether they are as they were written is not looked at."""
+        folder = self._layout.version(version.pipeline, version.version)
+        return all((folder / file.name).is_file() for file in files)
+
     def begin(self, version: Version, files: Sequence[File]) -> list[Future[None]]:
         """Begin to fetch those files that are not here, in this order."""
+        return [future for future in self.begin_each(version, files) if future is not None]
+
+    def begin_each(self, version: Version, files: Sequence[File]) -> list[Future[None] | None]:
+        """As ``begin``, with None for each file that is here."""
         if self.cache is None:
-            return []
+            return [None for _ in files]
         folder = self._layout.version(version.pipeline, version.version)
         self.cache.touch(folder)
-        return self.cache.begin(wanted(folder, (f for f in files if not (folder / f.name).is_file())))
+        found: list[Future[None] | None] = []
+        for file in files:
+            missing = wanted(folder, [file]) if not (folder / file.name).is_file() else []
+            found.append(self.cache.begin(missing)[0] if missing else None)
+        return found
 
     @staticmethod
     async def arrival(coming: Iterable[Future[None]]) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
+
+import msgspec
 
 from service.kit import errors
 from service.model.rights import Readable
@@ -88,6 +91,26 @@ class Sources:
             return source_of(version)
         await self._arrive(version, _read(version))
         return source_of(await asyncio.to_thread(self._integrity.checked, version))
+
+    async def has_parts(self, version: Version) -> bool:
+        """Whether the parts of a version are here."""
+        return self._integrity.is_intact(version) or await asyncio.to_thread(
+            self._integrity.has, version, version.files
+        )
+
+    async def of_parts(self, version: Version, first: int, least: int) -> tuple[TableSource, int]:
+        """The source of the parts of a version from number ``first`` on, and the number of the part that follows.
+
+        It waits for those below ``least``, and takes what is here of the others, which are being fetched. Raises as
+        ``of_version``.
+        """
+        coming = await asyncio.to_thread(self._integrity.begin_each, version, version.files[first:])
+        await self._integrity.arrival(future for future in coming[: least - first] if future is not None)
+        here = itertools.takewhile(lambda future: future is None or future.done(), coming)
+        end = max(least, first + sum(1 for _ in here))
+        await asyncio.to_thread(self._integrity.require, version, version.files[first:end])
+        whole = source_of(version)
+        return msgspec.structs.replace(whole, parts=whole.parts[first:end], native=None, native_table=None), end
 
     async def of_quarantine(self, version: Version) -> TableSource:
         """The source of a version's quarantined rows. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""

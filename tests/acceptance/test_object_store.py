@@ -15,6 +15,7 @@ import pytest
 from service.files.object_store import ObjectStore
 from tests import object_stores
 from tests.acceptance.served import PASSWORD, Served, loaded, serving, upload_and_create
+from tests.cutting_proxy import CuttingProxy
 
 ADMIN = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
 SUM = {"sql": "SELECT count(*) AS n, max(city) AS last FROM cities"}
@@ -139,3 +140,34 @@ def test_a_store_that_stands_still_ends_nothing_and_changes_nothing(tmp_path: Pa
             assert served.json("POST", "/query", json=SUM)["data"] == [{"n": 3, "last": "Rome"}]
             assert served.json("POST", "/admin/verify", json={"deep": True})["findings"] == []
             assert "the-secret-key" not in served.err.tail
+
+
+@pytest.mark.services
+def test_the_first_read_of_a_version_begins_with_the_first_part(tmp_path: Path) -> None:
+    with object_stores.s3() as server, CuttingProxy(server.port).at_work() as proxy:
+        environment = {
+            **ADMIN, **object_stores.environment(proxy.port), "PENSTOCK_WAREHOUSE_TIMEOUT_SECONDS": "2",
+            "PENSTOCK_WAREHOUSE_URL": f"s3://{object_stores.BUCKET}/streamed",
+        }  # fmt: skip
+        with serving(tmp_path / "data", **environment) as served:
+            served.login()
+            upload_and_create(served, storage=[{"type": "parquet", "mode": "append"}])
+            assert served.json("POST", "/pipeline/cities/execute?wait=30")["version"] == 1
+            appended(served, "4,Wien\n", 2)
+            appended(served, "5,York\n", 3)
+            whole = served.http.get("/pipeline/cities/data?format=csv").text
+            assert whole.splitlines() == ["id,city", "1,Bern", "2,Rome", "3,", "4,Wien", "5,York"]
+            forgotten(tmp_path / "data")
+            with proxy.trouble("hang", "GET", r"v000003-.*part-"):
+                page = served.json("GET", "/pipeline/cities/data?limit=4")
+                assert ([row["id"] for row in page["data"]], page["total_rows"]) == ([1, 2, 3, 4], 5)
+                error = served.json("GET", "/pipeline/cities/data?limit=5", status=503)["error"]
+                assert error["code"] == "STORE_UNAVAILABLE"
+            forgotten(tmp_path / "data")
+            with served.http.stream("GET", "/pipeline/cities/data?format=csv") as answer:
+                pieces = answer.iter_text()
+                with proxy.trouble("hang", "GET", r"v000003-.*part-", times=1):
+                    began = next(pieces)
+                assert whole.startswith(began)
+                assert "York" not in began
+                assert began + "".join(pieces) == whole

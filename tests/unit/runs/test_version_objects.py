@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ import pytest
 from service.files.layout import Layout
 from service.files.object_store import NoObject, ObjectStore
 from service.kit import errors
+from service.kit.clock import SystemClock
 from service.model.version import Version
-from service.runs import publication, version_objects, version_upkeep
+from service.runs import publication, restore, version_objects, version_upkeep
+from service.runs.backup import Backups
+from service.runs.scrub import Scrub
 from tests.unit.runs.stored import CLOCK, Installation
 
 ONE, TWO = {"part-00000.parquet": b"one"}, {"part-00000.parquet": b"one", "city=B n/part-00000.parquet": b"two"}
@@ -277,3 +281,51 @@ def test_a_manifest_follows_the_catalog(shop: Installation) -> None:
     version_objects.follow(shop.layout, version)  # it is logged
     with pytest.raises(NoObject):
         shop.objects.read("shop/v000001-run_1-1/manifest.json")
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_backup_holds_versions_that_only_the_store_has(shop: Installation, tmp_path: Path, *, cached: bool) -> None:
+    shop.publish("run_1", ONE)
+    shop.publish("run_2", TWO)
+    shop.layout.secret.write_text("s" * 48)
+    if not cached:
+        shop.forget()
+    report = Backups(shop.store, shop.history, shop.layout, CLOCK).make(str(tmp_path / "backups"))
+    assert (report.versions, shop.verify().findings) == (2, [])
+    assert shop.objects is not None
+    shop.objects.delete(shop.objects_there())
+    found = restore.restore(tmp_path / "backups", tmp_path / "new" / "data", None, CLOCK)
+    assert found.versions == 2
+    with Installation(tmp_path / "new", stored=False) as local:  # without the store, as before it
+        newest = local.history.newest(local.pipeline_id)
+        assert newest is not None
+        assert (newest.version, local.read(newest), local.verify().findings) == (2, [b"one", b"two"], [])
+    with Installation(tmp_path / "new") as moved:  # to another store
+        moved.upkeep.sweep()
+        assert moved.verify().findings == []
+        moved.forget()
+        assert moved.read(newest) == [b"one", b"two"]
+
+
+def test_a_backup_of_an_object_that_is_not_as_it_was_written_is_refused(shop: Installation, tmp_path: Path) -> None:
+    version = shop.publish("run_1", ONE)
+    assert shop.objects is not None
+    assert version.files[0].key is not None
+    shop.forget()
+    shop.objects.put(version.files[0].key, b"0ne")
+    with pytest.raises(errors.PenstockError) as damaged:
+        Backups(shop.store, shop.history, shop.layout, CLOCK).make(str(tmp_path / "backups"))
+    assert damaged.value.error_code == "DATA_CORRUPT"
+
+
+def test_the_scrub_mends_what_is_cached_and_fetches_nothing_else(shop: Installation) -> None:
+    first, second = shop.publish("run_1", ONE), shop.publish("run_2", {"part-00000.parquet": b"two"})
+    (shop.layout.version("shop", 1) / "part-00000.parquet").unlink()
+    part = shop.layout.version("shop", 2) / "part-00000.parquet"
+    part.chmod(0o600)
+    part.write_bytes(b"tw0")
+    scrub = Scrub(shop.history, shop.layout, shop.integrity, SystemClock(), 1000)
+    assert asyncio.run(scrub.sweep()) == []
+    assert part.read_bytes() == b"two"
+    assert not (shop.layout.version("shop", 1) / "part-00000.parquet").exists()
+    assert (shop.read(first), shop.read(second)) == ([b"one"], [b"two"])
