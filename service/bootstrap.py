@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
     from service.api.server import Listener
 
+_THREADS = 64
 _log = structlog.get_logger("penstock.server")
 
 
@@ -102,6 +104,8 @@ async def open_core(
         data_directory.opened(settings) as (layout, store),
         AuditLog.opened(settings, layout, store, clock) as audit,
     ):
+        if layout.objects is not None:  # so that who waits for a store that stands still keeps nobody else waiting
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
         lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)

@@ -185,7 +185,7 @@ class ObjectCache:
         self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary, target = self._place / ids.new("part"), wanted.folder / wanted.name
         try:
-            with temporary.open("xb", buffering=0) as out:
+            with temporary.open("xb") as out:
                 self._store.fetch(wanted.key, out, wanted.bytes, wanted.sha256)
                 self._noted(out.fileno(), wanted.bytes, wanted.sha256)
             self._make_room(wanted)

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SETTING", "Changed", "DamagedObject", "NoObject", "ObjectStore", "Stored", "opened", "safe_key"]
 
-_BLOCK = 8 << 20  # bytes of a request
+_BLOCK = 8 << 20  # bytes of a request that writes; S3 takes at least 5 MiB
+_PIECE = 4 << 20  # bytes of a request that reads
 _MOST_PARTS = 9_000  # of a multipart upload; S3 takes 10 000
-_AT_ONCE = 3  # blocks of one file that are on their way
+_AT_ONCE = 2  # blocks of one file that are on their way
 _FILES = 4  # files that are on their way
 _LOCK = ".lock"  # of a folder that stands for a store: it has no conditional writes of its own
 
@@ -253,14 +254,16 @@ class ObjectStore:
 
     # requests
 
-    def _ahead(self, key: str, size: int) -> Iterator[bytes]:
+    def _ahead(self, key: str, size: int) -> Iterator[memoryview]:
         """The blocks of an object, some of which are on their way while one is used."""
-        starts = deque(range(0, size, _BLOCK))
-        coming: deque[Future[bytes]] = deque()
+        starts = deque(range(0, size, _PIECE))
+        coming: deque[Future[memoryview]] = deque()
 
-        def block(start: int) -> bytes:
-            end = min(start + _BLOCK, size)
-            data = self._call("read", key, lambda api: bytes(api.get_range(self._store, key, start=start, end=end)))
+        def block(start: int) -> memoryview:
+            end = min(start + _PIECE, size)
+            data = self._call(
+                "read", key, lambda api: memoryview(api.get_range(self._store, key, start=start, end=end))
+            )
             if len(data) != end - start:
                 raise DamagedObject(f"{key} has fewer than {size} bytes")
             return data

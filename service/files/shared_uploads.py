@@ -8,8 +8,10 @@ block.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -25,6 +27,7 @@ from service.kit import errors, ids
 _PREFIX = "uploads/"
 _KEY = re.compile(r"uploads/(.+)~([0-9a-f]{64})")
 _COPIES = ".copies.json"
+_PATIENCE = 30.0
 _pulling = threading.Lock()
 _log = structlog.get_logger("penstock.store")
 
@@ -48,7 +51,7 @@ def put(layout: Layout, path: str, file: Path, size: int, sha256: str) -> None:
     except DamagedObject as error:
         raise errors.Unavailable(f"the file changed while it was received: {error}", retry_after=5) from error
     store.delete([one.stored.key for one in _all(store) if one.path == path and one.stored.key != key])
-    with _pulling:
+    with _turn():
         _note(layout, {**_copies(layout), path: sha256})
 
 
@@ -66,7 +69,7 @@ def pull(layout: Layout) -> None:
     store = layout.objects
     if store is None:
         return
-    with _pulling:
+    with _turn():
         there = _newest(store)
         copies = _copies(layout)
         for path in [path for path in copies if path not in there]:
@@ -97,6 +100,17 @@ def push(layout: Layout) -> None:
                 put(layout, line.path, file, line.bytes, checksums.sha256(file))
             except OSError as error:
                 _log.warning("upload.not_written", path=line.path, reason=error.strerror)
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """One at a time makes the folder like the store; others wait, but not for long if the store stands still."""
+    if not _pulling.acquire(timeout=_PATIENCE):
+        raise errors.Unavailable("uploads are being fetched from the object store; try again", retry_after=5)
+    try:
+        yield
+    finally:
+        _pulling.release()
 
 
 def _fetch(layout: Layout, store: ObjectStore, one: Upload) -> bool:

@@ -155,6 +155,7 @@ class Supervisor:
         restoration.refuse_held(source)
         newest = await asyncio.to_thread(self.history.version, record.id, name)
         await asyncio.to_thread(self._resources.integrity.require, source, source.base_files)
+        await asyncio.to_thread(self._resources.integrity.require, newest, newest.state)
         if restoration.equals(source, newest, state=state):
             return newest
         self._refuse_second(record)

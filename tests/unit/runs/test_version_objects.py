@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.catalog.version_marks import VersionMarks
 from service.files.layout import Layout
 from service.files.object_store import NoObject, ObjectStore
 from service.kit import errors
@@ -18,6 +19,7 @@ from service.model.version import Version
 from service.runs import publication, restore, version_objects, version_upkeep
 from service.runs.backup import Backups
 from service.runs.scrub import Scrub
+from service.runs.version_upkeep import VersionUpkeep
 from tests.unit.runs.stored import CLOCK, Installation
 
 ONE, TWO = {"part-00000.parquet": b"one"}, {"part-00000.parquet": b"one", "city=B n/part-00000.parquet": b"two"}
@@ -329,3 +331,26 @@ def test_the_scrub_mends_what_is_cached_and_fetches_nothing_else(shop: Installat
     assert part.read_bytes() == b"two"
     assert not (shop.layout.version("shop", 1) / "part-00000.parquet").exists()
     assert (shop.read(first), shop.read(second)) == ([b"one"], [b"two"])
+
+
+def test_the_deletion_of_a_version_deletes_what_no_other_names(shop: Installation) -> None:
+    first, second = shop.publish("run_1", TWO), shop.publish("run_2", ONE)
+    marks = VersionMarks(shop.store)
+    upkeep = VersionUpkeep(shop.history, shop.pipelines, marks, shop.layout, CLOCK, shop.integrity)
+    assert asyncio.run(upkeep.remove_all(shop.pipeline_id, [first], "test")) == {}
+    assert [key for key in shop.objects_there() if key.startswith("shop/v000001")] == [second.files[0].key]
+    shop.forget()
+    assert shop.read(second) == [b"one"]
+    assert shop.verify().findings == []
+
+
+def test_objects_that_a_deletion_left_are_swept(shop: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = shop.publish("run_1", TWO), shop.publish("run_2", ONE)
+    marks = VersionMarks(shop.store)
+    upkeep = VersionUpkeep(shop.history, shop.pipelines, marks, shop.layout, CLOCK, shop.integrity)
+    with monkeypatch.context() as context:
+        breaking(context, "delete", lambda _: True)
+        asyncio.run(upkeep.remove_all(shop.pipeline_id, [first], "test"))
+    assert len(shop.parts()) == 2
+    shop.upkeep.sweep()
+    assert shop.parts() == [second.files[0].key]
