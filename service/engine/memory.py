@@ -7,12 +7,16 @@ of the engine itself (batches in flight, buffers of writers, stacks of threads).
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 
 from service.kit import process_memory
 
-RESERVE = 192 << 20
-"""Bytes that a pass over a source or a stage takes beside what it collects (measured: 130 to 170 MiB on two cores)."""
+_THREADS = int(os.environ.get("POLARS_MAX_THREADS") or len(os.sched_getaffinity(0)))
+"""Threads of the engine. To ask Polars would start them, in the forkserver, too."""
+RESERVE = (192 << 20) + (24 << 20) * max(0, _THREADS - 2)
+"""Bytes that a pass over a source or a stage takes beside what it collects (measured: 130 to 170 MiB on two cores, and
+200 to 280 with eight threads, each of which has batches of its own)."""
 _MOST_STAGED = 512 << 20
 """A larger stage gains nothing: the kernel clears its pages, and a file lies in the page cache, too."""
 _STAGED_ON_TRIAL = 192 << 20

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from service.engine import key_hashes, merged_files, plan_columns
+from service.engine import key_hashes, merged_files, plan_columns, read_ahead
 from service.engine.memory import Memory
 from service.engine.stage import Stage
 from service.steps.frame import JoinHow
@@ -170,9 +170,10 @@ def _in_files(
     files = []
     for lf in plans:
         files.append(folder / f"hash-{next(_numbers)}.parquet")
-        lf.sink_parquet(
-            files[-1], compression="uncompressed", statistics=False, engine="streaming",
-            row_group_size=min(_GROUP_ROWS, max(_LEAST_ROWS, at_once // count)),
-        )  # fmt: skip
+        with read_ahead.short():
+            lf.sink_parquet(
+                files[-1], compression="uncompressed", statistics=False, engine="streaming",
+                row_group_size=min(_GROUP_ROWS, max(_LEAST_ROWS, at_once // count)),
+            )  # fmt: skip
     rows = _rows(pl.scan_parquet(files, glob=False))
     return Stage(merged_files.scan(files, number, at_once), rows, sum(f.stat().st_size for f in files), files)

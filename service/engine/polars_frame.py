@@ -21,9 +21,11 @@ from service.engine import (
     kept_rows,
     key_hashes,
     known_answers,
+    mixed_types,
     operations_in_parts,
     query_sql,
     read_ahead,
+    spill,
     steady_sums,
     windows,
 )
@@ -44,6 +46,8 @@ from service.values.staged import Staged
 _WIDE_ROW = 256
 _GROUP_BYTES = 16 * 1024 * 1024
 """A row group is held until it is full, some eight times over; Polars counts rows only, a quarter of a million."""
+_COLUMN_BYTES = 20 * 1024
+"""Of a column in a row group, at least: its place there takes 1.5 KiB of memory until the file is written."""
 _GROUP_ROWS = 122_880
 """About what Polars chooses, but exact: its sizes depend on how the rows arrive, so that equal rows would not make
 equal files. Twice as many are held twice as long."""
@@ -75,7 +79,7 @@ class PolarsFrame:
         self._lf = lf
         self._folder = folder
         self._expensive = expensive
-        self._small = False
+        self._small = self._multiplied = False
         self._row_bytes = row_bytes
         self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
         self._stages: tuple[Stage, ...] = ()
@@ -100,8 +104,13 @@ class PolarsFrame:
     @property
     def _expected(self) -> int | None:
         """About how many bytes the rows take, where that is known."""
-        rows = self._progress.expected
+        rows = self._expected_rows
         return rows * self._row_bytes if rows is not None and self._row_bytes else None
+
+    @property
+    def _expected_rows(self) -> int | None:
+        """The number of rows, if it is known; a join makes any number."""
+        return None if self._multiplied else self._progress.expected
 
     @property
     def known_rows(self) -> int | None:
@@ -126,6 +135,7 @@ class PolarsFrame:
         frame._explainers = (*self._explainers, *(e for o in others for e in o._explainers))
         frame._counters = (*self._counters, *(c for o in others for c in o._counters))
         frame._stages = (*self._stages, *(s for o in others for s in o._stages))
+        frame._multiplied = any(f._multiplied for f in (self, *others))
         return frame
 
     def rows(self, step: RowLocal) -> PolarsFrame:
@@ -187,8 +197,9 @@ class PolarsFrame:
 
     @contextlib.contextmanager
     def _computing(self) -> Iterator[None]:
-        """An execution that computes every row, so that lost values are counted."""
-        with self._executing():
+        """An execution that computes every row and column, so that lost values are counted."""
+        with self._executing(), read_ahead.short():
+            spill.refresh(self._memory)
             for counter in self._counters:
                 counter.start()
             yield
@@ -221,21 +232,20 @@ class PolarsFrame:
 
     def _stage(self, *, keep: bool = False) -> None:
         """Execute the plan and continue from its rows; ``keep`` leaves them in files, however few they are."""
-        staging = Staging(
-            self.schema, self._folder, self._memory, expected=self._expected, group_rows=self._group_rows, keep=keep
-        )
-        with self._computing(), self._progress.passing(self._lf, lambda: staging.bytes_written) as lf:
+        staging = Staging(self.schema, self._folder, self._memory, expected=self._expected, keep=keep)
+        passing = self._progress.passing(self._lf, lambda: staging.bytes_written)
+        with self._computing(), passing as lf:
             self._continue_from(staging.take(lf))
 
     def _continue_from(self, stage: Stage) -> None:
         self._staged.append(stage.report)
         self._lf, self._small, self._files, self._stages = stage.lf, stage.small, stage.files, (stage,)
         self._explainers = ()  # the sources were read to their end
-        self._expensive = False
+        self._expensive = self._multiplied = False
 
     def _fits(self, columns: Sequence[str], *, beside: int = 0, unknown: bool = False) -> bool:
         """Whether a hash table of these columns and bytes ``beside`` fits the memory; ``unknown`` without a number."""
-        rows = self._progress.expected if self.known_rows is None else self.known_rows
+        rows = self._expected_rows if self.known_rows is None else self.known_rows
         if rows is None:
             return unknown
         return key_hashes.fit(rows, [self.schema[c] for c in columns], self._row_bytes, self._memory, beside)
@@ -249,8 +259,9 @@ class PolarsFrame:
     def _after(self, stage: Stage) -> PolarsFrame:
         """The frame over the files that a whole-frame operation left, which are put together as they are read."""
         self._staged.append(stage.report)
+        self._progress.expected = stage.report.rows
         frame = self._next(stage.lf, expensive=True)
-        frame._stages, frame._explainers = (stage,), ()
+        frame._stages, frame._explainers, frame._multiplied = (stage,), (), False
         return frame
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> PolarsFrame:
@@ -267,7 +278,7 @@ class PolarsFrame:
     def union(self, others: Sequence[Frame]) -> PolarsFrame:
         frames = [_own(o) for o in others]
         plans = [self._lf, *(f.lazy for f in frames)]
-        mixed = _mixed([self.schema, *(f.schema for f in frames)])
+        mixed = mixed_types.names([self.schema, *(f.schema for f in frames)])
         if mixed:  # numbers beside text or dates: all become text, as nothing else holds both
             plans = [lf.with_columns(pl.col(mixed & set(lf.collect_schema())).cast(pl.String)) for lf in plans]
         return self._next(pl.concat(plans, how="diagonal_relaxed"), expensive=True, others=frames)
@@ -283,7 +294,9 @@ class PolarsFrame:
             if stage is not None:
                 return self._after(stage)
         lf = self._lf.join(right.lazy, on=list(on), how=how, coalesce=True, maintain_order="left_right")
-        return self._next(lf, expensive=True, others=[right])
+        frame = self._next(lf, expensive=True, others=[right])
+        frame._row_bytes, frame._multiplied = self._row_bytes + right._row_bytes, True
+        return frame
 
     def group(
         self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
@@ -340,13 +353,14 @@ class PolarsFrame:
     @property
     def _group_rows(self) -> int | None:
         """Rows in a row group; None for the default of Polars."""
-        return max(1000, _GROUP_BYTES // self._row_bytes) if self._row_bytes > _WIDE_ROW else None
+        size = max(_GROUP_BYTES, _COLUMN_BYTES * len(self.schema))
+        return max(1000, size // self._row_bytes) if self._row_bytes > _WIDE_ROW else None
 
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
         passing = self._progress.passing(self._lf, lambda: target.stat().st_size)
-        with self._computing(), read_ahead.short(), passing as lf:
+        with self._computing(), passing as lf:
             lf.sink_parquet(
                 target,
                 compression=cast(Any, compression),  # the storage's enum lists what Polars knows
@@ -374,21 +388,3 @@ def _own(frame: Frame) -> PolarsFrame:
     if not isinstance(frame, PolarsFrame):
         raise TypeError(f"cannot combine a PolarsFrame with a {type(frame).__name__}")
     return frame
-
-
-def _mixed(schemas: Sequence[pl.Schema]) -> set[str]:
-    """Columns whose kinds of type differ between frames, such as a number in one and a date in another."""
-    sorts: dict[str, set[str]] = {}
-    for schema in schemas:
-        for name, dtype in schema.items():
-            if not isinstance(dtype, pl.Null):
-                sorts.setdefault(name, set()).add(_sort_of(dtype))
-    return {name for name, found in sorts.items() if len(found) > 1 and not found & {"nested"}}
-
-
-def _sort_of(dtype: pl.DataType) -> str:
-    if dtype.is_numeric():
-        return "number"
-    if isinstance(dtype, pl.Date | pl.Datetime):
-        return "date"
-    return "nested" if dtype.is_nested() else str(dtype.base_type())

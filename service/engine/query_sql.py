@@ -135,11 +135,18 @@ def over_files(query: Query, files: Sequence[Path], target: Path, spill: Path) -
     ``spill`` is a folder for what does not fit the memory; it must not exist, and is removed. Raises ``NotReadable``,
     ``ValueError`` for what fails at a row, ``MemoryError``, ``OSError``.
     """
+    try:
+        _copy(query, files, target, spill, threads=pl.thread_pool_size(), memory_bytes=in_process.free_memory())
+    except MemoryError:  # each thread holds a partition of a window, for example: one of them needs half
+        _copy(query, files, target, spill, threads=1, memory_bytes=in_process.free_memory(most=True))
+    return query.typed(pl.scan_parquet(target, glob=False))
+
+
+def _copy(query: Query, files: Sequence[Path], target: Path, spill: Path, *, threads: int, memory_bytes: int) -> None:
     spill.mkdir()
     connection = in_process.connect(
-        threads=pl.thread_pool_size(), memory_bytes=in_process.free_memory(), zone=query.zone, spill=spill,
-        files=[*files, target],
-    )  # fmt: skip
+        threads=threads, memory_bytes=memory_bytes, zone=query.zone, spill=spill, files=[*files, target]
+    )
     try:
         with _translated(query):
             paths = ", ".join(literal(str(f)) for f in files)
@@ -155,7 +162,6 @@ def over_files(query: Query, files: Sequence[Path], target: Path, spill: Path) -
     finally:
         connection.close()
         shutil.rmtree(spill, ignore_errors=True)
-    return query.typed(pl.scan_parquet(target, glob=False))
 
 
 def over_rows(query: Query, rows: pl.DataFrame) -> pl.DataFrame:

@@ -7,6 +7,7 @@ Sorts and windows spill, and so do scans that run ahead of a writer; hash tables
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from service.engine.memory import Memory
 _SHARE = 0.7
 """Of what is free. A sort holds up to 130 MiB beside the budget, a window as much as the budget again (measured)."""
 _LEAST = 64 << 20
+_STEP = 32
+"""MiB. A budget that differs by less stays: setting one takes a third of a millisecond."""
 _BUDGET, _FOLDER = "POLARS_OOC_MEMORY_BUDGET_MB", "POLARS_OOC_SPILL_DIR"
 
 
@@ -29,14 +32,24 @@ def into(folder: Path, memory: Memory, *, again: bool = False) -> Iterator[None]
     It is removed at the end, unless it is used ``again``: Polars remembers the first folder of a process.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    budget = max(_LEAST, int(memory.free() * _SHARE)) >> 20
-    _set({_BUDGET: str(budget), _FOLDER: str(folder)})
+    _set({_BUDGET: str(_budget(memory)), _FOLDER: str(folder)})
     try:
         yield
     finally:
         _set({_BUDGET: None, _FOLDER: None})
         if not again:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def refresh(memory: Memory) -> None:
+    """Adapt the budget to what is held now, a stage in memory for example; nothing outside of ``into``."""
+    present = os.environ.get(_BUDGET)
+    if present is not None and abs((budget := _budget(memory)) - int(present)) >= _STEP:
+        _set({_BUDGET: str(budget)})
+
+
+def _budget(memory: Memory) -> int:
+    return max(_LEAST, int(memory.free() * _SHARE)) >> 20
 
 
 def _set(environment: dict[str, str | None]) -> None:

@@ -23,6 +23,9 @@ SMALL_ROWS = 50_000
 _WIDE = 250
 """Columns."""
 _GROUP_ROWS = 122_880
+_LEAST_ROWS, _GROUP_BYTES = 1000, 8 << 20
+"""Of a row group. Whoever reads all columns holds several of them, whole: a million rows of 330 bytes took 430 MiB in
+groups of 30 MiB, 150 MiB in such ones, and no more CPU. Of thousands of columns each group costs too much."""
 _LOOK = 8 << 20
 """Bytes collected between two looks at what the process holds."""
 _numbers = itertools.count(1)
@@ -56,15 +59,13 @@ class Stage:
 class Staging:
     """Takes the batches of one plan, in order, and makes a stage of them. With ``keep`` that is a file.
 
-    About ``expected`` bytes come, if that is known. Files have ``group_rows`` rows in a row group.
+    About ``expected`` bytes come, if that is known.
     """
 
     def __init__(
-        self, schema: pl.Schema, folder: Path, memory: Memory, *, expected: int | None = None,
-        group_rows: int | None = None, keep: bool = False,
-    ) -> None:  # fmt: skip
+        self, schema: pl.Schema, folder: Path, memory: Memory, *, expected: int | None = None, keep: bool = False
+    ) -> None:
         self._schema, self._folder, self._memory = schema, folder, memory
-        self._group_rows = _GROUP_ROWS if len(schema) > _WIDE else group_rows or _GROUP_ROWS
         self._bound, self._part = 0 if keep else memory.for_stage(expected), memory.for_part(len(schema))
         self._keep = keep
         self._batches: collections.deque[pl.DataFrame] = collections.deque()
@@ -121,7 +122,9 @@ class Staging:
     def _write(self, rows: pl.DataFrame) -> None:
         path = self._folder / f"stage-{next(_numbers)}.parquet"
         self._files.append(path)
-        rows.write_parquet(path, compression="lz4", statistics=False, row_group_size=self._group_rows)
+        width = int(rows.estimated_size()) // max(1, rows.height) if len(self._schema) <= _WIDE else 0
+        size = max(_LEAST_ROWS, min(_GROUP_ROWS, _GROUP_BYTES // max(1, width)))
+        rows.write_parquet(path, compression="lz4", statistics=False, row_group_size=size)
         self._written += path.stat().st_size
 
     def _stage(self) -> Stage:

@@ -17,10 +17,13 @@ from service.sandbox.quoting import literal
 
 _LEAST = 64 << 20
 _MOST = 1 << 44
-_BESIDE = 256 << 20
-"""What counts for RLIMIT_DATA and not for DuckDB: stacks of threads, what allocators keep, values in flight. Bytes."""
+_BESIDE = 128 << 20
+"""What counts for RLIMIT_DATA and not for DuckDB: stacks of threads, what allocators keep, values in flight. Bytes
+(measured: 34 to 45 MiB; 92 to 217 with an allocator that keeps addresses, see ``forkserver``, and all its threads)."""
 _SHARE = 0.7
 """Of what is left after that. Measured with sorts of 3 and 10 million rows under 512 MiB to 1.2 GiB."""
+_BESIDE_ONE = 80 << 20
+"""The same of a single thread. Bytes."""
 _FEW = 160 << 20
 """With less than this one thread does the work: each has its own buffers."""
 
@@ -39,7 +42,7 @@ def connect(
             "temp_directory": "" if spill is None else str(spill),
             "arrow_output_version": "1.4",
             "produce_arrow_string_view": True,
-            **({"async_threads": 0} if spill is None and not allowed else {}),  # it reads no files: 16 stacks less
+            "async_threads": 1 if allowed else 0,  # the usual eight have 64 MiB of stacks, and make nothing faster
             "disabled_optimizers": "in_clause",  # a long IN list would become a join, which does not keep the order
         },
     )
@@ -50,7 +53,11 @@ def connect(
     return connection
 
 
-def free_memory() -> int:
-    """How much memory DuckDB's buffers may take in this process now: what RLIMIT_DATA leaves, less a reserve. Bytes."""
-    left = process_memory.limit() - process_memory.held() - _BESIDE
-    return min(max(int(left * _SHARE), _LEAST), _MOST)
+def free_memory(*, most: bool = False) -> int:
+    """How much memory DuckDB's buffers may take in this process now: what RLIMIT_DATA leaves, less a reserve. Bytes.
+
+    ``most`` is what a single thread may have at all.
+    """
+    left = process_memory.limit() - process_memory.held()
+    size = left - _BESIDE_ONE if most else int((left - _BESIDE) * _SHARE)
+    return min(max(size, _LEAST), _MOST)

@@ -152,6 +152,7 @@ def test_a_forkserver_that_does_not_answer_is_replaced(served: Served, number: s
         assert time.monotonic() < deadline
     assert b"CANARY" not in environment
     assert b"_RJEM_MALLOC_CONF" in environment
+    assert b"DUCKDB_JE_MALLOC_CONF=retain:false" in environment
     assert ended(served, start(served, "healthy"))["status"] == "completed"
 
 

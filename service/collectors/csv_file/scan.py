@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from service.collectors.csv_file import strict_reader, suspicions, type_inference
-from service.collectors.csv_file.checked_columns import CheckedColumn, checked
+from service.collectors.csv_file import strict_reader, suspicions, type_inference, wide_batches
+from service.collectors.csv_file.checked_columns import CheckedColumn
 from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
 from service.collectors.csv_file.settings import LOSSY, CsvSettings
 from service.collectors.csv_file.survey import MAX_COLUMNS, MAX_HEADER, Survey, Unreadable, line_at, survey
-from service.collectors.csv_file.wide_batches import widened
 from service.collectors.records import schema as record_schema
 from service.collectors.records.column_names import unique
 from service.collectors.records.misfits import Misfits
@@ -54,6 +53,11 @@ class CsvFile:
     @property
     def label(self) -> str:
         return self.original.name
+
+    def forget_sample(self) -> None:
+        """Let go of the sample, which takes hundreds of megabytes of thousands of columns; its columns stay."""
+        self.sample = self.sample.clear()
+        self.survey.blocks.clear()
 
 
 class CsvReader:
@@ -273,6 +277,8 @@ class CsvReader:
             types |= type_inference.infer(
                 sample.select(free), dates=settings.try_parse_dates, decimal_comma=settings.decimal_comma
             )
+        for source in sources:
+            source.forget_sample()
         return types | {name: dtypes.parse(text) for name, text in settings.schema.items() if name in types}
 
     def conversions(self, types: dict[str, pl.DataType], misfits: Misfits) -> list[Conversion]:
@@ -302,12 +308,10 @@ class CsvReader:
                 columns.append(CheckedColumn(name, types[name], why, at, decimal_comma=comma, inferred=inferred))
         read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())
         limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
-        lf = widened(
-            self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit), source.raw
-        )
+        lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
         renamed = {r: n for r, n in zip(source.raw, source.names, strict=True) if r != n}
         lf = lf.rename(renamed) if renamed else lf
-        lf = checked(lf.select(kept) if settings.columns is not None else lf, columns)
+        lf = wide_batches.read(lf.select(kept) if settings.columns is not None else lf, kept, columns)
         added = (
             [
                 value.cast(types.get(name, self._added.types[name]), strict=False)

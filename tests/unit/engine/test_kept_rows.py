@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 from service.engine import kept_rows, key_hashes
 from service.engine.memory import Memory
 from service.engine.polars_frame import PolarsFrame
+from service.processes.forkserver import GIVEN_ENVIRONMENT
 from service.steps.frame import Keep
 from tests.examples import examples
 from tests.unit.engine.keyed_tables import VALUES, keyed_table
@@ -111,7 +112,8 @@ def _distinct_within(folder: str, memory_bytes: int) -> None:
 @pytest.mark.slow
 def test_more_keys_than_the_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Polars alone holds 115 bytes a key, and ends for want of memory."""
-    monkeypatch.setenv("_RJEM_MALLOC_CONF", "retain:false,oversize_threshold:16777216")  # as children of the service
+    for name, value in GIVEN_ENVIRONMENT.items():  # as children of the service
+        monkeypatch.setenv(name, value)
     number = pl.int_range(4_000_000, eager=True)
     text = pl.format("a text of more than twelve bytes {}", number % 2_000_000)
     pl.LazyFrame({"v": number}).with_columns(text.alias("t")).sink_parquet(tmp_path / "source.parquet")

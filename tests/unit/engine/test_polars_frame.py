@@ -287,3 +287,13 @@ def test_a_wide_stage_is_filtered_after_it_is_read(tmp_path: Path, staging: str)
     plan = known.lazy.explain()
     assert staging == "memory" or re.search(r"FILTER[^§]*OPAQUE_PYTHON\n\s+Parquet SCAN(?![^§]*SELECTION)", plan)
     assert staging == "memory" or "PROJECT 1/300 COLUMNS" in frame.lazy.select("c7").explain()
+
+
+@pytest.mark.parametrize(("columns", "row_bytes", "groups"), [(3, 8_000, 2), (2_000, 8_000, 1), (3, 100, 1)])
+def test_row_groups_of_many_columns_are_larger(tmp_path: Path, columns: int, row_bytes: int, groups: int) -> None:
+    """What a file keeps of each column of each row group is held until it is written."""
+    rows = pl.LazyFrame({f"c{i}": range(4_000) for i in range(columns)})
+    frame = PolarsFrame(rows, tmp_path, row_bytes=row_bytes)
+    frame.write(tmp_path / "rows.parquet", compression="zstd", compression_level=1, row_group_size=None)
+    found = parquet.read_metadata(tmp_path / "rows.parquet")  # type: ignore[no-untyped-call]  # it ships no types
+    assert found.num_row_groups == groups

@@ -15,8 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from service.engine import query_sql
+from service.engine import query_sql, spill
+from service.engine.memory import Memory
 from service.engine.polars_frame import PolarsFrame
+from service.kit import process_memory
+from service.processes import forkserver
 from service.sandbox import in_process
 
 NUMBERS = [None, 0, 1, 2, -3]
@@ -224,7 +227,9 @@ def _sorted_within(folder: str, memory_bytes: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_sort_of_more_than_the_memory_spills(tmp_path: Path) -> None:
+def test_a_sort_of_more_than_the_memory_spills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in forkserver.GIVEN_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     rows = 3_000_000
     keys = pl.int_range(rows, eager=True)
     mixed = (keys * 1_999_993) % rows
@@ -236,8 +241,55 @@ def test_a_sort_of_more_than_the_memory_spills(tmp_path: Path) -> None:
     assert child.exitcode == 0
 
 
+def _chained_within(folder: str, more: int) -> None:
+    limit = process_memory.held() + more
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    with spill.into(Path(folder) / "spilled", Memory()):
+        frame = PolarsFrame(pl.scan_parquet(Path(folder) / "source.parquet"), Path(folder), expensive=False)
+        ranked = frame.sort(["t"], descending=[False]).query(
+            "SELECT *, row_number() OVER (PARTITION BY k ORDER BY v) AS n FROM input ORDER BY u"
+        )
+        assert ranked.lazy.select(pl.col("n").sum(), pl.len()).collect().row(0) == (40 * 6250 * 6251 // 2, 250_000)
+
+
+@pytest.mark.slow
+def test_a_query_has_what_a_sort_before_it_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads of a window hold a partition each, and what waited for files held 64 MiB of stacks."""
+    for name, value in forkserver.GIVEN_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    row = pl.int_range(250_000, eager=True)
+    mixed = (row * 199_933) % 250_000
+    texts = {name: pl.format("a text {}" + "x" * 80, column) for name, column in (("t", mixed), ("u", row))}
+    pl.DataFrame({"v": mixed, "k": row % 40}).lazy().with_columns(**texts).sink_parquet(tmp_path / "source.parquet")
+    child = multiprocessing.get_context("spawn").Process(target=_chained_within, args=(str(tmp_path), 340 << 20))
+    child.start()
+    child.join(300)
+    assert child.exitcode == 0
+
+
+def test_one_thread_tries_what_several_have_no_memory_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    connect = in_process.connect
+
+    def counted(**settings: Any) -> duckdb.DuckDBPyConnection:
+        threads.append(settings["threads"])
+        return connect(**settings)
+
+    frame = PolarsFrame(pl.LazyFrame({"v": range(60_000)}), tmp_path)
+    text = "SELECT v, 'text ' || v AS t FROM input ORDER BY v DESC"
+    query_sql.described(text, frame.schema)  # a connection that stays is made with the memory that there is
+    monkeypatch.setattr(in_process, "connect", counted)
+    monkeypatch.setattr(in_process, "free_memory", lambda *, most=False: 256 << 20 if most else 1 << 20)
+    made = frame.query(text)
+    assert made.lazy.collect()["v"].to_list() == [*range(59_999, -1, -1)]
+    assert threads == [pl.thread_pool_size(), 1]
+    monkeypatch.setattr(in_process, "free_memory", lambda *, most=False: 1 << 20)
+    with pytest.raises(MemoryError):
+        frame.query(text)
+
+
 def test_memory_is_what_the_limit_leaves() -> None:
-    assert 64 << 20 <= in_process.free_memory() <= 1 << 44
+    assert 64 << 20 <= in_process.free_memory() <= in_process.free_memory(most=True) <= 1 << 44
 
 
 def test_the_result_is_read_in_small_groups(tmp_path: Path) -> None:

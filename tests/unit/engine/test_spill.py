@@ -66,6 +66,23 @@ def test_what_spills_answers_as_in_memory(name: str, tmp_path: Path) -> None:
     assert child.exitcode == 0
 
 
+def test_what_is_held_meanwhile_leaves_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets: list[str | None] = []
+
+    def set_(environment: dict[str, str | None]) -> None:
+        budgets.append(environment["POLARS_OOC_MEMORY_BUDGET_MB"])
+        monkeypatch.setenv("POLARS_OOC_MEMORY_BUDGET_MB", budgets[-1] or "")
+
+    monkeypatch.setattr(spill, "_set", set_)
+    held = [0]
+    memory = Memory(2 << 30, held=lambda: held[0])
+    with spill.into(tmp_path / "spilled", memory):
+        for mib in (8, 500, 1500, 4):
+            held[0] = mib << 20
+            spill.refresh(memory)
+        assert budgets == ["1299", "949", "249", "1296"], "8 MiB are not worth the time"
+
+
 def test_a_run_leaves_neither_the_folder_nor_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_: list[dict[str, str | None]] = []
     monkeypatch.setattr(spill, "_set", set_.append)

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pyarrow import parquet
 
 from service.engine import memory as memory_module
 from service.engine import stage
@@ -86,6 +87,17 @@ def test_a_stage_holds_every_kind_of_value(tmp_path: Path, free: int, height: in
     assert made.lf.collect_schema() == EVERY_KIND.schema
     assert made.lf.collect().equals(lf.collect(), null_equal=True)
     assert bool(made.files) == (keep or (free == 0 and height > 0))
+
+
+@pytest.mark.parametrize(
+    ("rows", "width", "wanted"), [(150_000, 0, 122_880), (20_000, 1000, 8_200), (2_000, 50_000, 1000)]
+)
+def test_row_groups_of_wide_rows_are_short(tmp_path: Path, rows: int, width: int, wanted: int) -> None:
+    """Whoever reads whole rows holds several groups."""
+    lf = pl.LazyFrame({"n": range(rows)}).with_columns(text=pl.format("{}" + "x" * width, "n"))
+    made = staged(lf, tmp_path, memory(0), keep=True)
+    file = parquet.ParquetFile(made.files[0])  # type: ignore[no-untyped-call]  # it ships no types
+    assert file.metadata.row_group(0).num_rows == pytest.approx(wanted, rel=0.03)
 
 
 def test_few_rows_are_small_and_many_in_few_bytes_are_not(tmp_path: Path) -> None:

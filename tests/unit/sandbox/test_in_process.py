@@ -47,6 +47,13 @@ def test_only_the_given_files_are_read_and_written(files: dict[str, Path], tmp_p
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == sorted(p.name for p in files.values())
 
 
+def test_threads_that_only_wait_for_files_are_few(files: dict[str, Path]) -> None:
+    """The usual eight take 64 MiB of stacks, which the limit of a run counts."""
+    for given, wanted in (((), 0), ((files["given"],), 1)):
+        with in_process.connect(threads=1, memory_bytes=128 << 20, files=given) as connection:
+            assert connection.execute("SELECT current_setting('async_threads')").fetchone() == (wanted,)
+
+
 def test_python_variables_are_not_tables() -> None:
     secret = pl.DataFrame({"v": [1]}).to_arrow()
     with (
