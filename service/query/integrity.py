@@ -148,9 +148,17 @@ class Integrity:
         self._checksums.remember(handle, size, checksum)
 
     def compare_sizes(self, version: Version) -> None:
-        """Compare the sizes of the files of a version; remember it as damaged if one is missing or differs."""
+        """Compare the sizes of the files of a version; remember it as damaged if one is missing or differs.
+
+        A cached file that differs is removed, so that it is fetched again.
+        """
         folder = self._layout.version(version.pipeline, version.version)
-        files = [f for f in version.base_files if self.cache is None or f.key is None or (folder / f.name).exists()]
+        files = version.base_files
+        if self.cache is not None:
+            for path, size in ((folder / f.name, f.bytes) for f in files if f.key is not None):
+                if path.exists() and self._checksums.fault(path, size, "") is not None:
+                    path.unlink()
+            files = [f for f in files if f.key is None]
         fault = self._first_fault(folder, [msgspec.structs.replace(file, sha256="") for file in files])
         if fault is not None:
             self._note(version, fault)

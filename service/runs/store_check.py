@@ -51,8 +51,11 @@ class StoreCheck:
                     self.store.checksum(file.key, file.bytes, file.sha256, go_on)
                 except (DamagedObject, NoObject) as error:
                     yield f"the object '{file.key}' is not as it was written: {error}"
-        if version.objects is not None and not self.has(version):
-            yield f"the object store has no '{version.objects}/{MANIFEST}'; readers do not use it"
+        name = f"{version.objects}/{MANIFEST}"
+        if not self.has(version):
+            yield f"the object store has no '{name}'; readers do not use it"
+        elif deep and not manifest.describes(self.manifest(version.objects or ""), version):
+            yield f"the object '{name}' is not the manifest of this version; readers do not use it"
 
     def unknown(self, history: History) -> list[str]:
         """How the keys of attempts begin of which the catalog knows neither the run nor a version."""

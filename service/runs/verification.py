@@ -114,9 +114,11 @@ class Verifier:
 
     def _damage(self, version: Version, objects: StoreCheck | None, *, deep: bool) -> Iterator[Finding]:
         folder = self.layout.version(version.pipeline, version.version)
-        faults = (*_faults(folder, self._until_stopped(version, objects), Checksums(), deep=deep),
-                  *(objects.faults(version, self._go_on, deep=deep) if objects is not None else ()),
-                  *_manifest_faults(folder, version), *_surplus_faults(folder, version))  # fmt: skip
+        faults = [*_faults(folder, self._until_stopped(version, objects), Checksums(), deep=deep)]
+        if objects is not None and version.objects is not None:  # the folder is a cache, of this host alone
+            faults += objects.faults(version, self._go_on, deep=deep)
+        else:
+            faults += [*_manifest_faults(folder, version), *_surplus_faults(folder, version)]
         for fault in faults:
             yield Finding(
                 kind="damaged", folder=self._relative(folder), message=fault, pipeline=version.pipeline,

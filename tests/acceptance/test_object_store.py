@@ -80,7 +80,9 @@ def test_versions_are_written_to_the_store_and_read_from_it(place: Place, tmp_pa
     forgotten(tmp_path / "data")
     with serving(tmp_path / "data", **environment) as served:
         served.login()
+        assert served.json("POST", "/query", json={"sql": "SHOW TABLES"})["row_count"] == 1
         assert served.json("POST", "/query", json=SUM)["data"] == [{"n": 4, "last": "Wien"}]
+        assert served.http.get("/pipeline/cities/schema?version=1").status_code == 200
         assert len(served.json("GET", "/pipeline/cities/data?version=1")["data"]) == 3
         assert served.http.get("/pipeline/cities/data?format=csv").text.count("\n") == 5
         forgotten(tmp_path / "data")

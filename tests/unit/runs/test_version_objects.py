@@ -354,3 +354,42 @@ def test_objects_that_a_deletion_left_are_swept(shop: Installation, monkeypatch:
     assert len(shop.parts()) == 2
     shop.upkeep.sweep()
     assert shop.parts() == [second.files[0].key]
+
+
+def test_what_a_service_wrote_that_died_before_the_commit_is_removed(shop: Installation) -> None:
+    first = shop.publish("run_1", ONE)
+    run = shop.run("run_2")
+    staging, version = shop.prepared(run, TWO)
+    version_objects.upload(shop.layout, staging, version, run, [first])  # and it is killed
+    before = shop.objects_there()
+    shop.upkeep.sweep()
+    assert shop.objects_there() == before  # the run may be in progress, on another host
+    shop.condition.recover(CLOCK.now(), accept_empty=False)
+    waiting = shop.history.run("run_2")
+    shop.history.change_run(msgspec.structs.replace(waiting, status="cancelled", end_time=CLOCK.now()))
+    shop.upkeep.sweep()
+    assert {key.split("/")[1] for key in shop.objects_there() if key.startswith("shop/")} == {"v000001-run_1-1"}
+    assert shop.read(first) == [b"one"]
+    assert shop.verify().findings == []
+
+
+def test_a_cached_file_of_another_size_is_no_damage_at_a_start(shop: Installation) -> None:
+    version = shop.publish("run_1", ONE)
+    part = shop.layout.version("shop", 1) / "part-00000.parquet"
+    part.chmod(0o600)
+    part.write_bytes(b"half a fil")
+    shop.condition.recover(CLOCK.now(), accept_empty=False)
+    assert shop.condition.report() == "ok"
+    assert shop.read(version) == [b"one"]
+
+
+def test_a_cache_of_an_earlier_pipeline_of_this_name_is_no_damage(shop: Installation) -> None:
+    version = shop.publish("run_1", ONE)
+    folder = shop.layout.version("shop", 1)
+    (folder / "part-00009.parquet").write_bytes(b"of another")
+    (folder / "manifest.json").write_bytes(b"of another")
+    assert shop.verify().findings == []
+    assert shop.objects is not None
+    shop.objects.put(f"{version.objects}/manifest.json", b"of another")
+    (found,) = shop.verify().findings
+    assert (found.kind, "not the manifest" in found.message) == ("damaged", True)
