@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 UNCOMMITTED = ".uncommitted"
 """A file in the folder of a version from before the rename until after the commit and the link to it."""
+CACHED = ".cached"
+"""A file in the folder of a version that was made for files of the object store: nothing in it is only there."""
 _ODD = frozenset("*?[]{}")
 PARTS = "part-*.parquet"
 """The files with the rows of a version, in its folder and those below it; no others have such names."""

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import structlog
 
 from service.files import disk, permissions
-from service.files.layout import Layout
+from service.files.layout import CACHED, Layout
 from service.files.object_store import ObjectStore
 from service.kit import errors, ids
 
@@ -133,6 +133,8 @@ class ObjectCache:
         What the store does not have in this size stays. Raises ``errors.Unavailable``.
         """
         lost = next((file for file in cached.files if self._store.size(file.key) != file.bytes), None)
+        if lost is not None and not (cached.folder / lost.name).exists():  # the version was deleted meanwhile
+            return 0
         if lost is not None:
             _log.error(
                 "cache.kept", object=lost.key, hint="the object store does not have it; the next upkeep writes it"
@@ -212,3 +214,5 @@ class ObjectCache:
             if not above.is_dir():
                 above.mkdir(mode=0o700, exist_ok=True)
                 permissions.restrict(above, self._layout.group, shared=0o750)
+                if above == wanted.folder:
+                    (above / CACHED).touch()

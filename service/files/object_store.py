@@ -229,12 +229,8 @@ class ObjectStore:
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
         """The objects whose keys begin with ``prefix``, which is empty or ends with a slash, in no order."""
-        found = self._call(
-            "list", prefix or "all", lambda api: [o for batch in api.list(self._store, prefix or None) for o in batch]
-        )
-        for one in found:
-            if one["path"] != _LOCK:
-                yield Stored(one["path"], one["size"], one["last_modified"])
+        found = self._call("list", prefix or "all", lambda api: list(map(_stored, _each(api, self._store, prefix))))
+        return (one for one in found if one.key != _LOCK)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; those that are not there are."""
@@ -289,6 +285,14 @@ class ObjectStore:
                 flush(above)
                 if above == self._folder:
                     break
+
+
+def _each(api: Any, store: Any, prefix: str) -> Iterator[Any]:
+    return (one for batch in api.list(store, prefix or None) for one in batch)
+
+
+def _stored(one: Any) -> Stored:
+    return Stored(one["path"], one["size"], one["last_modified"])
 
 
 def _blocks(source: BinaryIO, block: int, size: int, sha256: str) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from service.catalog.history import History
 from service.files.layout import Layout
 from service.files.object_cache import ObjectCache, Wanted
 from service.query.integrity import wanted
+from service.runs import manifest, recovery, version_upkeep
 
 _SECONDS = 5.0
 _LONG = 60.0  # after a look that found all that is surplus in use: it costs a reading of the catalog
@@ -66,6 +67,9 @@ class CacheKeeper:
     async def sweep(self) -> int:
         """Remove what must be removed. Returns how many bytes that freed."""
         assert self._cache is not None
+        for folder in await asyncio.to_thread(self._left):
+            if not self._reads(folder):
+                await asyncio.to_thread(version_upkeep.remove_folder, self._layout, folder)
         freed = 0
         versions = await asyncio.to_thread(self._versions)
         for cached in await asyncio.to_thread(self._cache.survey, versions):
@@ -77,6 +81,16 @@ class CacheKeeper:
         if freed:
             _log.info("cache.evicted", bytes=freed)
         return freed
+
+    def _left(self) -> list[Path]:
+        """The folders of versions that were deleted, maybe by another host."""
+        found = [folder for _, folder in self._layout.version_folders()]  # first, since a version may be fetched now
+        known = {self._layout.version(c.version.pipeline, c.version.version) for c in self._history.committed()}
+        return [
+            folder
+            for folder in found
+            if folder not in known and (recovery.is_cache(folder) or self._history.was_deleted(manifest.run_id(folder)))
+        ]
 
     def _versions(self) -> list[tuple[Path, list[Wanted]]]:
         """The folders of versions, and their files that the object store has."""

@@ -16,7 +16,19 @@ import structlog
 
 from service.catalog.history import History
 from service.files import object_cache
-from service.files.layout import NEW_LINKS, PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
+from service.files.layout import (
+    CACHED,
+    MANIFEST,
+    NEW_LINKS,
+    PROBE,
+    RECEIVING,
+    SCRATCH,
+    TEMPORARY,
+    UNCOMMITTED,
+    Layout,
+    children,
+    flush,
+)
 from service.model.lifecycle import STORED
 from service.processes import kept
 from service.runs import leases, manifest, remembered_state, version_upkeep
@@ -72,6 +84,11 @@ def orphan(layout: Layout, name: str, folder: Path, reason: str) -> Path:
     return target
 
 
+def is_cache(folder: Path) -> bool:
+    """Whether a folder has files of the object store alone, and no version was written there."""
+    return (folder / CACHED).exists() and not (folder / MANIFEST).exists()
+
+
 def _tidy_staging(history: History, layout: Layout) -> None:
     workers = [folder for folder in children(layout.staging_root) if folder.name.startswith(kept.PREFIX)]
     for folder in (below for above in (layout.staging_root, *workers) for below in children(above)):
@@ -111,6 +128,8 @@ def _tidy_versions(history: History, layout: Layout) -> None:
         elif committed is None and run_id and history.was_deleted(run_id):
             version_upkeep.remove_folder(layout, folder)
             _log.info("version.removed", pipeline=name, folder=folder.name, run_id=run_id, reason="deleted")
+        elif committed is None and is_cache(folder):
+            version_upkeep.remove_folder(layout, folder)
         elif committed is None:
             orphan(layout, name, folder, "the catalog does not know this version")
     newest = {}

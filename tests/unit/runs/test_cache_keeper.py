@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from service.catalog.version_marks import VersionMarks
 from service.files.object_cache import ObjectCache
 from service.runs.cache_keeper import CacheKeeper
-from tests.unit.runs.stored import Installation
+from tests.unit.runs.stored import CLOCK, Installation
 
 
 @pytest.fixture
@@ -70,6 +71,22 @@ def test_it_works_by_itself_while_the_service_serves(shop: Installation) -> None
 
     asyncio.run(scenario())
     assert here(shop) == []
+
+
+def test_what_was_deleted_on_another_host_goes(shop: Installation) -> None:
+    third = shop.history.version(shop.pipeline_id, "shop", 3)
+    shop.forget()
+    versions = [shop.history.version(shop.pipeline_id, "shop", number) for number in (1, 2, 3)]
+    shop.publish("run_4", {"part-00000.parquet": b"4"})
+    for version in versions:
+        shop.read(version)
+    VersionMarks(shop.store).delete_all(shop.pipeline_id, versions[:2], CLOCK.now())
+    asyncio.run(keeper(shop, 1 << 30, "v000001").sweep())
+    assert here(shop) == ["v000001", "v000003", "v000004"]
+    shop.condition.recover(CLOCK.now(), accept_empty=False)
+    assert here(shop) == ["v000003", "v000004"]
+    assert shop.layout.orphans() == []
+    assert shop.read(third) == [b"xxxxxxxxxx3"]
 
 
 def test_a_local_installation_has_none(tmp_path: Path) -> None:
