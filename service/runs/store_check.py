@@ -14,6 +14,7 @@ from service.runs import manifest, version_objects
 from service.runs.manifest import Manifest
 from service.runs.store_upkeep import ATTEMPT
 from service.runs.version_objects import COMMITTED
+from service.steps.storage import File
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,26 @@ class StoreCheck:
         """Whether the manifest of a version is there; one of a deleted pipeline is purged without it."""
         return f"{version.objects}/{MANIFEST}" in self.there
 
-    def faults(self, version: Version, go_on: Callable[[], None], *, deep: bool) -> Iterator[str]:
+    def faults(
+        self,
+        version: Version,
+        go_on: Callable[[], None],
+        *,
+        deep: bool,
+        is_here: Callable[[File], bool] = lambda _: False,
+    ) -> Iterator[str]:
         """What is wrong with the objects of a version; with ``deep`` each of them is read.
 
-        ``go_on`` is called before each object and each block of one.
+        An object that is missing counts as there if its file ``is_here``: the upkeep writes it. ``go_on`` is called
+        before each object and each block of one.
         """
         for file in version.all_files:
             go_on()
             if file.key is None:
                 continue
             stored = self.there.get(file.key)
+            if stored is None and is_here(file):
+                continue
             if stored is None:
                 yield f"the object store has no '{file.key}'"
             elif stored.bytes != file.bytes:
@@ -52,6 +63,8 @@ class StoreCheck:
                 except (DamagedObject, NoObject) as error:
                     yield f"the object '{file.key}' is not as it was written: {error}"
         name = f"{version.objects}/{MANIFEST}"
+        if not self.has(version) and all(map(is_here, version.all_files)):
+            return
         if not self.has(version):
             yield f"the object store has no '{name}'; readers do not use it"
         elif deep and not manifest.describes(self.manifest(version.objects or ""), version):

@@ -114,9 +114,14 @@ class Verifier:
 
     def _damage(self, version: Version, objects: StoreCheck | None, *, deep: bool) -> Iterator[Finding]:
         folder = self.layout.version(version.pipeline, version.version)
-        faults = [*_faults(folder, self._until_stopped(version, objects), Checksums(), deep=deep)]
+        checksums = Checksums()
+
+        def is_here(file: File) -> bool:
+            return checksums.fault(folder / file.name, file.bytes, file.sha256) is None
+
+        faults = [*_faults(folder, self._until_stopped(version, objects), checksums, deep=deep)]
         if objects is not None and version.objects is not None:  # the folder is a cache, of this host alone
-            faults += objects.faults(version, self._go_on, deep=deep)
+            faults += objects.faults(version, self._go_on, deep=deep, is_here=is_here)
         else:
             faults += [*_manifest_faults(folder, version), *_surplus_faults(folder, version)]
         for fault in faults:

@@ -168,7 +168,6 @@ def test_an_object_is_deleted_with_the_last_version_that_names_it(shop: Installa
     both = ["shop/v000001-run_1-1/part-00000.parquet", "shop/v000002-run_2-1/city=B~20n/part-00000.parquet"]
     assert remaining(second, third) == both
     assert remaining(third) == both
-    assert shop.verify().findings
     assert shop.read(third) == [b"one", b"two"]
     assert remaining() == []
 
@@ -253,8 +252,9 @@ def test_a_lost_object_is_written_again_from_the_cache(shop: Installation) -> No
     version = shop.publish("run_1", ONE)
     assert shop.objects is not None
     shop.objects.delete(shop.objects_there())
-    assert {f.kind for f in shop.verify().findings} == {"damaged"}
+    assert shop.verify().findings == []  # as after a restore to another store
     shop.upkeep.sweep()
+    assert len(shop.parts()) == 1
     assert shop.verify().findings == []
     shop.forget()
     assert shop.read(version) == [b"one"]
