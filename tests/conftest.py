@@ -10,7 +10,10 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,9 +24,13 @@ from hypothesis import settings  # noqa: E402 - the rewriting comes first
 
 from service.kit.clock import FixedClock  # noqa: E402
 from service.model.registry import Registry  # noqa: E402
-from tests import examples  # noqa: E402
+from tests import examples, stores  # noqa: E402
 from tests.arrangement import side_by_side  # noqa: E402
 from tests.registry import REGISTRY  # noqa: E402
+
+if TYPE_CHECKING:
+    from service.catalog.store import Store
+    from tests.postgresql import Cluster
 
 ROOT = Path(__file__).parent
 FAST_ROOMS = (ROOT / "unit", ROOT / "contract")
@@ -90,3 +97,31 @@ def clock() -> FixedClock:
 def registry() -> Registry:
     """The built-in plug-ins and those of the sample package."""
     return REGISTRY
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server, for tests that are marked ``services``."""
+    from tests import postgresql
+
+    with postgresql.running() as found:
+        yield found
+
+
+@pytest.fixture
+def catalog_kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What catalogs of the test are stored in (``tests.stores``)."""
+    if request.param == "duckdb":
+        yield "duckdb"
+        return
+    from service.catalog.postgresql.server import Server
+    from service.catalog.postgresql.store import PostgreSQLStore
+
+    cluster: Cluster = request.getfixturevalue("cluster")
+    with ExitStack() as databases:
+
+        def make() -> Store:
+            return PostgreSQLStore(Server(databases.enter_context(cluster.database())))
+
+        with stores.made_by(make):
+            yield "postgresql"

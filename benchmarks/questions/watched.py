@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks import measure, server
 from benchmarks.options import Options
 from service.api.rate_limit import RateLimiter
-from service.catalog.store import Store
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.warehouse_totals import WarehouseTotals
 from service.kit.clock import SystemClock
 from service.telemetry import exposition
@@ -87,7 +87,7 @@ def _scrape() -> tuple[float, int]:
         for status in (200, 400, 404):
             metrics.count_request("GET", f"/api/v1/route/{route}", status, 0.01)
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "catalog.duckdb")
+        store = DuckDBStore(Path(folder) / "catalog.duckdb")
         store.execute(
             "INSERT INTO pipelines (id, name, table_name, revision, created) "
             f"SELECT 'p' || range, 'p' || range, 't' || range, 1, now()::TIMESTAMP FROM range({_PIPELINES})"

@@ -79,7 +79,7 @@ class Deliveries:
 
     def waits(self) -> bool:
         """Whether a message waits to be sent, now or later."""
-        row = self._store.kept_row("deliveries", _EVERY, _SQL["waiting"], ())
+        row = self._store.kept_row("deliveries", _EVERY, _SQL["waiting"], {})
         return row is not None and bool(row["waits"])
 
     def outlook(self, now: datetime) -> tuple[bool, datetime | None]:
@@ -91,11 +91,15 @@ class Deliveries:
 
     def record(self, outcomes: Iterable[Outcome]) -> None:
         """Store what became of tries."""
-        with self._store.transaction() as transaction:
-            for outcome in outcomes:
+        known = [*outcomes]
+
+        def work(transaction: Transaction) -> None:
+            for outcome in known:
                 next_try = naive(outcome.next_try) if outcome.next_try is not None else None
                 values = {"id": outcome.id, "state": outcome.state, "tries": outcome.tries, "error": outcome.error}
                 transaction.execute(_SQL["record"], {**values, "next_try": next_try})
+
+        self._store.write(work)
 
     def of(self, pipeline_id: str, *, limit: int, offset: int) -> tuple[list[Delivery], int]:
         """The messages about runs of a pipeline, newest first, and how many there are. Secrets in URLs are masked."""

@@ -6,6 +6,7 @@ and after, whatever happens to the service.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -69,7 +70,9 @@ class ExpiredRuns:
 
 def _round(transaction: Transaction, pipeline_id: str) -> None:
     key = {"pipeline_id": pipeline_id}
-    rows = transaction.rows(_SQL["rounded"], key)
+    kept: Counter[int] = Counter()
+    for row in transaction.rows(_SQL["of"], key):
+        unit = 10 ** max(0, len(str(row["microseconds"])) - 3)
+        kept[(row["microseconds"] + unit // 2) // unit * unit] += row["runs"]
     transaction.execute(_SQL["forget_durations"], key)
-    values = {"rounded": [row["rounded"] for row in rows], "runs": [row["runs"] for row in rows]}
-    transaction.execute(_SQL["insert_durations"], key | values)
+    transaction.execute(_SQL["insert_durations"], key | {"rounded": [*kept], "runs": [*kept.values()]})

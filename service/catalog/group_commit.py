@@ -61,8 +61,9 @@ class GroupCommit(Generic[C]):
         try:
             self._together(writes)
         except Exception as error:
-            if len(writes) == 1:
-                writes[0].end(error=error)
+            if len(writes) == 1 or self._is_everyones(error):
+                for write in writes:
+                    write.end(error=error)
             else:
                 for write in writes:
                     self._commit([write])
@@ -70,6 +71,10 @@ class GroupCommit(Generic[C]):
             for write in writes:
                 if not write.done:  # this thread is being ended; the others must not wait
                     write.end(error=RuntimeError("the write was broken off"))
+
+    def _is_everyones(self, error: Exception) -> bool:
+        """Whether an error says nothing of the write that met it, so that no other one is tried by itself."""
+        return False
 
     def _together(self, writes: list[_Write[C]]) -> None:
         ends: list[tuple[Any, Exception | None]] = []

@@ -1,27 +1,35 @@
 """The schema version of the catalog, and the migrations from older versions.
 
 ``sql/schema.sql`` creates the newest schema. A catalog of an older release gets the migrations that it lacks, in
-one transaction. Version 0 is the schema of releases that stored no version.
+one transaction. Version 0 is the schema of releases that stored no version. Both databases get the same files.
 """
 
 from __future__ import annotations
 
-import duckdb
+from collections.abc import Callable, Collection
+from typing import Any
+
 import structlog
 
 from service.catalog.statements import load_sql
+from service.catalog.store import PROPERTY, SET_PROPERTY, Parameters
 from service.kit import errors
 
 SCHEMA_VERSION = 4
 """The version that this release reads and writes: the highest number in ``sql/migrations.sql`` (``to_1``, …)."""
+_NAME = "schema_version"
+
+Execute = Callable[[str, Parameters], list[tuple[Any, ...]]]
+"""Executes statements, and returns the rows of the last one."""
 
 
-def migrate(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Create or migrate the schema. Returns whether it was created.
+def migrate(execute: Execute, tables: Collection[str]) -> bool:
+    """Create or migrate the schema of a database that has these tables. Returns whether it was created.
 
-    Raises ``errors.Conflict`` if a newer release or another program wrote the catalog; the file is then left as it is.
+    It is called in a transaction, which the caller commits. Raises ``errors.Conflict`` if a newer release or another
+    program wrote the catalog; the caller rolls back.
     """
-    before = _version(connection)
+    before = _version(execute, tables)
     if before is not None and before > SCHEMA_VERSION:
         raise errors.Conflict(
             f"the catalog has schema version {before} and this release knows versions up to {SCHEMA_VERSION}: a newer "
@@ -29,39 +37,29 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> bool:
         )
     if before == SCHEMA_VERSION:
         return False
-    connection.begin()
-    try:
-        if before is None:
-            for statement in load_sql("schema").values():
-                connection.execute(statement)
-        else:
-            steps = load_sql("migrations")
-            for number in range(before + 1, SCHEMA_VERSION + 1):
-                connection.execute(steps[f"to_{number}"])
-        connection.execute(
-            "INSERT OR REPLACE INTO properties (name, value) VALUES ('schema_version', ?)", [str(SCHEMA_VERSION)]
-        )
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
+    if before is None:
+        for statement in load_sql("schema").values():
+            execute(statement, {})
+    else:
+        steps = load_sql("migrations")
+        for number in range(before + 1, SCHEMA_VERSION + 1):
+            execute(steps[f"to_{number}"], {})
+    execute(SET_PROPERTY, {"name": _NAME, "value": str(SCHEMA_VERSION)})
     if before is not None:
         structlog.get_logger("penstock.catalog").info("catalog.migrated", before=before, after=SCHEMA_VERSION)
     return before is None
 
 
-def _version(connection: duckdb.DuckDBPyConnection) -> int | None:
-    """The stored version; None for an empty file."""
-    tables = {
-        row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
-    }
-    if tables and not {"pipelines", "runs", "versions"} <= tables:
+def _version(execute: Execute, tables: Collection[str]) -> int | None:
+    """The stored version; None for an empty database."""
+    if tables and not {"pipelines", "runs", "versions"} <= set(tables):
         raise errors.Conflict(
-            "the catalog is a DuckDB file of another program; choose another --data-dir, or put the catalog back"
+            "the catalog is a database of another program; choose another one (--data-dir, PENSTOCK_CATALOG_URL), or "
+            "put the catalog back"
         )
     if "properties" not in tables:
         return 0 if tables else None
-    row = connection.execute("SELECT value FROM properties WHERE name = 'schema_version'").fetchone()
-    if row is None or not str(row[0]).isdecimal():
+    rows = execute(PROPERTY, {"name": _NAME})
+    if not rows or not str(rows[0][0]).isdecimal():
         raise errors.Conflict("the catalog has a schema version that no release writes; put a backup of it back")
-    return int(row[0])
+    return int(rows[0][0])

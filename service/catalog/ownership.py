@@ -156,7 +156,7 @@ class Ownership:
         """
 
         def work(transaction: Transaction) -> Owned:
-            row = self._now().live.get(name)
+            row = transaction.row(_SQL["of"], {"name": name})
             if row is None:
                 raise missing(name)
             if not rights.owns(row["owner"]):

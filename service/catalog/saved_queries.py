@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from service.catalog.statements import load_sql
-from service.catalog.store import Row, Store
+from service.catalog.store import Row, Store, Transaction
 from service.kit import errors
 from service.kit.clock import Clock
 from service.model.answers import ColumnType
@@ -56,7 +56,8 @@ class SavedQueries:
     ) -> tuple[SavedQuery, bool]:
         """Save a query, which replaces the one of that name. Returns it, and whether it is new."""
         now = self._clock.now()
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> tuple[SavedQuery, bool]:
             row = transaction.row(_SQL["find"], {"name": name})
             before = _query(row) if row is not None else None
             saved = SavedQuery(
@@ -66,7 +67,9 @@ class SavedQueries:
                 updated=now, updated_by=by,
             )  # fmt: skip
             transaction.execute(_SQL["put"], {"name": name, "value": msgspec.json.encode(saved).decode()})
-        return saved, before is None
+            return saved, before is None
+
+        return self._store.write(work)
 
     def delete(self, name: str, seen: Seen = lambda _: True) -> None:
         """Remove a saved query that the caller sees. Raises ``errors.Missing``."""

@@ -81,16 +81,18 @@ class Schedules:
 
     def skip(self, pipeline_id: str, since: datetime, due: datetime) -> None:
         """Record that the times from ``since`` to ``due`` were missed and get no run."""
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> None:
             try:
                 record_fire(transaction, pipeline_id, since, due, None)
             except AlreadyFired:
                 _handle(transaction, pipeline_id, due)
 
+        self._store.write(work)
+
     def handle(self, pipeline_id: str, due: datetime) -> None:
         """Note that a schedule is done up to ``due``."""
-        with self._store.transaction() as transaction:
-            _handle(transaction, pipeline_id, due)
+        self._store.write(lambda transaction: _handle(transaction, pipeline_id, due))
 
     def sweep(self) -> None:
         """Forget fires that are older than a week."""

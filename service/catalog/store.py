@@ -1,251 +1,131 @@
-"""The catalog's DuckDB file, which one process opens.
+"""What the catalog is stored in: rows that statements read, and transactions that change them.
 
-Every call uses a separate cursor (threads that share a connection get wrong rows), one writer works at a time, and SQL
-lives in ``sql/*.sql`` under names (``-- name: insert_run``).
+``DuckDBStore`` is a file that one process opens, ``PostgreSQLStore`` a database that many processes use. SQL lives in
+``sql/*.sql`` under names (``-- name: insert_run``), in what both databases understand; ``dialect`` has the rest.
 """
 
 from __future__ import annotations
 
-import re
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
-
-import duckdb
-import structlog
-
-from service.catalog import checkpoints, migrations
-from service.catalog.group_commit import GroupCommit
-from service.catalog.kept_rows import KeptRows, Touched, concerns, touched
-from service.files import disk
-from service.files.reserve import Reserve
-from service.kit import errors
-
-_HOLDER = re.compile(r"PID (\d+)")
-_CLOSING_SECONDS = 5.0
-_COPY = "penstock_copy"
-_PATHS = re.compile(r'"(/[^"]*)"')
-_LOCKED = re.compile(r"Could not set lock|Conflicting lock", re.IGNORECASE)
-_CORRUPT = re.compile(
-    r"Corrupt|checksum|not a valid DuckDB|Extension .* not found|Could not read (enough bytes )?from file"
-    r"|deserializ|WAL replay|This WAL",
-    re.IGNORECASE,
-)
-
-_log = structlog.get_logger("penstock.catalog")
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 Row = dict[str, Any]
-Parameters = Mapping[str, Any] | Sequence[Any]
+Parameters = Mapping[str, Any]
+NONE: Parameters = {}
+
+PROPERTY = "SELECT value FROM properties WHERE name = $name"
+SET_PROPERTY = (
+    "INSERT INTO properties (name, value) VALUES ($name, $value) "
+    "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
 
 
-class Store:
-    """The catalog file. With ``path`` None it is in memory, for tests.
+class Transaction(Protocol):
+    """Statements that are committed together."""
 
-    Urgent writes may use the ``reserve`` of the disk.
+    @abstractmethod
+    def execute(self, sql: str, parameters: Parameters = NONE) -> int:
+        """Execute a statement that writes. Returns how many rows it wrote."""
 
-    ``created`` says that the file had no schema yet. Raises ``errors.Conflict`` (DATA_DIR_IN_USE, or CONFLICT if a
-    newer release wrote the file), ``errors.Unavailable``, and ``errors.PenstockError`` (DATA_CORRUPT) if the file is
-    damaged; reads and transactions raise that, too.
+    @abstractmethod
+    def rows(self, sql: str, parameters: Parameters = NONE) -> list[Row]:
+        """All rows of a statement as dicts."""
+
+    @abstractmethod
+    def kept_row(self, table: str, key: str, sql: str, parameters: Parameters) -> Row | None:
+        """As ``row``; may be answered from memory, if what is there is what the transaction would read."""
+
+    @abstractmethod
+    def keep(self, table: str, key: str, sql: str, row: Row) -> None:
+        """Offer a row to ``kept_row``, which after the commit would read just that."""
+
+    def row(self, sql: str, parameters: Parameters = NONE) -> Row | None:
+        """The first row of a statement, or None."""
+        found = self.rows(sql, parameters)
+        return found[0] if found else None
+
+
+class Store(Protocol):
+    """The catalog's database. Methods block, and may be called in any thread.
+
+    ``created`` says that it had no schema before it was opened, ``healthy`` is false when only a restart helps.
+    What they raise when the database cannot answer is said by the classes.
     """
 
-    def __init__(self, path: Path | None, reserve: Reserve | None = None) -> None:
-        self._path = path
-        self._reserve = reserve
-        if path is not None:
-            _put_log_aside(path)
-        try:
-            self._connection = duckdb.connect(
-                str(path) if path is not None else ":memory:",
-                config={
-                    "threads": 1,  # the catalog is small; the cores belong to the runs
-                    "memory_limit": "512MB",
-                    "autoinstall_known_extensions": False,
-                    "autoload_known_extensions": False,
-                    "python_enable_replacements": False,
-                    "checkpoint_threshold": checkpoints.NEVER,
-                },
-            )
-        except duckdb.Error as error:
-            raise _not_opened(path, error) from error
-        self._writing = threading.Lock()
-        self._group = GroupCommit(self._writing, self._open)
-        self._kept = KeptRows()
-        self._checkpoints = checkpoints.Checkpoints(path)
-        self.healthy = True
-        try:
-            self.created = self.urgent(self._migrate)
-        except BaseException:
-            self._connection.close()
-            raise
-        if path is not None:
-            path.chmod(0o600)
-
-    def _migrate(self) -> bool:
-        with self._watched():
-            try:
-                return migrations.migrate(self._connection)
-            except duckdb.Error as error:
-                raise disk.storage_full() if disk.is_full(error) else error from error
-
-    def close(self) -> None:
-        """Checkpoint the write-ahead log into the file and close it, when calls of other threads have ended.
-
-        A thread outlives the task that waited for it, if Ctrl-C cancels that.
-        """
-        deadline = time.monotonic() + _CLOSING_SECONDS
-        with self._writing:
-            while True:
-                try:
-                    return self._connection.close()
-                except duckdb.ResourceInUseException:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.01)
-
-    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """All rows of a SELECT as dicts."""
-        cursor = self._connection.cursor()
-        try:
-            with self._watched():
-                return _fetch(cursor.execute(sql, parameters))
-        finally:
-            cursor.close()
-
-    def export(self, sql: str, parameters: Parameters, path: Path) -> None:
-        """Write the rows of a SELECT to a new Parquet file. Raises ``errors.Unavailable`` (STORAGE_FULL)."""
-        target = str(path).replace("'", "''")
-        cursor = self._connection.cursor()
-        try:
-            with self._watched():
-                cursor.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet)", parameters)
-        except duckdb.Error as error:
-            if disk.is_full(error):
-                raise disk.storage_full() from error
-            raise
-        finally:
-            cursor.close()
+    created: bool
 
     @property
-    def changes(self) -> int:
-        """Counts the writes that were committed: while it stays the same, so do the rows."""
-        return self._kept.changes
+    @abstractmethod
+    def healthy(self) -> bool: ...
 
-    def stamp(self, tables: Sequence[str], key: str | None = None) -> int:
-        """A number for what is read afterwards of these tables, of one pipeline or all (``KeptRows.stamp``)."""
-        return self._kept.stamp(tables, key)
+    @abstractmethod
+    def close(self) -> None:
+        """End all connections, when calls of other threads have ended."""
 
-    def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
+    @abstractmethod
+    def rows(self, sql: str, parameters: Parameters = NONE) -> list[Row]:
+        """All rows of a SELECT as dicts."""
+
+    def row(self, sql: str, parameters: Parameters = NONE) -> Row | None:
         """The first row of a SELECT, or None."""
         found = self.rows(sql, parameters)
         return found[0] if found else None
 
+    @abstractmethod
     def kept_row(self, table: str, key: str, sql: str, parameters: Parameters) -> Row | None:
         """As ``row``, from memory while no write to ``table`` concerns the pipeline ``key``. Not to be changed."""
-        return self._kept.get(table, key, sql, lambda: self.row(sql, parameters))
 
+    @abstractmethod
     def keeps(self, table: str, key: str, sql: str) -> bool:
         """Whether ``kept_row`` answers from memory, without blocking."""
-        return self._kept.has(table, key, sql)
 
-    def write(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
-        """The result of ``work`` in a transaction that writes of other threads may share (``catalog.group_commit``).
+    @property
+    @abstractmethod
+    def changes(self) -> int:
+        """A number that is another one after each commit: while it stays the same, so do the rows."""
 
-        ``work`` may be called more than once. ``urgent`` is what frees space or lets somebody in. Raises what it
-        raises; ``errors.Unavailable`` (STORAGE_FULL).
+    @abstractmethod
+    def stamp(self, tables: Sequence[str], key: str | None = None) -> int:
+        """A number for what is read afterwards of these tables, of one pipeline or all.
+
+        What was read after it was asked for holds as long as it stays the same.
         """
-        return self.urgent(lambda: self._group.write(work)) if urgent else self._group.write(work)
 
+    @abstractmethod
+    def write(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+        """The result of ``work`` in a transaction that nothing else can come between.
+
+        ``work`` may be called more than once: it must read what it needs in the transaction each time, and have no
+        other effect. ``urgent`` is what frees space or lets somebody in, also on a full disk. Raises what it raises;
+        then nothing was stored.
+        """
+
+    @abstractmethod
     def urgent(self, work: Callable[[], T]) -> T:
         """The result of ``work``, which gets slices of the reserve while it finds the disk full, and is repeated."""
-        return work() if self._reserve is None else self._reserve.spend(work)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """A transaction, one writer at a time: its statements are committed together or not at all.
+    @abstractmethod
+    def export(self, sql: str, parameters: Parameters, path: Path) -> None:
+        """Write the rows of a SELECT to a new Parquet file. Raises ``errors.Unavailable`` (STORAGE_FULL)."""
 
-        Raises ``errors.Unavailable`` (STORAGE_FULL) if the disk is full.
-        """
-        with self._writing, self._open() as transaction:
-            yield transaction
-
-    @contextmanager
-    def _open(self) -> Iterator[Transaction]:
-        with self._watched():
-            cursor = self._connection.cursor()
-            transaction, written = Transaction(cursor, self._kept), {}
-            try:
-                self._checkpoints.follow(cursor)
-                cursor.begin()
-                yield transaction
-                cursor.commit()
-                written = transaction.written
-                if self._reserve is not None:
-                    self._reserve.take()
-            except duckdb.FatalException:
-                raise
-            except BaseException as error:
-                with suppress(duckdb.Error):  # a commit that failed has rolled back already
-                    cursor.rollback()
-                if isinstance(error, duckdb.Error) and disk.is_full(error):
-                    raise disk.storage_full() from error
-                raise
-            finally:
-                self._kept.forget(transaction.touched)
-                for place, row in written.items():
-                    self._kept.put(*place, row)
-                cursor.close()
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Notice that the file is damaged or the instance unusable until it is opened again; readiness reports it."""
-        try:
-            yield
-        except duckdb.Error as error:
-            corrupt = _CORRUPT.search(str(error)) is not None
-            if corrupt or isinstance(error, duckdb.FatalException):
-                self.healthy = False
-            if corrupt:
-                raise _damaged(self._path, error) from error
-            raise
-
+    @abstractmethod
     def copy_to(self, path: Path, alongside: Callable[[], None]) -> None:
-        """Copy the catalog to a new file. No transaction commits between the call of ``alongside`` and the copy.
+        """Copy the catalog to a new DuckDB file. No transaction commits between ``alongside`` and the copy.
 
-        Raises ``errors.Unavailable`` (STORAGE_FULL). The file itself is not read: closing it would give up its lock.
+        Raises ``errors.Unavailable`` (STORAGE_FULL).
         """
-        text = str(path).replace("'", "''")
-        with self._writing, self._watched():
-            alongside()
-            cursor = self._connection.cursor()
-            try:
-                name = cursor.execute("SELECT current_database()").fetchall()[0][0]
-                cursor.execute(f"ATTACH '{text}' AS {_COPY}")
-                try:
-                    cursor.execute(f'COPY FROM DATABASE "{name}" TO {_COPY}')
-                finally:
-                    cursor.execute(f"DETACH {_COPY}")
-            except duckdb.Error as error:
-                if disk.is_full(error):
-                    raise disk.storage_full() from error
-                raise
-            finally:
-                cursor.close()
 
+    @abstractmethod
     def check(self) -> None:
         """Read every value of every table. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
-        for table in self.rows(
-            "SELECT table_name AS name FROM duckdb_tables() WHERE NOT internal AND database_name = current_database()"
-        ):
-            self.rows(f'SELECT bit_xor(hash(COLUMNS(*))) FROM "{table["name"]}"')  # noqa: S608 - a name of our schema
 
     def property(self, name: str) -> str | None:
         """The value of a property of the catalog, or None."""
-        row = self.row("SELECT value FROM properties WHERE name = $name", {"name": name})
+        row = self.row(PROPERTY, {"name": name})
         return str(row["value"]) if row is not None else None
 
     def set_property(self, name: str, value: str | None) -> None:
@@ -253,105 +133,11 @@ class Store:
         if value is None:
             self.execute("DELETE FROM properties WHERE name = $name", {"name": name}, urgent=True)
             return
-        sql = "INSERT OR REPLACE INTO properties (name, value) VALUES ($name, $value)"
-        self.execute(sql, {"name": name, "value": value}, urgent=True)  # a start needs them
+        self.execute(SET_PROPERTY, {"name": name, "value": value}, urgent=True)  # a start needs them
 
-    def execute(self, sql: str, parameters: Parameters = (), *, urgent: bool = False) -> None:
+    def execute(self, sql: str, parameters: Parameters = NONE, *, urgent: bool = False) -> None:
         """Execute and commit one statement; ``urgent`` as in ``write``."""
         self.write(lambda transaction: transaction.execute(sql, parameters), urgent=urgent)
-
-
-class Transaction:
-    """Statements that are committed together. ``changed`` is whether one of them may have changed something."""
-
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, kept: KeptRows) -> None:
-        self._cursor = cursor
-        self._kept = kept
-        self.changed = False
-        self.touched: set[Touched] = set()
-        self.written: dict[tuple[str, str, str], Row] = {}
-
-    def execute(self, sql: str, parameters: Parameters = ()) -> int:
-        """Execute a statement that writes. Returns how many rows it wrote."""
-        self.changed = True
-        new = touched(sql, parameters)
-        self.touched |= new
-        self.written = {place: row for place, row in self.written.items() if not concerns(new, *place[:2])}
-        counted = self._cursor.execute(sql, parameters).fetchone()
-        return int(counted[0]) if counted is not None else 0
-
-    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        return _fetch(self._cursor.execute(sql, parameters))
-
-    def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        found = self.rows(sql, parameters)
-        return found[0] if found else None
-
-    def kept_row(self, table: str, key: str, sql: str, parameters: Parameters) -> Row | None:
-        """As ``row``, from memory as ``Store.kept_row`` while the transaction has not written what concerns it.
-
-        No other transaction commits meanwhile, so what is in memory holds. What ``keep`` got in it holds, too.
-        """
-        if (table, key, sql) in self.written:
-            return self.written[table, key, sql]
-        if concerns(self.touched, table, key):
-            return self.row(sql, parameters)
-        return self._kept.get(table, key, sql, lambda: self.row(sql, parameters))
-
-    def keep(self, table: str, key: str, sql: str, row: Row) -> None:
-        """Let ``Store.kept_row`` answer ``row`` after the commit, instead of reading what was just written."""
-        self.written[table, key, sql] = row
-
-
-def _fetch(cursor: duckdb.DuckDBPyConnection) -> list[Row]:
-    names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _put_log_aside(path: Path) -> None:
-    """Rename a write-ahead log without its catalog, which DuckDB would delete: who puts the catalog back needs it."""
-    log, number = Path(f"{path}.wal"), 1
-    if path.exists() or not log.exists():
-        return
-    while (aside := log.with_name(f"{log.name}.{number}")).exists():
-        number += 1
-    log.rename(aside)
-    _log.error(
-        "catalog.log_put_aside", moved_to=aside.name,
-        hint=f"there is no {path.name}; who puts it back renames {aside.name} to {log.name} before",
-    )  # fmt: skip
-
-
-def _not_opened(path: Path | None, error: duckdb.Error) -> errors.PenstockError:
-    text = str(error)
-    if disk.is_full(error):
-        return disk.storage_full()
-    if _CORRUPT.search(text):
-        return _damaged(path, error)
-    if not _LOCKED.search(text):
-        return errors.Invalid(f"the catalog cannot be opened ({_reason(error)}); is it writable?", field="data_dir")
-    holder = _HOLDER.search(text)
-    who = f" (process {holder[1]})" if holder else ""
-    return errors.Conflict(
-        f"the data directory {path.parent if path else ''} is in use by another penstock{who}; stop it first, "
-        "choose another --data-dir, or ask the running service over HTTP",
-        code="DATA_DIR_IN_USE",
-    )
-
-
-def _damaged(path: Path | None, error: duckdb.Error) -> errors.PenstockError:
-    name = path.name if path is not None else "file"
-    return errors.PenstockError(
-        f"the catalog {name} is damaged ({_reason(error)}); no data was touched. Put a backup of it back, or move "
-        f"{name} and {name}.wal to another folder and take the versions back with 'penstock verify --adopt'",
-        code="DATA_CORRUPT",
-    )
-
-
-def _reason(error: duckdb.Error) -> str:
-    """The first line of an error of DuckDB without the paths of this machine."""
-    line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return _PATHS.sub(lambda found: f"'{Path(found[1]).name}'", line)
 
 
 def naive(moment: datetime) -> datetime:

@@ -42,8 +42,7 @@ class TriggerInputs:
     def check(self, name: str, document: Mapping[str, Any], readable: Readable = None) -> None:
         """Refuse unknown upstreams and cycles. Raises ``errors.Invalid``, which tells of ``readable`` pipelines."""
         if upstreams(document):
-            with self._store.transaction() as transaction:
-                _check(transaction, name, document, readable)
+            self._store.write(lambda transaction: _check(transaction, name, document, readable))
 
     def all(self) -> list[Triggered]:
         """All pipelines with a trigger, by name."""

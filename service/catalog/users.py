@@ -121,10 +121,13 @@ class Users:
                 "username": username, "role": role, "password_hash": kept, "created": naive(now),
                 "tokens_valid_after": _moment(account.valid_after),
             }  # fmt: skip
-            with self._store.transaction() as transaction:
+
+            def work(transaction: Transaction) -> None:
                 transaction.execute(_SQL["insert"], values)
                 if claim is not None:
                     claim.note(transaction, username)
+
+            self._store.write(work)
             self._accounts[username] = account
             return account.user
 

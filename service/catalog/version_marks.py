@@ -25,9 +25,12 @@ class VersionMarks:
 
     def pin(self, pipeline_id: str, version: Version) -> None:
         """Pin a version; again changes nothing. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> None:
             _require(transaction, pipeline_id, version)
             transaction.execute(_SQL["pin"], {"pipeline_id": pipeline_id, "version": version.version})
+
+        self._store.write(work)
 
     def unpin(self, pipeline_id: str, version: Version) -> None:
         """Remove the pin of a version, if it has one."""
@@ -36,9 +39,12 @@ class VersionMarks:
 
     def tag(self, pipeline_id: str, version: Version, tag: str) -> None:
         """Let a tag name this version, and no other. Raises ``errors.Missing`` (VERSION_NOT_FOUND)."""
-        with self._store.transaction() as transaction:
+
+        def work(transaction: Transaction) -> None:
             _require(transaction, pipeline_id, version)
             transaction.execute(_SQL["tag"], {"pipeline_id": pipeline_id, "version": version.version, "tag": tag})
+
+        self._store.write(work)
 
     def untag(self, pipeline_id: str, name: str, tag: str) -> None:
         """Remove a tag. Raises ``errors.Missing`` (NOT_FOUND) if the pipeline ``name`` does not have it."""
@@ -98,7 +104,7 @@ def _refusals(
     pins = {row["version"] for row in transaction.rows(_SQL["pins"], of)}
     tags = {row["version"]: row["tag"] for row in reversed(transaction.rows(_SQL["tags"], of))}
     named = transaction.rows(_SQL["named_by"], {**key, "name": versions[0].pipeline})
-    readers = {row["version"]: row["name"] for row in reversed(named)}
+    readers = {int(row["version"]): row["name"] for row in reversed(named)}
 
     def refusal(version: Version) -> errors.PenstockError | None:
         number = version.version

@@ -13,6 +13,7 @@ import click
 
 import service
 from service.cli import errors, options
+from service.cli.catalog import catalog_group
 from service.cli.key_commands import key_group
 from service.cli.version_commands import version_group
 from service.kit import startup
@@ -307,6 +308,7 @@ def resume_schedule(pipeline: str, **chosen: Any) -> None:
     schedules.resume(pipeline, **chosen)
 
 
+penstock.add_command(catalog_group)
 penstock.add_command(version_group)
 penstock.add_command(key_group)
 

@@ -37,7 +37,8 @@ def existing(*, data_dir: str | None, without_catalog: bool = False) -> Settings
     """
     found = settings(data_dir=data_dir)
     layout = Layout(found.root)
-    if layout.catalog.exists() or (without_catalog and layout.warehouse.exists()):
+    catalogs = layout.catalog, layout.catalog_elsewhere
+    if any(path.exists() for path in catalogs) or (without_catalog and layout.warehouse.exists()):
         return found
     if layout.warehouse.exists():
         raise errors.Missing(

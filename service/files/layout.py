@@ -3,6 +3,7 @@
 ::
 
     <data>/catalog.duckdb                      the catalog (opened by one process only)
+    <data>/catalog.postgresql                  instead of it: the number of the database that is the catalog
     <data>/secret.key                          the signing secret, mode 0600, where none was configured
     <data>/uploads/…                           files that collectors may read
     <data>/warehouse/<pipeline>/v000003/       a committed version: part-*.parquet, manifest.json, <table>.duckdb
@@ -77,6 +78,10 @@ class Layout:
     @property
     def catalog(self) -> Path:
         return self.root / "catalog.duckdb"
+
+    @property
+    def catalog_elsewhere(self) -> Path:
+        return self.root / "catalog.postgresql"
 
     @property
     def reserve(self) -> Path:
@@ -172,7 +177,7 @@ class Layout:
         ``errors.Invalid``.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.catalog.exists() or not any(self.root.iterdir()):
+        if self.catalog.exists() or self.catalog_elsewhere.exists() or not any(self.root.iterdir()):
             permissions.restrict(self.root, self.group, shared=0o710)
         for folder in (self.uploads, self.warehouse, self.staging_root, self.logs, self.audit, self.spill, self.pace):
             folder.mkdir(mode=0o700, exist_ok=True)

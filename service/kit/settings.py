@@ -64,6 +64,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The service's settings. Each field is the variable ``PENSTOCK_<NAME>``; sizes take ``512MiB``."""
 
     data_dir: Annotated[str, _about("The data directory.")] = "./penstock-data"
+    catalog_url: Annotated[
+        str | None,
+        _about("A PostgreSQL database for the catalog, postgresql://…; else a file in the data directory."),
+    ] = None
     host: Annotated[str, _about("The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, _about("The port to listen on; 0 takes a free one.", ge=0, le=65535)] = 8000
     jwt_secret: Annotated[
@@ -238,6 +242,8 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
             problems.append(errors.Problem(PREFIX + name.upper(), "is not an http:// or https:// URL"))
     if (fault := store_url.fault(str(decoded.get("warehouse_url") or "file:///x"))) is not None:
         problems.append(errors.Problem("PENSTOCK_WAREHOUSE_URL", fault))
+    if not str(decoded.get("catalog_url") or "postgresql://").startswith(("postgresql://", "postgres://")):
+        problems.append(errors.Problem("PENSTOCK_CATALOG_URL", "is not a postgresql:// URL"))
     problems += [errors.Problem("PENSTOCK_TRUSTED_PROXIES", text) for text in _no_networks(decoded)]
     if problems:
         raise errors.Invalid.of(problems, "settings")

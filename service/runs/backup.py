@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 import service
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import Committed, History
 from service.catalog.store import Store
 from service.files import disk, manifest_file, shared_uploads
@@ -224,7 +225,7 @@ class Backups:
 
     def _finish_catalog(self, path: Path, lost: list[Committed]) -> None:
         """Let the copied catalog know native tables that are not in the backup as not built, and check it."""
-        store = Store(path)
+        store = DuckDBStore(path)
         try:
             history = History(store)
             for committed in lost:

@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.files import backup_directory, directory_lock, disk, permissions
 from service.files.backup_directory import BackupFile
 from service.files.layout import RESTORING, Layout, flush
@@ -150,7 +150,7 @@ def _verify(layout: Layout, clock: Clock) -> int:
     for _, version in layout.version_folders():
         permissions.restrict(version.parent, layout.group, shared=0o750)
         permissions.share(version, layout.group)
-    store = Store(layout.catalog)
+    store = DuckDBStore(layout.catalog)
     try:
         history = History(store)
         condition = Condition(store, history, layout, Integrity(layout))

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 from service.catalog import checkpoints
-from service.catalog.store import Store
+from service.catalog.duckdb_store import DuckDBStore
 
 if __name__ == "__main__":
     catalog, first, size = sys.argv[1:]
     checkpoints._USUAL = size
-    store = Store(Path(catalog))
+    store = DuckDBStore(Path(catalog))
     for number in itertools.count(int(first)):
         store.set_property(f"number {number}", "x" * 1000)
         print(number, flush=True)

@@ -16,7 +16,7 @@ import struct
 import sys
 from pathlib import Path
 
-from service.catalog.store import Store
+from service.catalog.duckdb_store import DuckDBStore
 
 _SYNCS = {"x86_64": (74, 75), "aarch64": (82, 83)}  # the numbers of fsync and fdatasync
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
@@ -41,7 +41,7 @@ def go_bad() -> None:
 
 
 def main(folder: Path) -> dict[str, object]:
-    store = Store(folder / "catalog.duckdb")
+    store = DuckDBStore(folder / "catalog.duckdb")
     written, failed = [], []
     for number in range(_ALL):
         if number == _GOOD:

@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.store import Store
 from service.files.reserve import Reserve
 from service.kit import errors
@@ -35,7 +36,7 @@ def main(folder: Path) -> dict[str, object]:
     mount(folder, 64 * MIB)
     (folder / "data").write_bytes(bytes(38 * MIB))
     path, log, kept = folder / "catalog.duckdb", folder / "catalog.duckdb.wal", folder / ".reserve"
-    store = Store(path, Reserve(kept))
+    store = DuckDBStore(path, Reserve(kept))
     number = 0
     while add(store, f"row {number}", MIB):
         number += 1
@@ -47,7 +48,7 @@ def main(folder: Path) -> dict[str, object]:
     found["reserve used"] = 0 < kept.stat().st_size < 4 * MIB
     found["healthy"] = store.healthy
     store.close()
-    store = Store(path, Reserve(kept))
+    store = DuckDBStore(path, Reserve(kept))
     found["opened again"] = add(store, "again", 4096, urgent=True)
     (folder / "data").unlink()
     add(store, "the last", 4096)

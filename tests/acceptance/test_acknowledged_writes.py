@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.catalog.store import Store
+from service.catalog.duckdb_store import DuckDBStore
 from tests.acceptance import documents, service
 from tests.acceptance.served import PATIENCE
 
@@ -31,7 +31,7 @@ def test_requirement_23_no_acknowledged_write_is_lost(tmp_path: Path, size: str,
             process.kill()
             acknowledged += len(output.read().splitlines(keepends=False))  # while it was being killed
         process.wait(PATIENCE)
-        store = Store(catalog)
+        store = DuckDBStore(catalog)
         rows = store.rows("SELECT name, length(value) AS size FROM properties WHERE name LIKE 'number %'")
         store.close()
         assert {row["size"] for row in rows} == {1000}

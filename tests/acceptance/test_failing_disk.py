@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from service.catalog.store import Store
+from service.catalog.duckdb_store import DuckDBStore
 from tests.acceptance import documents
 from tests.acceptance.service import clean_environment
 
@@ -21,7 +21,7 @@ def test_requirement_24_a_flush_that_fails_makes_the_catalog_unready(tmp_path: P
     assert told["failed"], told
     assert set(told["failed"]) == {"FatalException"}
     assert not told["healthy"]  # test_readiness: 503, "an error of the catalog that only a restart ends"
-    again = Store(tmp_path / "catalog.duckdb")
+    again = DuckDBStore(tmp_path / "catalog.duckdb")
     try:
         assert told["written"] == ["row 0", "row 1", "row 2"]
         assert [name for name in told["written"] if again.property(name) != "x"] == []

@@ -42,6 +42,7 @@ from service.runs.version_upkeep import VersionUpkeep
 from service.steps.collector import Collector
 from service.steps.processor import Processor
 from service.steps.storage import Storage
+from tests import stores
 from tests.api.doubles import Engine, Supervisor, Tasks
 
 PASSWORD = "a long enough password"
@@ -82,7 +83,7 @@ def settings() -> Settings:
 @pytest.fixture(scope="session")
 def accounts() -> Store:
     """An account of each role; hashing takes a moment, so it is done once and copied."""
-    store = Store(None)
+    store = stores.new()
     users = Users(store, FixedClock())
     for role in ROLES:
         users.add(role, PASSWORD, role)  # type: ignore[arg-type]
@@ -91,14 +92,14 @@ def accounts() -> Store:
 
 @pytest.fixture
 def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: Store) -> Iterator[Services]:
-    store, layout, registry = Store(None), Layout(tmp_path), Registry()
+    store, layout, registry = stores.new(), Layout(tmp_path), Registry()
     layout.create()
     registry.collectors.add(Csv)
     registry.processors.add(Cleaner)
     registry.storages.add(Parquet)
     registry.storages.add(Duckdb)
     for row in accounts.rows("SELECT * FROM users"):
-        store.execute("INSERT INTO users VALUES (?, ?, ?, ?, ?, ?)", list(row.values()))
+        store.execute(f"INSERT INTO users VALUES ({', '.join(f'${name}' for name in row)})", row)
     pipelines, history, integrity = Pipelines(store, clock), History(store), Integrity(layout)
     condition = Condition(store, history, layout, integrity)
 

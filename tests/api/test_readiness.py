@@ -31,9 +31,11 @@ def failing(*_: Any) -> int:
     raise OSError(errno.EROFS, "Read-only file system", "/secret/place")
 
 
-def test_requirement_24_a_fatal_error_of_the_catalog(client: Client, services: Services) -> None:
+def test_requirement_24_a_fatal_error_of_the_catalog(
+    client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert checked(client, 200) == {"catalog": "ok", "disk": "ok", "workers": "ok"}
-    services.store.healthy = False
+    monkeypatch.setattr(services.store, "_healthy", False)
     found = checked(client, 503)
     assert "only a restart" in found.pop("catalog")
     assert found == {"disk": "ok", "workers": "ok"}

@@ -126,6 +126,7 @@ DISTRIBUTIONS = {
     "jwt": "PyJWT",
     "markdown_it": "markdown-it-py",
     "prometheus_client": "prometheus-client",
+    "psycopg_pool": "psycopg",
     "opentelemetry": "opentelemetry-sdk",
     "yaml": "PyYAML",
     "swagger_ui": "swagger-ui-py",

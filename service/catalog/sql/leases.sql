@@ -5,5 +5,5 @@ RETURNING run_id
 -- name: lost
 SELECT value FROM runs
 WHERE status = 'running' AND NOT coalesce(owner = $owner, false)
-    AND ($expired_at IS NULL OR coalesce(leased_until < $expired_at, true))
+    AND ($expired_at::TIMESTAMP IS NULL OR coalesce(leased_until < $expired_at, true))
 ORDER BY sequence

@@ -16,12 +16,12 @@ ORDER BY e.sequence LIMIT $limit
 -- name: started_by
 SELECT v.run_id, p.name
 FROM versions v JOIN pipelines p ON p.id = v.pipeline_id
-WHERE p.name IN (SELECT unnest($names)) AND v.created <= $queued_at AND NOT v.held
+WHERE p.name IN (SELECT unnest($names::VARCHAR[])) AND v.created <= $queued_at AND NOT v.held
 ORDER BY v.created DESC, v.run_id DESC LIMIT 1
 -- name: remove
 DELETE FROM lineage_events WHERE sequence <= $sequence
 -- name: surplus
 SELECT count(*) AS surplus, max(sequence) AS sequence FROM (
     SELECT sequence, time, row_number() OVER (ORDER BY sequence DESC) AS place FROM lineage_events
-)
+) numbered
 WHERE place > $most OR time < $before

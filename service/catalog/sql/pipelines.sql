@@ -19,19 +19,20 @@ INSERT INTO pipelines (id, name, table_name, revision, created, created_by, owne
 VALUES ($id, $name, $table_name, 1, $created, $created_by, $owner)
 -- name: insert_revision
 INSERT INTO revisions (pipeline_id, revision, document, created, created_by)
-VALUES ($id, $revision, $document, $created, $created_by)
+VALUES ($id, $revision, $document::JSON, $created, $created_by)
 -- name: update
 UPDATE pipelines SET revision = $revision, table_name = $table_name WHERE id = $id
 -- name: delete
 UPDATE pipelines SET deleted = $deleted WHERE id = $id
 -- name: count
 SELECT count(*) AS total FROM pipelines
-WHERE deleted IS NULL AND ($q IS NULL OR contains(name, lower($q))) AND ($readable IS NULL OR name IN $readable)
+WHERE deleted IS NULL AND ($q::VARCHAR IS NULL OR strpos(name, lower($q)) > 0)
+    AND ($readable::VARCHAR[] IS NULL OR name = ANY($readable::VARCHAR[]))
 -- name: list
 SELECT p.id, p.name, p.table_name, p.revision, p.created, r.document ->> 'description' AS description,
        r.created AS updated, p.owner, p.visibility,
        (SELECT max(v.version) FROM versions v WHERE v.pipeline_id = p.id AND NOT v.held) AS version
 FROM pipelines p JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision
-WHERE p.deleted IS NULL AND ($q IS NULL OR contains(p.name, lower($q)))
-    AND ($readable IS NULL OR p.name IN $readable)
+WHERE p.deleted IS NULL AND ($q::VARCHAR IS NULL OR strpos(p.name, lower($q)) > 0)
+    AND ($readable::VARCHAR[] IS NULL OR p.name = ANY($readable::VARCHAR[]))
 ORDER BY p.name LIMIT $limit OFFSET $offset

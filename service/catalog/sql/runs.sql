@@ -1,22 +1,22 @@
 -- name: insert
 INSERT INTO runs (run_id, pipeline_id, pipeline, revision, status, queued_at, start_time, requested_by, value, fence,
     owner, leased_until, restored, sequence)
-VALUES ($run_id, $pipeline_id, $pipeline, $revision, $status, $queued_at, $start_time, $requested_by, $value, $fence,
+VALUES ($run_id, $pipeline_id, $pipeline, $revision, $status, $queued_at, $start_time, $requested_by, $value::JSON, $fence,
     $owner, $leased_until, $restored, $sequence)
 -- name: newest_sequence
 SELECT coalesce(max(sequence), 0) AS sequence FROM runs
 -- name: change
 UPDATE runs SET status = $status, start_time = $start_time, end_time = $end_time, version = $version,
     rows_collected = $rows_collected, rows_stored = $rows_stored, peak_memory_bytes = $peak_memory_bytes,
-    value = $value, fence = $fence, owner = $owner, leased_until = $leased_until,
+    value = $value::JSON, fence = $fence, owner = $owner, leased_until = $leased_until,
     restored = $restored
 WHERE run_id = $run_id AND pipeline_id = $pipeline_id AND status = $before
 -- name: begin
-UPDATE runs SET status = $status, start_time = $start_time, value = $value, fence = $fence, owner = $owner,
+UPDATE runs SET status = $status, start_time = $start_time, value = $value::JSON, fence = $fence, owner = $owner,
     leased_until = $leased_until
 WHERE run_id = $run_id AND pipeline_id = $pipeline_id AND status = $before
 -- name: amend
-UPDATE runs SET peak_memory_bytes = $peak_memory_bytes, value = $value
+UPDATE runs SET peak_memory_bytes = $peak_memory_bytes, value = $value::JSON
 WHERE run_id = $run_id AND pipeline_id = $pipeline_id AND status = $status
 -- name: state
 SELECT status, fence, pipeline_id FROM runs WHERE run_id = $run_id
@@ -25,11 +25,11 @@ SELECT value FROM runs WHERE run_id = $run_id
 -- name: newest
 SELECT value FROM runs WHERE pipeline_id = $pipeline_id ORDER BY sequence DESC LIMIT 1
 -- name: newest_statuses
-SELECT pipeline_id, arg_max(status, sequence) AS status FROM runs GROUP BY pipeline_id
+SELECT pipeline_id, status FROM runs WHERE sequence IN (SELECT max(sequence) FROM runs GROUP BY pipeline_id)
 -- name: waiting
 SELECT pipeline_id, value FROM runs WHERE status IN ('queued', 'retrying') ORDER BY sequence
 -- name: count
-SELECT count(*) AS total FROM runs WHERE pipeline_id = $pipeline_id AND ($status IS NULL OR status = $status)
+SELECT count(*) AS total FROM runs WHERE pipeline_id = $pipeline_id AND ($status::VARCHAR IS NULL OR status = $status)
 -- name: list
-SELECT value FROM runs WHERE pipeline_id = $pipeline_id AND ($status IS NULL OR status = $status)
+SELECT value FROM runs WHERE pipeline_id = $pipeline_id AND ($status::VARCHAR IS NULL OR status = $status)
 ORDER BY sequence DESC LIMIT $limit OFFSET $offset

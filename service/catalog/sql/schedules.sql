@@ -1,10 +1,10 @@
 -- name: states
-SELECT p.id, p.name, r.document -> '$.schedule' AS schedule, coalesce(s.paused, false) AS paused,
+SELECT p.id, p.name, r.document -> 'schedule' AS schedule, coalesce(s.paused, false) AS paused,
        coalesce(s.handled, r.created) AS handled, s.last_fire, s.last_run_id
 FROM pipelines p
 JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision
 LEFT JOIN schedules s ON s.pipeline_id = p.id
-WHERE p.deleted IS NULL AND json_type(r.document, '$.schedule') = 'OBJECT' AND ($name IS NULL OR p.name = $name)
+WHERE p.deleted IS NULL AND json_type(r.document -> 'schedule') = 'OBJECT' AND ($name::VARCHAR IS NULL OR p.name = $name)
 ORDER BY p.name
 -- name: find
 SELECT times, paused, handled, last_fire, last_run_id FROM schedules WHERE pipeline_id = $pipeline_id

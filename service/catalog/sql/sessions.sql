@@ -14,6 +14,7 @@ DELETE FROM refresh_tokens WHERE expires < $now
 -- name: sweep_revoked
 DELETE FROM revoked_tokens WHERE expires < $now
 -- name: deny
-INSERT OR REPLACE INTO revoked_tokens (jti, expires) VALUES ($jti, $expires)
+INSERT INTO revoked_tokens (jti, expires) VALUES ($jti, $expires)
+ON CONFLICT (jti) DO UPDATE SET expires = excluded.expires
 -- name: denied
 SELECT jti, expires FROM revoked_tokens WHERE expires >= $now

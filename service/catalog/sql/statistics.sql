@@ -6,18 +6,18 @@ WITH present AS (
 counted AS (
     SELECT
         count(*) AS executions,
-        count(*) FILTER (status = 'completed') AS successful,
-        count(*) FILTER (status IN ('failed', 'interrupted')) AS failed,
-        count(*) FILTER (status = 'held') AS held,
-        sum(rows_stored) FILTER (status = 'completed') AS stored,
-        sum(microseconds) FILTER (status = 'completed') AS microseconds
+        count(*) FILTER (WHERE status = 'completed') AS successful,
+        count(*) FILTER (WHERE status IN ('failed', 'interrupted')) AS failed,
+        count(*) FILTER (WHERE status = 'held') AS held,
+        sum(rows_stored) FILTER (WHERE status = 'completed') AS stored,
+        sum(microseconds) FILTER (WHERE status = 'completed') AS microseconds
     FROM present
     UNION ALL
     SELECT executions, successful, failed, held, rows_stored, microseconds FROM run_totals WHERE pipeline_id = $pipeline_id
 ),
 total AS (
     SELECT sum(executions)::BIGINT AS executions, sum(successful)::BIGINT AS successful, sum(failed)::BIGINT AS failed,
-        sum(held)::BIGINT AS held, coalesce(sum(stored), 0)::BIGINT AS stored, sum(microseconds) / 1e6 AS seconds
+        sum(held)::BIGINT AS held, coalesce(sum(stored), 0)::BIGINT AS stored, CAST(sum(microseconds) AS DOUBLE PRECISION) / 1e6 AS seconds
     FROM counted
 ),
 durations AS (
@@ -26,18 +26,20 @@ durations AS (
         SELECT microseconds, 1 AS runs FROM present WHERE status = 'completed' AND microseconds IS NOT NULL
         UNION ALL
         SELECT microseconds, runs FROM run_durations WHERE pipeline_id = $pipeline_id
-    )
+    ) timed
     GROUP BY microseconds
 ),
 ordered AS (
     SELECT microseconds, sum(runs) OVER (ORDER BY microseconds) AS upto, sum(runs) OVER () AS timed FROM durations
 ),
 quantiles AS (
-    SELECT max(timed) AS timed,
-        min(microseconds) FILTER (upto > floor(0.5 * (timed - 1))) AS low50,
-        min(microseconds) FILTER (upto > ceil(0.5 * (timed - 1))) AS high50,
-        min(microseconds) FILTER (upto > floor(0.95 * (timed - 1))) AS low95,
-        min(microseconds) FILTER (upto > ceil(0.95 * (timed - 1))) AS high95
+    SELECT CAST(max(timed) AS DOUBLE PRECISION) AS timed,
+        CAST(0.5 * (max(timed) - 1) AS DOUBLE PRECISION) AS place50,
+        CAST(0.95 * (max(timed) - 1) AS DOUBLE PRECISION) AS place95,
+        min(microseconds) FILTER (WHERE upto > floor(0.5 * (timed - 1))) AS low50,
+        min(microseconds) FILTER (WHERE upto > ceil(0.5 * (timed - 1))) AS high50,
+        min(microseconds) FILTER (WHERE upto > floor(0.95 * (timed - 1))) AS low95,
+        min(microseconds) FILTER (WHERE upto > ceil(0.95 * (timed - 1))) AS high95
     FROM ordered
 )
 SELECT
@@ -45,10 +47,10 @@ SELECT
     successful AS successful_executions,
     failed AS failed_executions,
     held AS held_executions,
-    successful / nullif(successful + failed, 0) AS success_rate,
+    CAST(successful AS DOUBLE PRECISION) / nullif(successful + failed, 0) AS success_rate,
     seconds / timed AS average_duration,
-    (low50 + (high50 - low50) * (0.5 * (timed - 1) % 1)) / 1e6 AS p50_duration,
-    (low95 + (high95 - low95) * (0.95 * (timed - 1) % 1)) / 1e6 AS p95_duration,
+    (low50 + (high50 - low50) * (place50 - floor(place50))) / 1e6 AS p50_duration,
+    (low95 + (high95 - low95) * (place95 - floor(place95))) / 1e6 AS p95_duration,
     stored AS total_rows_processed,
     stored / nullif(seconds, 0) AS rows_per_second
 FROM total, quantiles

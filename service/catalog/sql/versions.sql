@@ -1,8 +1,8 @@
 -- name: insert
 INSERT INTO versions (pipeline_id, version, run_id, rows, bytes, created, value, held)
-VALUES ($pipeline_id, $version, $run_id, $rows, $bytes, $created, $value, $held)
+VALUES ($pipeline_id, $version, $run_id, $rows, $bytes, $created, $value::JSON, $held)
 -- name: update
-UPDATE versions SET bytes = $bytes, value = $value, held = $held
+UPDATE versions SET bytes = $bytes, value = $value::JSON, held = $held
 WHERE pipeline_id = $pipeline_id AND version = $version
 -- name: newest_number
 SELECT greatest(
@@ -24,8 +24,9 @@ ORDER BY version DESC LIMIT $limit OFFSET $offset
 -- name: tables
 SELECT p.name AS pipeline, p.table_name, v.value
 FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
-WHERE p.deleted IS NULL AND NOT v.held
-QUALIFY row_number() OVER (PARTITION BY p.id ORDER BY v.version DESC) = 1
+WHERE p.deleted IS NULL AND (v.pipeline_id, v.version) IN (
+    SELECT pipeline_id, max(version) FROM versions WHERE NOT held GROUP BY pipeline_id
+)
 ORDER BY p.table_name
 -- name: named
 SELECT p.name AS pipeline, p.table_name, v.value
@@ -48,33 +49,33 @@ WHERE p.deleted IS NULL AND p.name = $name
     AND v.version = coalesce($version, (SELECT max(version) FROM versions WHERE pipeline_id = p.id AND NOT held))
 -- name: names
 SELECT p.table_name FROM pipelines p
-WHERE p.deleted IS NULL AND EXISTS (FROM versions v WHERE v.pipeline_id = p.id AND NOT v.held)
+WHERE p.deleted IS NULL AND EXISTS (SELECT 1 FROM versions v WHERE v.pipeline_id = p.id AND NOT v.held)
 -- name: with_native
 SELECT value FROM (
     SELECT value, version FROM versions WHERE pipeline_id = $pipeline_id AND NOT held
     ORDER BY version DESC LIMIT $limit OFFSET $skip
-)
-WHERE json_type(value, '$.native') = 'OBJECT' ORDER BY version DESC
+) page
+WHERE (value ->> 'native') IS NOT NULL ORDER BY version DESC
 -- name: without_native
-SELECT id, value FROM (
-    SELECT p.id, v.value FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
-    WHERE p.deleted IS NULL AND NOT v.held
-    QUALIFY row_number() OVER (PARTITION BY p.id ORDER BY v.version DESC) = 1
-)
-WHERE (value ->> 'wants_native') = 'true' AND (value ->> 'native') IS NULL
+SELECT p.id, v.value
+FROM pipelines p JOIN versions v ON v.pipeline_id = p.id
+WHERE p.deleted IS NULL AND (v.value ->> 'wants_native') = 'true' AND (v.value ->> 'native') IS NULL
+    AND (v.pipeline_id, v.version) IN (
+        SELECT pipeline_id, max(version) FROM versions WHERE NOT held GROUP BY pipeline_id
+    )
 -- name: replay_of
 SELECT version, false AS deleted FROM versions
 WHERE pipeline_id = $pipeline_id AND NOT held AND (value ->> 'replay_of') IS NOT NULL
-  AND $version IN (TRY_CAST(value ->> 'replay_of' AS INTEGER), TRY_CAST(value ->> 'continues' AS INTEGER))
+  AND $version IN (CAST(value ->> 'replay_of' AS INTEGER), CAST(value ->> 'continues' AS INTEGER))
 UNION ALL
 SELECT version, true FROM runs r
-WHERE pipeline_id = $pipeline_id AND status = 'completed' AND TRY_CAST(value ->> 'replay_of' AS INTEGER) = $version
-  AND NOT EXISTS (FROM versions v WHERE v.pipeline_id = r.pipeline_id AND v.version = r.version)
+WHERE pipeline_id = $pipeline_id AND status = 'completed' AND CAST(value ->> 'replay_of' AS INTEGER) = $version
+  AND NOT EXISTS (SELECT 1 FROM versions v WHERE v.pipeline_id = r.pipeline_id AND v.version = r.version)
 ORDER BY deleted, version DESC LIMIT 1
 -- name: committed
-SELECT v.value ->> 'pipeline' AS name, v.version, v.run_id, p.id AS pipeline_id, p.deleted IS NULL AS live, v.value
+SELECT v.version, v.run_id, p.id AS pipeline_id, p.deleted IS NULL AS live, v.value
 FROM versions v JOIN pipelines p ON p.id = v.pipeline_id
-ORDER BY name, v.version, live
+ORDER BY p.name, v.version, live
 -- name: total
 SELECT (SELECT count(*) FROM versions) + (SELECT count(*) FROM pipelines) AS total
 -- name: tagged_of

@@ -204,16 +204,16 @@ class Failpoints:
         setattr(owner, name, called)
 
     def _around_commits(self) -> None:
-        from service.catalog.store import Store
+        from service.catalog.duckdb_store import DuckDBStore
 
-        begin = Store._open
+        begin = DuckDBStore._open
 
         @contextmanager
         def _open(store: Any) -> Iterator[Any]:
             with self._step("commit", "catalog"), begin(store) as transaction:
                 yield transaction
 
-        setattr(Store, "_open", _open)  # noqa: B010 - mypy knows a method here
+        setattr(DuckDBStore, "_open", _open)  # noqa: B010 - mypy knows a method here
 
     @contextmanager
     def _step(self, name: str, kind: str) -> Iterator[None]:

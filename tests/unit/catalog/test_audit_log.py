@@ -17,6 +17,7 @@ import pytest
 from service.catalog import audit_chain, audit_log
 from service.catalog.audit_heads import AuditHeads
 from service.catalog.audit_log import AuditLog
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.store import Store
 from service.files import audit_file
 from service.files.audit_check import faults
@@ -24,6 +25,7 @@ from service.files.reserve import Reserve
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.model.audit_event import AuditEvent
+from tests import stores
 
 DAY = date(2026, 1, 1)
 
@@ -54,7 +56,7 @@ def disk() -> Disk:
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    store = Store(None)
+    store = stores.new()
     yield store
     store.close()
 
@@ -270,7 +272,7 @@ def test_events_beyond_what_is_kept_are_counted(
 def test_vital_events_use_the_reserve_of_a_full_disk_and_others_wait(
     tmp_path: Path, opened: Callable[..., AuditLog], disk: Disk
 ) -> None:
-    store = Store(None, Reserve(tmp_path / ".reserve"))
+    store = DuckDBStore(None, Reserve(tmp_path / ".reserve"))
     log = opened(store=store)
     record(log, log.event("before"))
     left = [2]

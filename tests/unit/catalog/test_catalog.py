@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
@@ -21,13 +22,16 @@ from service.kit.clock import FixedClock
 from service.model.run import Run
 from service.model.version import Column, Version
 from service.steps.storage import File
+from tests import stores
+
+pytestmark = stores.BOTH
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "catalog.duckdb")
+def store() -> Store:
+    return stores.new()
 
 
 @pytest.fixture
@@ -220,16 +224,18 @@ def test_requirement_27_threads_do_not_see_each_others_rows(pipelines: Pipelines
     assert wrong == []
 
 
-def test_requirement_26_a_second_process_is_refused_with_the_way_out(store: Store, tmp_path: Path) -> None:
+def test_requirement_26_a_second_process_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    store = DuckDBStore(tmp_path / "catalog.duckdb")
     code = (
-        "import sys, pathlib\nfrom service.catalog.store import Store\nfrom service.kit import errors\n"
-        "try: Store(pathlib.Path(sys.argv[1]))\nexcept errors.Conflict as e: print(e.error_code, e)\n"
+        "import sys, pathlib\nfrom service.catalog.duckdb_store import DuckDBStore\nfrom service.kit import errors\n"
+        "try: DuckDBStore(pathlib.Path(sys.argv[1]))\nexcept errors.Conflict as e: print(e.error_code, e)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "catalog.duckdb")], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("DATA_DIR_IN_USE")
     assert "another penstock" in done.stdout
+    store.close()
 
 
 def test_pipelines_that_are_created_at_once_are_all_there_and_each_name_once(pipelines: Pipelines) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from service.catalog.store import Store
+from service.catalog.duckdb_store import DuckDBStore
 from service.kit import errors
 
 _HEADERS, _BLOCK = 3 * 4096, 256 * 1024  # bytes, as DuckDB lays out its files
@@ -40,11 +40,8 @@ def _sqlite(path: Path) -> None:
 def path(tmp_path: Path) -> Path:
     """A catalog with a few blocks of values."""
     path = tmp_path / "catalog.duckdb"
-    store = Store(path)
-    with store.transaction() as transaction:
-        transaction.execute(
-            "INSERT INTO properties SELECT 'name ' || i, repeat(md5(i::VARCHAR), 40) FROM range(2000) t(i)"
-        )
+    store = DuckDBStore(path)
+    store.execute("INSERT INTO properties SELECT 'name ' || i, repeat(md5(i::VARCHAR), 40) FROM range(2000) t(i)")
     store.close()
     return path
 
@@ -64,7 +61,7 @@ def test_a_catalog_that_cannot_be_opened_is_left_as_it_is(path: Path, damage: st
     DAMAGES[damage](path)
     before = path.read_bytes() if path.is_file() else b""
     with pytest.raises(errors.PenstockError) as raised:
-        Store(path)
+        DuckDBStore(path)
     assert raised.value.error_code == "DATA_CORRUPT"
     assert "penstock verify --adopt" in str(raised.value)
     assert str(path.parent) not in str(raised.value)
@@ -78,7 +75,7 @@ def test_a_catalog_and_a_log_of_other_moments_are_told_and_left(path: Path, tmp_
     for number in range(2):
         killed = tmp_path / f"killed-{number}"
         killed.mkdir()
-        store = Store(path)
+        store = DuckDBStore(path)
         store.set_property("number", str(number))
         for name in (path.name, f"{path.name}.wal"):  # as it is while it is open: the last write is in the log
             shutil.copyfile(path.with_name(name), killed / name)
@@ -88,7 +85,7 @@ def test_a_catalog_and_a_log_of_other_moments_are_told_and_left(path: Path, tmp_
     shutil.copyfile(*((old, new) if older == "file" else (f"{old}.wal", f"{new}.wal")))
     before = new.read_bytes(), Path(f"{new}.wal").read_bytes()
     with pytest.raises(errors.PenstockError, match=r"catalog\.duckdb\.wal") as raised:
-        Store(new)
+        DuckDBStore(new)
     assert raised.value.error_code == "DATA_CORRUPT"
     assert (new.read_bytes(), Path(f"{new}.wal").read_bytes()) == before
 
@@ -98,27 +95,27 @@ def test_a_log_without_its_catalog_is_kept(tmp_path: Path) -> None:
     live, moved = tmp_path / "live", tmp_path / "moved"
     for folder in (live, moved):
         folder.mkdir()
-    store = Store(live / "catalog.duckdb")
+    store = DuckDBStore(live / "catalog.duckdb")
     store.set_property("last", "write")
     for name in ("catalog.duckdb", "catalog.duckdb.wal"):
         shutil.copyfile(live / name, moved / name)
     store.close()
     (moved / "catalog.duckdb").rename(moved / "mislaid")
-    Store(moved / "catalog.duckdb").close()
+    DuckDBStore(moved / "catalog.duckdb").close()
     (moved / "mislaid").replace(moved / "catalog.duckdb")
     (moved / "catalog.duckdb.wal.1").rename(moved / "catalog.duckdb.wal")
-    store = Store(moved / "catalog.duckdb")
+    store = DuckDBStore(moved / "catalog.duckdb")
     assert store.property("last") == "write"
     store.close()
 
 
 def test_damage_that_a_read_meets_is_reported(path: Path) -> None:
     """DuckDB checks a block when it reads it, which may be long after the start."""
-    store = Store(path)
+    store = DuckDBStore(path)
     (block,) = store.rows("SELECT max(block_id) AS number FROM pragma_storage_info('properties')")
     store.close()
     _flip(path, _HEADERS + _BLOCK * block["number"] + _BLOCK // 2)
-    store = Store(path)
+    store = DuckDBStore(path)
     assert store.healthy
     with pytest.raises(errors.PenstockError) as raised:
         store.check()
@@ -142,26 +139,19 @@ class Broken:
         return getattr(self._inner, name)
 
 
-@pytest.mark.parametrize("how", ["alone", "in a group"])
 def test_requirement_24_a_fatal_error_of_a_commit_makes_the_service_unready_until_it_restarts(
-    path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(path)
+    store = DuckDBStore(path)
     store.set_property("before", "1")
     monkeypatch.setattr(store, "_connection", Broken(store._connection))
-
-    def alone(sql: str) -> None:
-        with store.transaction() as transaction:
-            transaction.execute(sql)
-
-    write = alone if how == "alone" else store.execute
     with pytest.raises(duckdb.FatalException):
-        write("DELETE FROM properties WHERE name = 'before'")
+        store.execute("DELETE FROM properties WHERE name = 'before'")
     assert not store.healthy
     monkeypatch.undo()
     assert not store.healthy  # though the disk works again
     store.close()
-    again = Store(path)
+    again = DuckDBStore(path)
     assert (again.healthy, again.property("before")) == (True, "1")
     again.close()
 
@@ -171,15 +161,15 @@ def test_a_duckdb_file_of_another_program_is_refused(tmp_path: Path, statement: 
     with duckdb.connect(str(tmp_path / "catalog.duckdb")) as other:
         other.execute(statement)
     with pytest.raises(errors.Conflict, match="another program"):
-        Store(tmp_path / "catalog.duckdb")
+        DuckDBStore(tmp_path / "catalog.duckdb")
 
 
 def test_a_schema_version_that_no_release_writes_is_refused(path: Path) -> None:
-    store = Store(path)
+    store = DuckDBStore(path)
     store.set_property("schema_version", "one")
     store.close()
     with pytest.raises(errors.Conflict, match="no release"):
-        Store(path)
+        DuckDBStore(path)
 
 
 class Busy:
@@ -195,7 +185,7 @@ class Busy:
 
 
 def test_closing_waits_for_calls_of_other_threads(path: Path) -> None:
-    store, busy = Store(path), Busy()
+    store, busy = DuckDBStore(path), Busy()
     store.close()
     store._connection = busy  # type: ignore[assignment]
     store.close()

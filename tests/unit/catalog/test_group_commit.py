@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.catalog.duckdb_store import DuckDBStore, DuckDBTransaction
 from service.catalog.group_commit import GroupCommit, _Write
-from service.catalog.store import Store, Transaction
+from service.catalog.store import Transaction
 from service.kit import errors
 
 Act = tuple[str, int]
@@ -32,15 +33,15 @@ def write(act: Act) -> Callable[[Transaction], int]:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
+def store() -> Iterator[DuckDBStore]:
     """One for all examples, since it takes longer to make than an example."""
-    store = Store(None)
+    store = DuckDBStore(None)
     yield store
     store.close()
 
 
 @given(st.lists(st.tuples(st.sampled_from(["stored", "refused", "broken"]), st.integers(0, 3)), max_size=12))
-def test_a_group_is_as_one_after_the_other(store: Store, acts: list[Act]) -> None:
+def test_a_group_is_as_one_after_the_other(store: DuckDBStore, acts: list[Act]) -> None:
     """Equal numbers break the primary key, which the catalog itself refuses."""
     store.execute("DELETE FROM properties WHERE name <> 'schema_version'")
     expected: list[bool] = []
@@ -48,7 +49,7 @@ def test_a_group_is_as_one_after_the_other(store: Store, acts: list[Act]) -> Non
         expected.append(
             kind == "stored" and number not in [n for (_, n), ok in zip(acts, expected, strict=False) if ok]
         )
-    writes = [_Write(write(act)) for act in acts]
+    writes: list[_Write[DuckDBTransaction]] = [_Write(write(act)) for act in acts]
     if writes:
         store._group._commit(writes)
     assert [w.error is None for w in writes] == expected
@@ -58,11 +59,11 @@ def test_a_group_is_as_one_after_the_other(store: Store, acts: list[Act]) -> Non
 
 
 def test_writes_that_wait_share_a_commit(tmp_path: Path) -> None:
-    store = Store(tmp_path / "catalog.duckdb")
+    store = DuckDBStore(tmp_path / "catalog.duckdb")
     commits, begin = [], store._open
 
-    class Counted(GroupCommit[Transaction]):
-        def _together(self, writes: list[_Write[Transaction]]) -> None:
+    class Counted(GroupCommit[DuckDBTransaction]):
+        def _together(self, writes: list[_Write[DuckDBTransaction]]) -> None:
             commits.append(len(writes))
             super()._together(writes)
 
@@ -81,7 +82,7 @@ def test_writes_that_wait_share_a_commit(tmp_path: Path) -> None:
 
 
 def test_the_error_reaches_the_one_who_wrote() -> None:
-    store = Store(None)
+    store = DuckDBStore(None)
     with pytest.raises(errors.Conflict, match="no"):
         store.write(write(("refused", 1)))
     with pytest.raises(ValueError, match="after a change"):

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from service.catalog import kept_rows, run_rows
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import History
 from service.catalog.kept_rows import RUN_STATES, KeptRows
 from service.catalog.pipelines import Pipelines, refuse_deleted
 from service.catalog.statements import load_sql
-from service.catalog.store import Store, Transaction
+from service.catalog.store import Transaction
 from service.kit import errors
 from service.kit.clock import SystemClock
 from service.model import lifecycle
@@ -26,8 +27,8 @@ QUEUED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def store() -> Iterator[Store]:
-    opened = Store(None)
+def store() -> Iterator[DuckDBStore]:
+    opened = DuckDBStore(None)
     yield opened
     opened.close()
 
@@ -36,7 +37,7 @@ def run(number: int, status: Any = "running") -> Run:
     return Run(run_id=f"r{number}", pipeline="p", revision=1, status=status, queued_at=QUEUED)
 
 
-def test_the_newest_run_is_known_until_a_run_of_the_pipeline_changes(store: Store) -> None:
+def test_the_newest_run_is_known_until_a_run_of_the_pipeline_changes(store: DuckDBStore) -> None:
     history = History(store)
     history.add_run("a", run(1))
     history.add_run("b", run(2))
@@ -50,7 +51,7 @@ def test_the_newest_run_is_known_until_a_run_of_the_pipeline_changes(store: Stor
     assert history.newest_run("a") == run(1, "failed")
 
 
-def test_a_pipeline_that_changes_is_read_again(store: Store) -> None:
+def test_a_pipeline_that_changes_is_read_again(store: DuckDBStore) -> None:
     pipelines = Pipelines(store, CLOCK)
     pipelines.create("p", "p", {"name": "p"}, None)
     pipelines.get("p").document["name"] = "changed by a caller"
@@ -63,7 +64,7 @@ def test_a_pipeline_that_changes_is_read_again(store: Store) -> None:
     assert not pipelines.has("p")
 
 
-def test_a_statement_that_names_no_pipeline_concerns_all(store: Store) -> None:
+def test_a_statement_that_names_no_pipeline_concerns_all(store: DuckDBStore) -> None:
     history = History(store)
     history.add_run("a", run(1))
     history.newest_run("a")
@@ -121,7 +122,7 @@ def publish(history: History, number: int, **more: Any) -> None:
     history.publish("a", run(number, "held" if more.get("held") else "completed"), version(number, **more))
 
 
-def test_a_published_version_is_known_without_a_read(store: Store) -> None:
+def test_a_published_version_is_known_without_a_read(store: DuckDBStore) -> None:
     history, find = History(store), load_sql("versions")["find"]
     publish(history, 1)
     assert store.keeps("versions", "a", find)
@@ -134,7 +135,7 @@ def test_a_published_version_is_known_without_a_read(store: Store) -> None:
     assert row == store.kept_row("versions", "a", find, {}), "what is kept is what would be read"
 
 
-def test_what_was_not_committed_is_not_known(store: Store) -> None:
+def test_what_was_not_committed_is_not_known(store: DuckDBStore) -> None:
     history = History(store)
     publish(history, 1)
     history.add_run("a", run(2))
@@ -151,7 +152,7 @@ def test_what_was_not_committed_is_not_known(store: Store) -> None:
     assert history.newest("a") == version(1)
 
 
-def test_a_transaction_reads_what_it_wrote_and_nobody_keeps_it(store: Store) -> None:
+def test_a_transaction_reads_what_it_wrote_and_nobody_keeps_it(store: DuckDBStore) -> None:
     pipelines, current = Pipelines(store, CLOCK), load_sql("pipelines")["current"]
 
     def broken_off(transaction: Transaction) -> None:
@@ -166,11 +167,10 @@ def test_a_transaction_reads_what_it_wrote_and_nobody_keeps_it(store: Store) -> 
         store.write(broken_off)
     with pytest.raises(errors.Missing):
         pipelines.get("p")
-    with store.transaction() as transaction:
-        assert transaction.kept_row("pipelines", "p", current, {"name": "p"}) is None
+    assert store.write(lambda transaction: transaction.kept_row("pipelines", "p", current, {"name": "p"})) is None
 
 
-def test_runs_are_numbered_in_their_order_whatever_is_rolled_back(store: Store) -> None:
+def test_runs_are_numbered_in_their_order_whatever_is_rolled_back(store: DuckDBStore) -> None:
     history = History(store)
 
     def two(transaction: Transaction, *, fails: bool) -> None:
@@ -189,7 +189,7 @@ def test_runs_are_numbered_in_their_order_whatever_is_rolled_back(store: Store) 
     assert [(row["run_id"], row["sequence"]) for row in rows] == [("r1", 1), ("r2", 2), ("r4", 3)]
 
 
-def test_the_state_of_a_run_is_known_until_it_ends_or_another_statement_writes_runs(store: Store) -> None:
+def test_the_state_of_a_run_is_known_until_it_ends_or_another_statement_writes_runs(store: DuckDBStore) -> None:
     history, state = History(store), load_sql("runs")["state"]
     history.add_run("a", run(1, "queued"))
     assert store.keeps(RUN_STATES, "r1", state)
@@ -205,7 +205,7 @@ def test_the_state_of_a_run_is_known_until_it_ends_or_another_statement_writes_r
     assert not store.keeps(RUN_STATES, "r1", state)
 
 
-def test_a_run_that_is_not_as_it_is_known_is_not_written(store: Store) -> None:
+def test_a_run_that_is_not_as_it_is_known_is_not_written(store: DuckDBStore) -> None:
     history = History(store)
     history.add_run("a", run(1))
     store._connection.execute("UPDATE runs SET status = 'cancelled'")  # as if somebody else could write
@@ -214,15 +214,14 @@ def test_a_run_that_is_not_as_it_is_known_is_not_written(store: Store) -> None:
     assert history.newest("a") is None
 
 
-def test_a_run_of_a_deleted_pipeline_is_refused(store: Store) -> None:
+def test_a_run_of_a_deleted_pipeline_is_refused(store: DuckDBStore) -> None:
     """Its pipeline was known in memory before."""
     pipelines = Pipelines(store, CLOCK)
     record = pipelines.create("p", "p", {"name": "p"}, None)
-    with store.transaction() as transaction:
-        refuse_deleted(record, transaction, run(1))
+    store.write(lambda transaction: refuse_deleted(record, transaction, run(1)))
     pipelines.delete("p")
-    with pytest.raises(errors.Missing), store.transaction() as transaction:
-        refuse_deleted(record, transaction, run(1))
+    with pytest.raises(errors.Missing):
+        store.write(lambda transaction: refuse_deleted(record, transaction, run(1)))
 
 
 def test_a_stamp_changes_with_what_it_is_for() -> None:
@@ -257,7 +256,7 @@ def test_no_stamp_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(seen) == 10
 
 
-def test_a_list_is_known_until_a_pipeline_or_a_version_changes(store: Store) -> None:
+def test_a_list_is_known_until_a_pipeline_or_a_version_changes(store: DuckDBStore) -> None:
     pipelines, history = Pipelines(store, CLOCK), History(store)
     page: dict[str, Any] = {"limit": 50, "offset": 0, "q": None}
 
@@ -282,7 +281,7 @@ def test_a_list_is_known_until_a_pipeline_or_a_version_changes(store: Store) -> 
     assert listed() == [("q", None)]
 
 
-def test_only_so_many_lists_are_kept(store: Store) -> None:
+def test_only_so_many_lists_are_kept(store: DuckDBStore) -> None:
     pipelines = Pipelines(store, CLOCK)
     for offset in range(40):
         pipelines.list(limit=1, offset=offset)

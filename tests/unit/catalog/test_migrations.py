@@ -9,10 +9,10 @@ import duckdb
 import msgspec
 import pytest
 
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import History
 from service.catalog.migrations import SCHEMA_VERSION
 from service.catalog.statements import load_sql
-from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit import errors
 from service.model.version import Version
@@ -77,7 +77,7 @@ def test_an_older_catalog_is_migrated(tmp_path: Path, schema: str) -> None:
     with duckdb.connect(str(path)) as old:
         fill(old, schema)
     for _ in range(2):
-        store = Store(path)
+        store = DuckDBStore(path)
         assert [r.run_id for r in History(store).runs("p", limit=9, offset=0)[0]] == ["run_a", "run_b"]
         assert store.property("schema_version") == str(SCHEMA_VERSION)
         store.close()
@@ -90,7 +90,7 @@ def test_runs_of_an_older_catalog_can_be_ended(tmp_path: Path, schema: str) -> N
     layout.create()
     with duckdb.connect(str(layout.catalog)) as old:
         fill(old, schema)
-    store = Store(layout.catalog)
+    store = DuckDBStore(layout.catalog)
     assert recovery.recover(History(store), layout, datetime(2026, 1, 2, tzinfo=UTC)) == ["run_a"]
     assert [r.status for r in History(store).runs("p", limit=9, offset=0)[0]] == ["interrupted", "completed"]
     store.close()
@@ -102,7 +102,7 @@ def test_old_and_new_catalogs_have_one_schema(tmp_path: Path, schema: str) -> No
         old.execute(schema)
     columns = []
     for name in ("old", "new"):
-        store = Store(tmp_path / f"{name}.duckdb")
+        store = DuckDBStore(tmp_path / f"{name}.duckdb")
         columns.append(store.rows("SELECT table_name, column_name, data_type FROM duckdb_columns() ORDER BY ALL"))
         store.close()
     assert columns[0] == columns[1]
@@ -115,7 +115,7 @@ def test_statistics_of_an_older_catalog_count_no_restore(tmp_path: Path, schema:
         fill(old, schema)
         restore = (RUN % ("run_b", "completed")).replace("}", ', "restored_from": 1}')
         old.execute("UPDATE runs SET value = ? WHERE run_id = 'run_b'", [restore])
-    store = Store(path)
+    store = DuckDBStore(path)
     found = History(store).statistics("p")
     assert (found["total_executions"], found["successful_executions"]) == (1, 0)
     store.close()
@@ -137,7 +137,7 @@ def test_versions_of_an_older_catalog_are_published(tmp_path: Path, schema: str)
             "INSERT INTO versions VALUES ('p', 3, 'run_b', 1, 1, TIMESTAMP '2026-01-01', ?)",
             [msgspec.json.encode(value).decode()],
         )
-    store = Store(path)
+    store = DuckDBStore(path)
     assert History(store).newest("p") == version
     assert History(store).newest("p") == version
     store.close()
@@ -145,10 +145,10 @@ def test_versions_of_an_older_catalog_are_published(tmp_path: Path, schema: str)
 
 def test_a_newer_catalog_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "catalog.duckdb"
-    store = Store(path)
+    store = DuckDBStore(path)
     store.set_property("schema_version", str(SCHEMA_VERSION + 1))
     store.close()
     before = path.read_bytes()
     with pytest.raises(errors.Conflict, match=f"schema version {SCHEMA_VERSION + 1}.* newer penstock"):
-        Store(path)
+        DuckDBStore(path)
     assert path.read_bytes() == before

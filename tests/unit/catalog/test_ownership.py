@@ -9,6 +9,7 @@ import duckdb
 import msgspec
 import pytest
 
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.ownership import Owned, Ownership
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
@@ -17,6 +18,9 @@ from service.catalog.users import Users
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.model.rights import PUBLIC, Rights
+from tests import stores
+
+pytestmark = stores.BOTH
 
 CLOCK, PASSWORD = FixedClock(), "a long enough password"
 ANN, BOB = (Rights(username=name, role="operator", account=name) for name in ("ann", "bob"))
@@ -26,7 +30,7 @@ NARROW = Rights(username="ann", role="operator", account="ann", key="k", pipelin
 
 @pytest.fixture
 def store() -> Store:
-    return Store(None)
+    return stores.new()
 
 
 @pytest.fixture
@@ -186,13 +190,13 @@ def test_a_trigger_awaits_what_its_runs_may_not_read(ownership: Ownership, pipel
 
 def test_pipelines_of_an_older_catalog_belong_to_the_admins(tmp_path: Path) -> None:
     path = tmp_path / "catalog.duckdb"
-    store = Store(path)
+    store = DuckDBStore(path)
     Pipelines(store, CLOCK).create("orders", "orders", {}, "ann")
     store.close()
     with duckdb.connect(str(path)) as old:
         old.execute("ALTER TABLE pipelines DROP COLUMN owner; ALTER TABLE pipelines DROP COLUMN visibility")
         old.execute("DROP TABLE api_keys; DROP TABLE api_key_uses; DROP TABLE audit_heads")
         old.execute("UPDATE properties SET value = '3' WHERE name = 'schema_version'")
-    store = Store(path)
+    store = DuckDBStore(path)
     assert Ownership(store).change("orders", ADMIN, {}) == Owned(name="orders", owner=None, visibility="shared")
     store.close()

@@ -17,6 +17,9 @@ from service.catalog.system_tables import SystemTables
 from service.files.layout import Layout
 from service.kit.clock import FixedClock
 from service.model.saved_query import QueryDefinition
+from tests import stores
+
+pytestmark = stores.BOTH
 
 DOCUMENT = Path(service.__file__).parent / "docs" / "saved-queries.md"
 DOCUMENTED = {
@@ -27,7 +30,7 @@ DOCUMENTED = {
 
 @pytest.fixture
 def store() -> Store:
-    return Store(None)
+    return stores.new()
 
 
 @pytest.fixture

@@ -8,18 +8,22 @@ from pathlib import Path
 import argon2
 import pytest
 
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.sessions import Reused, Sessions
 from service.catalog.store import Store
 from service.catalog.users import Users
 from service.kit import errors, passwords, tokens
 from service.kit.clock import FixedClock
+from tests import stores
+
+pytestmark = stores.BOTH
 
 PASSWORD = "a long enough password"
 
 
 @pytest.fixture
 def store() -> Store:
-    return Store(None)
+    return stores.new()
 
 
 @pytest.fixture
@@ -60,7 +64,7 @@ def test_a_password_is_shown_before_the_account_exists(users: Users) -> None:
     users.ensure_admin("admin", None, lambda _: known.append([u.username for u in users.list()]))
     assert known == [[]]
     with pytest.raises(errors.Invalid, match="PENSTOCK_ADMIN_USERNAME"):
-        Users(Store(None), FixedClock()).ensure_admin("not a name", None, lambda _: pytest.fail("no such account"))
+        Users(stores.new(), FixedClock()).ensure_admin("not a name", None, lambda _: pytest.fail("no such account"))
 
 
 def test_the_first_admin_with_a_password(users: Users) -> None:
@@ -73,13 +77,13 @@ def test_the_first_admin_with_a_password(users: Users) -> None:
 
 
 def test_accounts_are_read_again(tmp_path: Path, clock: FixedClock) -> None:
-    store = Store(tmp_path / "catalog.duckdb")
+    store = DuckDBStore(tmp_path / "catalog.duckdb")
     users = Users(store, clock)
     users.add("ann", PASSWORD, "operator")
     users.add("bob", PASSWORD, "admin")
     users.change("ann", role="viewer", disabled=True)
     store.close()
-    store = Store(tmp_path / "catalog.duckdb")
+    store = DuckDBStore(tmp_path / "catalog.duckdb")
     again = Users(store, clock)
     assert (again.account("ann"), again.list()) == (users.account("ann"), users.list())
     store.close()
@@ -135,7 +139,7 @@ def test_a_change_ends_tokens_of_the_same_second(users: Users, sessions: Session
 def test_old_hashes_are_made_anew(users: Users, store: Store, clock: FixedClock) -> None:
     users.add("ann", PASSWORD, "viewer")
     old = argon2.PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
-    store.execute("UPDATE users SET password_hash = ?", [old])
+    store.execute("UPDATE users SET password_hash = $old", {"old": old})
     users = Users(store, clock)
     assert users.log_in("ann", PASSWORD) is not None
     account = users.account("ann")

@@ -11,11 +11,13 @@ import pytest
 from service.catalog import version_rows
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.kit.clock import FixedClock
 from service.model.run import Run
 from service.model.version import Column, Version
 from service.values.profile import ColumnProfile, Correlation, Histogram, Profile
+from tests import stores
+
+pytestmark = stores.BOTH
 
 T0 = datetime(2026, 1, 31, tzinfo=UTC)
 
@@ -42,7 +44,7 @@ def test_a_version_with_infinite_edges_is_read_without_them() -> None:
 
 
 def test_a_version_that_could_not_be_read_is_not_committed() -> None:
-    store = Store(None)
+    store = stores.new()
     identity = Pipelines(store, FixedClock()).create("orders", "orders", {"name": "orders"}, "ann").id
     history = History(store)
     run = Run(run_id="run_1", pipeline="orders", revision=1, status="running", queued_at=T0)

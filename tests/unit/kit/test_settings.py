@@ -28,6 +28,15 @@ def test_everything_wrong_is_named_at_once() -> None:
     assert fields == ["PENSTOCK_PORT", "PENSTOCK_JWT_SECRET"]
 
 
+def test_a_catalog_that_is_not_in_postgresql_is_refused_without_its_password() -> None:
+    with pytest.raises(errors.Invalid) as caught:
+        settings.load({"PENSTOCK_CATALOG_URL": "mysql://me:hunter2@h/d"})
+    assert caught.value.details["field"] == "PENSTOCK_CATALOG_URL"
+    assert "hunter2" not in repr(caught.value.as_body())
+    url = "postgres://me@h/d"
+    assert settings.load({"PENSTOCK_CATALOG_URL": url}).catalog_url == url
+
+
 def test_a_misspelt_variable_is_pointed_at() -> None:
     environment = {"PENSTOCK_PROT": "1", "PENSTOCK_SECRET_X": "y", "PENSTOCK_HOST": "h"}
     assert settings.load(environment).port == 8000

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.catalog.history import History
-from service.catalog.store import Store
 from service.kit import errors, ids
 from service.model import lifecycle
 from service.model.lifecycle import ENDED, TRANSITIONS, WAITING, Status
 from service.model.run import Run
+from tests import stores
+
+pytestmark = stores.BOTH
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -23,7 +25,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 @pytest.fixture(scope="module")
 def history() -> History:
-    return History(Store(None))
+    return History(stores.new())
 
 
 def a_run(status: Status) -> Run:

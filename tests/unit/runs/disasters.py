@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.files import manifest_file
 from service.files.checksums import sha256
 from service.files.layout import MANIFEST, UNCOMMITTED, Layout
@@ -117,7 +117,7 @@ class Opened:
     """The catalog of a directory while it is open."""
 
     def __init__(self, directory: Directory) -> None:
-        self.store = Store(directory.catalog)
+        self.store = DuckDBStore(directory.catalog)
         self.history, self.pipelines = History(self.store), Pipelines(self.store, CLOCK)
         self.condition = Condition(self.store, self.history, directory.layout, Integrity(directory.layout))
 

@@ -12,7 +12,7 @@ import msgspec
 
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
+from service.catalog.duckdb_store import DuckDBStore
 from service.files import manifest_file
 from service.files.layout import MANIFEST, Layout
 from service.files.object_store import ObjectStore
@@ -37,7 +37,7 @@ class Installation:
         self.objects = ObjectStore(url or f"file://{root}/store", seconds=seconds) if stored else None
         self.layout = Layout(root / "data", objects=self.objects)
         self.layout.create()
-        self.store = Store(self.layout.catalog)
+        self.store = DuckDBStore(self.layout.catalog)
         self.history, self.pipelines = History(self.store), Pipelines(self.store, CLOCK)
         self.integrity = Integrity(self.layout, self.history.present, 1 << 30)
         self.condition = Condition(self.store, self.history, self.layout, self.integrity)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service.catalog.store import Store
+from service.catalog.duckdb_store import DuckDBStore
 from service.files.backup_directory import MANIFEST, BackupDirectory
 from service.files.layout import Layout
 from service.kit import errors
@@ -247,7 +247,7 @@ def test_the_copy_of_a_catalog_has_its_schema_and_its_rows(directory: Directory,
         assert opened.store.rows("SELECT database_name FROM duckdb_databases() WHERE NOT internal") == [
             {"database_name": "catalog"}
         ]
-        copy = Store(tmp_path / "it's a copy.duckdb")
+        copy = DuckDBStore(tmp_path / "it's a copy.duckdb")
         try:
             assert not copy.created
             assert copy.rows(shape) == opened.store.rows(shape)

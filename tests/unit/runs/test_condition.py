@@ -7,12 +7,14 @@ from pathlib import Path
 from service.catalog.history import History
 from service.catalog.ownership import Ownership
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit.clock import FixedClock
 from service.model.rights import Rights
 from service.query.integrity import Integrity
 from service.runs.condition import Condition
+from tests import stores
+
+pytestmark = stores.BOTH
 
 
 class Damaged(Integrity):
@@ -23,7 +25,7 @@ class Damaged(Integrity):
 
 
 def test_private_pipelines_are_not_named(tmp_path: Path, clock: FixedClock) -> None:
-    store, layout = Store(None), Layout(tmp_path)
+    store, layout = stores.new(), Layout(tmp_path)
     for name in ("orders", "payroll"):
         Pipelines(store, clock).create(name, name, {}, "ann")
     condition = Condition(store, History(store), layout, Damaged(layout))

@@ -12,7 +12,6 @@ import pytest
 
 from service.catalog.history import History
 from service.catalog.pipelines import PipelineRecord, Pipelines
-from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit import errors
 from service.kit.clock import FixedClock
@@ -20,7 +19,10 @@ from service.kit.settings import Settings
 from service.query.integrity import Integrity
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
+from tests import stores
 from tests.registry import REGISTRY
+
+pytestmark = stores.BOTH
 
 DOCUMENT = {"name": "shop", "collectors": [{"type": "csv", "file_path": "a.csv"}]}
 
@@ -28,7 +30,7 @@ DOCUMENT = {"name": "shop", "collectors": [{"type": "csv", "file_path": "a.csv"}
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     """With one pipeline, ``shop``."""
-    layout, clock, store = Layout(tmp_path), FixedClock(), Store(None)
+    layout, clock, store = Layout(tmp_path), FixedClock(), stores.new()
     layout.create()
     pipelines = Pipelines(store, clock)
     pipelines.create("shop", "shop", DOCUMENT, None)

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from service.catalog.history import History
-from service.catalog.store import Store
 from service.files import layout
 from service.files.layout import Layout, children
 from service.jobs.messages import Grants, Order
@@ -19,8 +18,11 @@ from service.model.lifecycle import Status
 from service.model.run import Run
 from service.runs import publication
 from service.steps.storage import File
+from tests import stores
 from tests.registry import a_pipeline
 from tests.unit.runs.preparing import prepared
+
+pytestmark = stores.BOTH
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,7 +33,7 @@ class Shop:
     def __init__(self, root: Path) -> None:
         self.layout = Layout(root)
         self.layout.create()
-        self.history = History(Store(None))
+        self.history = History(stores.new())
         self.run = Run(run_id="run_1", pipeline="p", revision=1, status="running", queued_at=T0)
         self.history.add_run("pl", self.run)
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.kit.clock import FixedClock
 from service.runs.lineage_graph import LineageGraph, edges_of, tracing
+from tests import stores
 from tests.registry import REGISTRY
+
+pytestmark = stores.BOTH
 
 
 def reads(*names: str, **more: Any) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def reads(*names: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Pipelines:
-    pipelines = Pipelines(Store(tmp_path / "catalog.duckdb"), FixedClock())
+    pipelines = Pipelines(stores.new(), FixedClock())
     documents = {
         "raw": reads(), "clean": reads("raw"), "report": reads("clean"), "board": reads("report", "gone"),
         "web": {"collectors": [{"type": "api", "endpoint": "https://u:pw@example.org/x?api_key=k1&page=2"}]},

@@ -13,7 +13,6 @@ from service.catalog import schedules
 from service.catalog.history import History
 from service.catalog.lineage_events import LineageEvents, Waiting
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit.clock import FixedClock
 from service.kit.errors import Body
@@ -27,8 +26,10 @@ from service.runs import openlineage
 from service.runs.job_resources import JobResources
 from service.runs.openlineage_event import EventEncoder, is_traceable
 from service.steps.storage import File
-from tests import openlineage_schema
+from tests import openlineage_schema, stores
 from tests.registry import REGISTRY
+
+pytestmark = stores.BOTH
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CITIES = {"name": "cities", "collectors": [{"type": "csv", "file_path": "a.csv"}]}
@@ -39,7 +40,7 @@ class Catalog:
     """Runs whose starts and ends make events."""
 
     def __init__(self, data: Path) -> None:
-        self.store, self.clock, self.layout = Store(None), FixedClock(NOON), Layout(data)
+        self.store, self.clock, self.layout = stores.new(), FixedClock(NOON), Layout(data)
         self.history = History(self.store, lineage=True)
         self.pipelines, self.events = Pipelines(self.store, self.clock), LineageEvents(self.store, self.clock)
         settings = Settings(data_dir=str(data), file_roots=(str(data / "root"),))
@@ -178,8 +179,7 @@ def test_a_dataset_that_two_collectors_read_is_one_origin(catalog: Catalog) -> N
 def test_scheduled_failed_held_and_restored_runs_say_so(catalog: Catalog) -> None:
     identity = catalog.create(CITIES)
     run = catalog.run(identity, "run_1", "running", requested_by="schedule")
-    with catalog.store.transaction() as transaction:
-        schedules.record_fire(transaction, identity, NOON, NOON, run)
+    catalog.store.write(lambda transaction: schedules.record_fire(transaction, identity, NOON, NOON, run))
     error = Body(code="STEP_FAILED", message="no rows")
     catalog.history.change_run(msgspec.structs.replace(run, status="failed", end_time=NOON, error=error))
     catalog.run(identity, "run_2", "running", "held")
@@ -219,8 +219,8 @@ def test_sent_events_are_removed_and_the_queue_is_bounded_in_age_and_number(cata
     catalog.clock.advance(timedelta(hours=25).total_seconds())
     assert (catalog.events.trim(), catalog.waiting()) == (1, [])
     catalog.store.execute(
-        "INSERT INTO lineage_events SELECT range, 'p', 'r', 'START', ?::TIMESTAMP FROM range(10003)",
-        [catalog.clock.now().replace(tzinfo=None)],
+        "INSERT INTO lineage_events SELECT n, 'p', 'r', 'START', $now::TIMESTAMP FROM generate_series(0, 10002) t(n)",
+        {"now": catalog.clock.now().replace(tzinfo=None)},
     )
     assert (catalog.events.trim(), catalog.events.trim()) == (3, 0)
 

@@ -20,7 +20,10 @@ from service.model.version import Version
 from service.query.integrity import Integrity
 from service.runs import program
 from service.runs.job_resources import JobResources
+from tests import stores
 from tests.registry import REGISTRY
+
+pytestmark = stores.BOTH
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = FIRST + timedelta(days=1)
@@ -28,7 +31,7 @@ LATER = FIRST + timedelta(days=1)
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    opened = Store(None)
+    opened = stores.new()
     yield opened
     opened.close()
 

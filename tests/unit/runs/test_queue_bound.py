@@ -7,7 +7,6 @@ from pathlib import Path
 
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit import errors
 from service.kit.clock import FixedClock
@@ -16,7 +15,10 @@ from service.model.run import Run
 from service.query.integrity import Integrity
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
+from tests import stores
 from tests.registry import REGISTRY
+
+pytestmark = stores.BOTH
 
 PIPELINES, EACH, PLACES = 100, 10, 50
 
@@ -24,7 +26,7 @@ PIPELINES, EACH, PLACES = 100, 10, 50
 def test_requirement_18_of_a_thousand_starts_so_many_wait_and_the_others_are_told_when_to_come_back(
     tmp_path: Path,
 ) -> None:
-    layout, clock, store = Layout(tmp_path), FixedClock(), Store(None)
+    layout, clock, store = Layout(tmp_path), FixedClock(), stores.new()
     layout.create()
     pipelines, history = Pipelines(store, clock), History(store)
     names = [f"p{number}" for number in range(PIPELINES)]

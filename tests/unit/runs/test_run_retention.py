@@ -15,7 +15,6 @@ from service.catalog.expired_runs import ExpiredRuns
 from service.catalog.history import History
 from service.catalog.lineage_events import LineageEvents
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.catalog.surplus import Surplus
 from service.catalog.version_marks import VersionMarks
 from service.files.layout import Layout
@@ -28,6 +27,9 @@ from service.query.integrity import Integrity
 from service.runs import retention
 from service.runs.retention import Retention
 from service.runs.version_upkeep import VersionUpkeep
+from tests import stores
+
+pytestmark = stores.BOTH
 
 FIGURES = (
     "total_executions", "successful_executions", "failed_executions", "held_executions", "success_rate",
@@ -40,7 +42,7 @@ class Past:
     """Runs of two pipelines, a minute apart."""
 
     def __init__(self, data: Path) -> None:
-        self.clock, self.store, self.layout = FixedClock(), Store(data / "catalog.duckdb"), Layout(data)
+        self.clock, self.store, self.layout = FixedClock(), stores.new(), Layout(data)
         self.layout.create()
         self.history, self.pipelines = History(self.store, lineage=True), Pipelines(self.store, self.clock)
         self.ids = {name: self.pipelines.create(name, name, {"name": name}, None).id for name in ("shop", "other")}
@@ -132,7 +134,7 @@ def test_days_decide(past: Past, settings: dict[str, int], days: int, gone: int)
 
 
 def test_pipelines_of_older_releases_keep_all_until_set(past: Past) -> None:
-    past.store.execute("INSERT INTO unlimited_pipelines VALUES (?)", [past.ids["shop"]])
+    past.store.execute("INSERT INTO unlimited_pipelines VALUES ($id)", {"id": past.ids["shop"]})
     past.later(1000)
     assert past.sweep() == 0
     past.pipelines.update("shop", "shop", {"name": "shop", "retention": {}}, None)
@@ -181,7 +183,7 @@ def test_many_durations_are_kept_with_three_digits(past: Past, monkeypatch: pyte
     past.run("last", "failed")
     past.later(91)
     past.sweep()
-    kept = past.store.rows("SELECT microseconds FROM run_durations ORDER BY ALL")
+    kept = past.store.rows("SELECT microseconds FROM run_durations ORDER BY microseconds")
     assert [row["microseconds"] for row in kept] == [250000, 1230000, 1500000, 2000000, 3000000, 4000000, 7000000]
     after = past.figures()
     assert after["total_executions"] == before["total_executions"] + 2  # type: ignore[operator]

@@ -14,11 +14,13 @@ import pytest
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.schedules import Schedules
-from service.catalog.store import Store
 from service.kit.clock import FixedClock
 from service.runs.scheduler import Scheduler
+from tests import stores
 from tests.unit.model.wall_clock import EXPRESSIONS, fires
 from tests.unit.runs.queueing import Queue
+
+pytestmark = stores.BOTH
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -31,7 +33,7 @@ class Town:
     """A catalog, a clock and a queue that outlive schedulers."""
 
     def __init__(self, now: datetime = NOON) -> None:
-        self.clock, self.store = FixedClock(now), Store(None)
+        self.clock, self.store = FixedClock(now), stores.new()
         self.pipelines = Pipelines(self.store, self.clock)
         self.schedules = Schedules(self.store, self.clock)
         self.queue = Queue(self.pipelines, History(self.store), self.clock)

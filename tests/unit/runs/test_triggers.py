@@ -10,17 +10,19 @@ import msgspec
 
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.catalog.trigger_inputs import TriggerInputs
 from service.kit.clock import FixedClock
 from service.model.version import Version
 from service.runs.triggers import Triggers
+from tests import stores
 from tests.unit.runs.queueing import Queue
+
+pytestmark = stores.BOTH
 
 
 class Town:
     def __init__(self) -> None:
-        self.clock, store = FixedClock(), Store(None)
+        self.clock, store = FixedClock(), stores.new()
         self.pipelines, self.history, self.inputs = Pipelines(store, self.clock), History(store), TriggerInputs(store)
         self.queue = Queue(self.pipelines, self.history, self.clock)
         self.queue.holding = True

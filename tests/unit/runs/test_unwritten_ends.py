@@ -9,7 +9,6 @@ from typing import cast
 
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
@@ -19,7 +18,10 @@ from service.query.integrity import Integrity
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 from service.runs.supervisor import Supervisor
+from tests import stores
 from tests.registry import REGISTRY
+
+pytestmark = stores.BOTH
 
 RUNNING = Run(run_id="run_1", pipeline="shop", revision=1, status="running", queued_at=FixedClock().now())
 STATUSES: tuple[Status | None, ...] = (None, "cancelled", "running")
@@ -38,7 +40,7 @@ class FullDisk(History):
 
 
 def test_every_reading_shows_the_end_of_a_run(tmp_path: Path) -> None:
-    layout, clock, store = Layout(tmp_path), FixedClock(), Store(None)
+    layout, clock, store = Layout(tmp_path), FixedClock(), stores.new()
     layout.create()
     history, pipelines = FullDisk(store), Pipelines(store, clock)
     record = pipelines.create("shop", "shop", DOCUMENT, None)

@@ -146,7 +146,7 @@ def test_retention_keeps_the_newest_and_the_marked(
         )
         surplus, expired = Surplus(opened.store), ExpiredRuns(opened.store)
         deleted = asyncio.run(Retention(surplus, expired, upkeep, directory.layout, CLOCK).sweep())
-        opened.store.execute("INSERT INTO unlimited_pipelines VALUES (?)", [record.id])
+        opened.store.execute("INSERT INTO unlimited_pipelines VALUES ($id)", {"id": record.id})
         assert Surplus(opened.store).versions() == []
     assert [v.version for v in directory.versions()] == stay
     assert (deleted, len(folders(directory))) == (5 - len(stay), len(stay))
@@ -249,7 +249,7 @@ def test_pipelines_of_older_releases_keep_all_versions_until_set(directory: Dire
             version = msgspec.structs.replace(one, version=number, run_id=run.run_id)
             opened.history.publish(record.id, msgspec.structs.replace(run, status="completed"), version)
         if old:
-            opened.store.execute("INSERT INTO unlimited_pipelines VALUES (?)", [record.id])
+            opened.store.execute("INSERT INTO unlimited_pipelines VALUES ($id)", {"id": record.id})
         surplus = Surplus(opened.store)
         assert [v.version for _, v in surplus.versions()] == ([] if old else [1, 2])
         opened.pipelines.update("shop", "shop", {**DOCUMENT, "retention": {"versions": 31}}, None)

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
-from service.catalog.store import Store
 from service.files.layout import Layout, children
 from service.jobs import plugins
 from service.jobs.messages import Grants, Loaded, Order, Prepared, Quarantine
@@ -45,7 +45,7 @@ class Shop:
     """A data directory with one pipeline, into which versions are published."""
 
     def __init__(self, root: Path) -> None:
-        self.layout, store = Layout(root), Store(root / "catalog.duckdb")
+        self.layout, store = Layout(root), DuckDBStore(root / "catalog.duckdb")
         self.layout.warehouse.mkdir()
         self.history = History(store)
         document = {"name": "shop", "collectors": [{"type": "csv", "file_path": "a.csv"}]}

@@ -1,0 +1,58 @@
+-- name: functions
+CREATE OR REPLACE FUNCTION epoch_us(moment timestamp) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (extract(epoch FROM moment) * 1000000)::bigint;
+
+CREATE OR REPLACE FUNCTION to_days(days integer) RETURNS interval
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN make_interval(days => days);
+
+CREATE OR REPLACE FUNCTION regexp_extract(value text, pattern text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN coalesce(substring(value FROM pattern), '');
+
+CREATE OR REPLACE FUNCTION json_type(document json) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN upper(json_typeof(document));
+
+CREATE OR REPLACE FUNCTION json_extract(document json, path text) RETURNS json[]
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN ARRAY(SELECT found::json FROM jsonb_path_query(document::jsonb, path::jsonpath) found);
+
+CREATE OR REPLACE FUNCTION json_extract_string(document json, path text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN ARRAY(SELECT found #>> '{}' FROM jsonb_path_query(document::jsonb, path::jsonpath) found);
+
+CREATE OR REPLACE FUNCTION list_sum(numbers bigint[]) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (SELECT sum(number)::bigint FROM unnest(numbers) number);
+-- name: indexes
+CREATE UNIQUE INDEX IF NOT EXISTS runs_sequence ON runs (sequence);
+CREATE INDEX IF NOT EXISTS runs_pipeline ON runs (pipeline_id, sequence);
+CREATE INDEX IF NOT EXISTS runs_going ON runs (status, sequence) WHERE status IN ('queued', 'retrying', 'running');
+CREATE INDEX IF NOT EXISTS runs_end ON runs (end_time);
+CREATE INDEX IF NOT EXISTS versions_run ON versions (run_id);
+CREATE INDEX IF NOT EXISTS pipelines_name ON pipelines (name);
+CREATE UNIQUE INDEX IF NOT EXISTS lineage_events_sequence ON lineage_events (sequence);
+CREATE INDEX IF NOT EXISTS lineage_events_run ON lineage_events (run_id);
+CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries (next_try) WHERE state = 'waiting';
+CREATE INDEX IF NOT EXISTS deliveries_pipeline ON deliveries (pipeline_id, created);
+CREATE INDEX IF NOT EXISTS run_durations_pipeline ON run_durations (pipeline_id);
+CREATE INDEX IF NOT EXISTS refresh_tokens_family ON refresh_tokens (family);
+CREATE INDEX IF NOT EXISTS idempotency_keys_created ON idempotency_keys (created);
+-- name: changes
+CREATE TABLE IF NOT EXISTS table_changes (name VARCHAR PRIMARY KEY, changes BIGINT NOT NULL);
+
+CREATE OR REPLACE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO penstock.table_changes (name, changes) VALUES (TG_TABLE_NAME, 1)
+    ON CONFLICT (name) DO UPDATE SET changes = table_changes.changes + 1;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pipelines
+    EXECUTE FUNCTION note_change();
+CREATE OR REPLACE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON revisions
+    EXECUTE FUNCTION note_change();
+CREATE OR REPLACE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON api_keys
+    EXECUTE FUNCTION note_change();
