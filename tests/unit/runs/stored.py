@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
-from service.catalog.duckdb_store import DuckDBStore
 from service.files import manifest_file
 from service.files.layout import MANIFEST, Layout
 from service.files.object_store import ObjectStore
