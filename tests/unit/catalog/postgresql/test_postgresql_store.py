@@ -20,7 +20,7 @@ from service.catalog.pipelines import Pipelines
 from service.catalog.postgresql import watch
 from service.catalog.postgresql.server import Connection, Server
 from service.catalog.postgresql.store import PostgreSQLStore
-from service.catalog.store import Transaction
+from service.catalog.store import Transaction, Uncertain
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.model.run import Run
@@ -281,6 +281,35 @@ def test_a_commit_whose_answer_was_lost_is_looked_up_and_done_once(url: str, com
 
     assert store.write(work) == 1
     assert (store.lost, tries, store.row(READ)) == (1, [1] if committed else [1, 1], {"value": "1"})
+    store.close()
+
+
+def test_a_commit_that_nobody_can_look_up_is_told_apart_and_not_repeated(cluster: Cluster, url: str) -> None:
+    """Neither alone nor in a group of writes."""
+
+    class Away(Losing):
+        committed = True
+
+        def _commit(self, connection: Connection) -> None:
+            try:
+                super()._commit(connection)
+            except psycopg.OperationalError:
+                cluster.stop("immediate")
+                raise
+
+    store, tries = Away(Server(url, patience=0.5)), []
+
+    def work(transaction: Transaction) -> int:
+        tries.append(add_one(transaction))
+        return tries[-1]
+
+    try:
+        with pytest.raises(Uncertain):
+            store.write(work)
+    finally:
+        cluster.start()
+    assert len(tries) == 1
+    _until(lambda: store.row(READ) is not None)
     store.close()
 
 
