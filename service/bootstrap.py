@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ from service.model.registry import Registry
 from service.network import egress
 from service.processes import forkserver, preloaded
 from service.query.engine import Engine
+from service.query.first_read import FirstRead
 from service.query.integrity import Integrity
 from service.query.sources import Sources
 from service.runs import gauges, program
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
 
     from service.api.server import Listener
 
+_THREADS = 64
 _log = structlog.get_logger("penstock.server")
 
 
@@ -101,11 +104,14 @@ async def open_core(
         data_directory.opened(settings) as (layout, store),
         AuditLog.opened(settings, layout, store, clock) as audit,
     ):
+        if layout.objects is not None:  # so that who waits for a store that stands still keeps nobody else waiting
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
         lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)
         history, pipelines = History(store, lineage=lineage, lease=lease), Pipelines(store, clock)
-        integrity, secrets = Integrity(layout, history.present), configuration.secrets(environment)
+        integrity = Integrity(layout, history.present, settings.cache_bytes)
+        secrets = configuration.secrets(environment)
         since, own = await asyncio.to_thread(program.same_since, store, clock.now()), Ownership(store)
         given = settings, layout, history, registry, clock, secrets, integrity
         resources = JobResources(*given, same_since=since, reads=own.reads)
@@ -131,6 +137,7 @@ async def open_core(
             await supervisor.close()
             await tasks.close()
             await engine.close()
+            integrity.close()
 
 
 def application(core: Core, users: Users) -> Litestar:
@@ -151,6 +158,7 @@ def application(core: Core, users: Users) -> Litestar:
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
         audit=core.audit, metrics=core.tasks.resources.metrics, traces=core.tasks.resources.traces,
         keys=ApiKeys(core.store, core.clock),
+        first_rows=FirstRead(core.sources, core.engine).data if core.layout.objects is not None else None,
     )  # fmt: skip
     return create_app(services)
 

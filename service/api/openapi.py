@@ -80,8 +80,9 @@ def document(app: Litestar, registry: Registry) -> dict[str, Any]:
             "`RateLimit-Reset` (seconds) tell how many requests are left; a 429 or 503 has `Retry-After`. "
             "`HEAD` works wherever `GET` does. Requests with "
             "too many or too long headers get a 431 (`HEADERS_TOO_LARGE`), and tokens of an issuer that does not "
-            "answer a 503 (`ISSUER_UNAVAILABLE`), whatever the route. What cannot be read as a request, a path of more "
-            "than 64 KiB and more than 100 headers end the connection with 400, 414 or 431 without a body.",
+            "answer a 503 (`ISSUER_UNAVAILABLE`), whatever the route; so does an object store that does not answer "
+            "(`STORE_UNAVAILABLE`). What cannot be read as a request, a path of more than 64 KiB and more than 100 "
+            "headers end the connection with 400, 414 or 431 without a body.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

@@ -246,6 +246,8 @@ class Services:
     saved: SavedQueries
     audit: AuditLog
     keys: ApiKeys
+    first_rows: Callable[..., Awaitable[EngineAnswer | None]] | None = None
+    """With an object store: reads rows of a version of which not all parts are here, if that can be answered."""
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
     limiter: Callable[[int, Clock], Limiter] = RateLimiter

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.store import Store
-from service.files import permissions
+from service.files import object_store, permissions
 from service.files.layout import Layout
 from service.files.reserve import Reserve
 from service.kit import errors, ids
@@ -29,7 +30,7 @@ _INSTALLATION = "installation"
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
-    """Open the data directory for this process alone.
+    """Open the data directory for this process alone, and the object store that its versions are in, if there is one.
 
     Raises ``errors.Conflict`` (DATA_DIR_IN_USE, CONFLICT), ``errors.Unavailable`` (CATALOG_UNAVAILABLE),
     ``errors.Invalid``.
@@ -39,7 +40,10 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
         layout.open()
         store = await asyncio.to_thread(_store, layout, settings.catalog_url)
         try:
-            yield layout, store
+            with object_store.opened(
+                settings.warehouse_url, settings.warehouse_timeout_seconds, layout.root
+            ) as objects:
+                yield replace(layout, objects=objects), store
         finally:
             await asyncio.to_thread(store.close)
 

@@ -26,13 +26,19 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from service.files import disk, permissions
 from service.kit import errors, ids
 
+if TYPE_CHECKING:
+    from service.files.object_store import ObjectStore
+
 MANIFEST = "manifest.json"
 UNCOMMITTED = ".uncommitted"
 """A file in the folder of a version from before the rename until after the commit and the link to it."""
+CACHED = ".cached"
+"""A file in the folder of a version that was made for files of the object store: nothing in it is only there."""
 _ODD = frozenset("*?[]{}")
 PARTS = "part-*.parquet"
 """The files with the rows of a version, in its folder and those below it; no others have such names."""
@@ -60,10 +66,14 @@ STDERR = ".stderr"
 
 @dataclass(frozen=True)
 class Layout:
-    """The data directory. ``group`` is the id of a group that may read the warehouse."""
+    """The data directory. ``group`` is the id of a group that may read the warehouse.
+
+    With ``objects`` that store holds the versions, and the warehouse those that were made or read here of late.
+    """
 
     root: Path
     group: int | None = None
+    objects: ObjectStore | None = None
 
     @property
     def catalog(self) -> Path:

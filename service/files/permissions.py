@@ -50,8 +50,13 @@ def share(folder: Path, group: int | None) -> None:
     """Set the modes of a version that is complete: folders 0700, files 0400; with a ``group`` 0750 and 0440."""
     for above, _, files in os.walk(folder):
         for name in files:
-            _set(Path(above, name), group, 0o400 if group is None else 0o440)
+            share_file(Path(above, name), group)
         _set(Path(above), group, 0o700 if group is None else 0o750)
+
+
+def share_file(path: Path, group: int | None) -> None:
+    """Set the mode of a file of a version that is complete."""
+    _set(path, group, 0o400 if group is None else 0o440)
 
 
 def _set(path: Path, group: int | None, mode: int) -> None:

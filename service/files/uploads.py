@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,6 +43,13 @@ def segments(path: str) -> list[str]:
     return parts
 
 
+Keep = Callable[[str, Path, int, str], None]
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
 class Incoming:
     """A file that is being received."""
 
@@ -67,8 +74,11 @@ class Incoming:
         self._hash.update(block)
         self._size += len(block)
 
-    def finish(self) -> tuple[Uploaded, bool]:
-        """Flush the file and move it to its path. Returns the file, and whether its path is new."""
+    def finish(self, keep: Keep = _nothing) -> tuple[Uploaded, bool]:
+        """Flush the file and move it to its path. Returns the file, and whether its path is new.
+
+        ``keep`` gets path, file, size and SHA-256 before the file has its path; what it raises ends the upload.
+        """
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -81,6 +91,7 @@ class Incoming:
                 found = _kind(folder, name)
                 if found is not None and not stat.S_ISREG(found):
                     raise _conflict("/".join(self._parts))
+                keep("/".join(self._parts), self._root / self._hidden, self._size, self._hash.hexdigest())
                 os.replace(self._root / self._hidden, name, dst_dir_fd=folder)
                 os.fsync(folder)
         except OSError as error:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from service.kit import errors, memory_budget, oidc_settings, signing_keys
+from service.kit import errors, memory_budget, oidc_settings, signing_keys, store_url
 
 PREFIX = "PENSTOCK_"
 SECRET_PREFIX = "PENSTOCK_SECRET_"  # noqa: S105 - a prefix of names, not a password
@@ -27,7 +27,9 @@ _BOUND = re.compile(r"Expected `(?:int|float)` (>=|<=) ([0-9.]+)$")
 _KIND = re.compile(r"Expected `(int|float|bool)`, got `str`$")
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
-_SIZES = frozenset({"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes", "spool_limit"})
+_SIZES = frozenset(
+    {"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes", "spool_limit", "cache_bytes"}
+)
 _LISTS = frozenset({"file_roots", "allowed_private_hosts", "cors_origins", "trusted_proxies", "jwt_secrets"})
 
 
@@ -142,6 +144,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_group: Annotated[
         str | None, _about("A group that may read the warehouse (name or number); only the service's user by default.")
     ] = None
+    warehouse_url: Annotated[
+        str | None,
+        _about(
+            "An object store that holds the versions and uploads: s3://bucket/prefix, gs://, az:// or file:///folder. "
+            "Credentials come from the environment or the platform."
+        ),
+    ] = None
+    warehouse_timeout_seconds: Annotated[
+        float, _about("A request to the object store that has no success for this long is given up.", gt=0, le=3600)
+    ] = 60
+    cache_bytes: Annotated[
+        int,
+        _about(
+            "Disk for files of the object store that are kept in the data directory, in bytes; those in use stay.", ge=0
+        ),
+    ] = 20 * 1024 * MIB
     accept_empty_catalog: Annotated[
         bool, _about("Start with an empty catalog although the warehouse holds versions; they move to .orphaned.")
     ] = False
@@ -222,6 +240,8 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
     for name in ("openlineage_url", "otlp_endpoint"):
         if not str(decoded.get(name) or "http://").startswith(("http://", "https://")):
             problems.append(errors.Problem(PREFIX + name.upper(), "is not an http:// or https:// URL"))
+    if (fault := store_url.fault(str(decoded.get("warehouse_url") or "file:///x"))) is not None:
+        problems.append(errors.Problem("PENSTOCK_WAREHOUSE_URL", fault))
     if not str(decoded.get("catalog_url") or "postgresql://").startswith(("postgresql://", "postgres://")):
         problems.append(errors.Problem("PENSTOCK_CATALOG_URL", "is not a postgresql:// URL"))
     problems += [errors.Problem("PENSTOCK_TRUSTED_PROXIES", text) for text in _no_networks(decoded)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -53,7 +54,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     files of its collectors' incremental state. ``layout`` is how the parts are arranged.
 
     A ``held`` version waits to be accepted or rejected; ``held_because`` stays when it was accepted. ``continues`` is
-    the version whose rows it has, too (append, merge, replay).
+    the version whose rows it has, too (append, merge, replay). ``objects`` is how the keys of its own objects begin, if
+    an object store has it.
     """
 
     pipeline: str
@@ -82,12 +84,27 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     held: bool = False
     held_because: list[Breach] = []
     continues: int | None = None
+    objects: str | None = None
 
     @property
     def base_files(self) -> list[File]:
         """All files of the version without its native file, which can be derived again."""
         record = [self.fit_record] if self.fit_record is not None else []
         return [*self.files, *self.quarantine, *record, *self.state]
+
+    @property
+    def all_files(self) -> list[File]:
+        """All files of the version."""
+        return [*self.base_files, *([self.native] if self.native is not None else [])]
+
+    def each(self, change: Callable[[File], File]) -> Version:
+        """The version with each of its files changed."""
+        return msgspec.structs.replace(
+            self, files=[change(f) for f in self.files], quarantine=[change(f) for f in self.quarantine],
+            state=[change(f) for f in self.state],
+            fit_record=change(self.fit_record) if self.fit_record is not None else None,
+            native=change(self.native) if self.native is not None else None,
+        )  # fmt: skip
 
     @property
     def quarantined(self) -> int:

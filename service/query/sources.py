@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from typing import Protocol
+
+import msgspec
 
 from service.kit import errors
 from service.model.rights import Readable
@@ -14,6 +18,7 @@ from service.model.version import Version
 from service.query.integrity import Integrity
 from service.query.messages import Resolved
 from service.sandbox.source import TableSource
+from service.steps.storage import File
 
 _LOGICAL = re.compile(r"Duration|\bArray\b|\bTime\b|Categorical|Enum|Int128|time_unit='ms'|time_zone='(?!UTC')")
 """Polars types, as text, that DuckDB does not read from Parquet as they were written."""
@@ -61,6 +66,8 @@ class Sources:
         sources = [s for s in found if s is not None and (readable is None or s.pipeline in readable)]
         if len(sources) == len(names):
             return Resolved(sources)
+        if self._integrity.cache is not None:
+            await self._integrity.arrival(await asyncio.to_thread(self._begun, names, readable))
         return await asyncio.to_thread(self._named, names, readable)
 
     def _newest(self, name: str) -> TableSource | None:
@@ -82,12 +89,50 @@ class Sources:
         """The source of a version's rows. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
         if self._integrity.is_intact(version):
             return source_of(version)
+        await self._arrive(version, _read(version))
         return source_of(await asyncio.to_thread(self._integrity.checked, version))
+
+    async def has_parts(self, version: Version) -> bool:
+        """Whether the parts of a version are here."""
+        return self._integrity.is_intact(version) or await asyncio.to_thread(
+            self._integrity.has, version, version.files
+        )
+
+    async def of_parts(self, version: Version, first: int, least: int) -> tuple[TableSource, int]:
+        """The source of the parts of a version from number ``first`` on, and the number of the part that follows.
+
+        It waits for those below ``least``, and takes what is here of the others, which are being fetched. Raises as
+        ``of_version``.
+        """
+        coming = await asyncio.to_thread(self._integrity.begin_each, version, version.files[first:])
+        await self._integrity.arrival(future for future in coming[: least - first] if future is not None)
+        here = itertools.takewhile(lambda future: future is None or future.done(), coming)
+        end = max(least, first + sum(1 for _ in here))
+        await asyncio.to_thread(self._integrity.require, version, version.files[first:end])
+        whole = source_of(version)
+        return msgspec.structs.replace(whole, parts=whole.parts[first:end], native=None, native_table=None), end
 
     async def of_quarantine(self, version: Version) -> TableSource:
         """The source of a version's quarantined rows. Raises ``errors.PenstockError`` (DATA_CORRUPT)."""
+        await self._arrive(version, version.quarantine)
         await asyncio.to_thread(self._integrity.require, version, version.quarantine)
         return quarantine_of(version)
+
+    async def _arrive(self, version: Version, files: Sequence[File]) -> None:
+        """Wait until files of the object store are here."""
+        if self._integrity.cache is not None:
+            await self._integrity.arrival(await asyncio.to_thread(self._integrity.begin, version, files))
+
+    def _begun(self, names: list[str], readable: Readable) -> list[Future[None]]:
+        """What is on its way of the tables with these names."""
+        tables = seen((table for name in names if (table := self._tables.table(name)) is not None), readable)
+        return [
+            future
+            for table in tables
+            for future in self._integrity.begin(
+                table.version, table.version.quarantine if table.quarantine else _read(table.version)
+            )
+        ]
 
     def of_name(self, name: str) -> TableSource:
         """The source of the table with that name. Blocks.
@@ -121,6 +166,11 @@ class Sources:
             self._integrity.require(table.version, table.version.quarantine)
             return of_table(table)
         return source_of(self._integrity.checked(table.version), table.name)
+
+
+def _read(version: Version) -> list[File]:
+    """The files that queries of a version read."""
+    return [*version.files, *([version.native] if version.native is not None else [])]
 
 
 def seen(tables: Iterable[Table], readable: Readable) -> list[Table]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from service.catalog.pipelines import PipelineRecord, Pipelines
-from service.files import disk
+from service.files import disk, shared_uploads
 from service.files.layout import STATE
 from service.jobs import entry, memory, messages
 from service.jobs.messages import Order, Replay
@@ -341,6 +341,7 @@ class Attempt:
         reload = None
         if again is None:
             folder = resources.layout.staging(run.run_id)
+            shared_uploads.pull(resources.layout)
         else:
             folder = resources.layout.version(again.pipeline, again.version)
             parts, earlier = resources.parts(again), resources.native_before(record, again)

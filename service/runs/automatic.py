@@ -19,12 +19,14 @@ from service.catalog.trigger_inputs import TriggerInputs
 from service.files.layout import Layout
 from service.kit.clock import Clock
 from service.kit.settings import Settings
+from service.runs.cache_keeper import CacheKeeper
 from service.runs.condition import Condition
 from service.runs.notifications import Notifications
 from service.runs.openlineage import OpenLineage
 from service.runs.retention import Retention
 from service.runs.scheduler import Scheduler
 from service.runs.scrub import Scrub
+from service.runs.store_upkeep import StoreUpkeep
 from service.runs.supervisor import Supervisor
 from service.runs.task_runner import TaskRunner
 from service.runs.triggers import Triggers
@@ -99,6 +101,8 @@ async def automatic(core: Core) -> AsyncIterator[None]:
     notifications = Notifications(core.supervisor, core.tasks, core.deliveries, core.clock)
     openlineage = OpenLineage(core.supervisor, core.tasks, lineage, core.settings)
     rate = core.settings.scrub_mib_per_second
+    objects = StoreUpkeep(core.store, core.history, core.layout)
+    cache = CacheKeeper(core.condition.integrity.cache, core.history, core.layout, core.upkeep.reads)
     scrub = Scrub(core.history, core.layout, core.condition.integrity, core.clock, rate)
 
     def changed() -> None:
@@ -109,6 +113,7 @@ async def automatic(core: Core) -> AsyncIterator[None]:
         core.engine.follow_soon()
         triggers.check()
         retention.check(pipeline_id)
+        cache.note(pipeline_id)
 
     core.history.on_published = published
     core.pipelines.on_change, core.schedules.on_change = changed, scheduler.reload
@@ -118,7 +123,7 @@ async def automatic(core: Core) -> AsyncIterator[None]:
     await notifications.start()
     await openlineage.start()
     try:
-        async with scrub.nightly():
+        async with scrub.nightly(), cache.at_work(), objects.at_work():
             yield
     finally:
         await openlineage.close()

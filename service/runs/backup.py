@@ -8,6 +8,7 @@ The backup gets its name when its last file is flushed; until then it is a hidde
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import threading
@@ -22,14 +23,15 @@ import service
 from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import Committed, History
 from service.catalog.store import Store
-from service.files import disk, manifest_file
+from service.files import disk, manifest_file, shared_uploads
 from service.files.backup_directory import BackupDirectory, BackupManifest
 from service.files.backup_writer import BackupWriter, Mismatch
 from service.files.layout import MANIFEST, Layout
+from service.files.object_store import DamagedObject, NoObject
 from service.kit import errors, ids
 from service.kit.clock import Clock
 from service.model.version import Version
-from service.runs import manifest, publication
+from service.runs import manifest, publication, version_objects
 from service.steps.storage import File
 
 PINS = "backup"
@@ -75,7 +77,9 @@ class Backups:
             raise errors.Conflict("the catalog is missing; take the versions back with 'penstock verify --adopt' first")
         pins = self._layout.staging(ids.new(PINS))
         try:
-            with place.locked(), _removed_on_failure(place.begin()) as partial:
+            objects = self._layout.objects
+            kept = objects.pinned() if objects is not None else contextlib.nullcontext()
+            with kept, place.locked(), _removed_on_failure(place.begin()) as partial:
                 return self._make(place, partial, pins, directory)
         except OSError as error:
             if disk.is_full(error):
@@ -119,7 +123,8 @@ class Backups:
             for committed in self._history.committed():
                 version = committed.version
                 folder = self._layout.version(version.pipeline, version.version)
-                if committed.live or manifest.run_id(folder) == version.run_id:  # else it was purged
+                there = version.objects is not None or manifest.run_id(folder) == version.run_id
+                if committed.live or there:  # else it was purged
                     _pin(folder, _folder(pins, version), version)
                     pinned.append(committed)
 
@@ -139,14 +144,16 @@ class Backups:
             return next((f / name for f in sources if (f / name).is_file()), live / name)
 
         def add(file: File) -> None:
-            writer.add(place(file.name), f"{within}/{file.name}", size=file.bytes, checksum=file.sha256)
+            here = place(file.name)
+            with self._fetched(file, pins) if not here.is_file() else contextlib.nullcontext(here) as path:
+                writer.add(path, f"{within}/{file.name}", size=file.bytes, checksum=file.sha256)
 
         try:
             for file in version.base_files:
                 add(file)
-            writer.add(_manifest(place(MANIFEST), pins, version), f"{within}/{MANIFEST}")
+            writer.add(self._manifest(place(MANIFEST), pins, version), f"{within}/{MANIFEST}")
         except (Mismatch, FileNotFoundError) as error:
-            if not committed.live and manifest.run_id(live) != version.run_id:
+            if not committed.live and not self._is_there(live, version):
                 writer.withdraw(within)
                 return "purged"
             reason = str(error) if isinstance(error, Mismatch) else f"{Path(error.filename).name} is missing"
@@ -163,8 +170,48 @@ class Backups:
             return "without native"
         return "whole"
 
+    def _is_there(self, folder: Path, version: Version) -> bool:
+        """Whether the files of a version of a deleted pipeline are still those of the version."""
+        objects = self._layout.objects
+        if objects is not None and version.objects is not None:
+            return version_objects.exists(objects, version)
+        return manifest.run_id(folder) == version.run_id
+
+    @contextlib.contextmanager
+    def _fetched(self, file: File, pins: Path) -> Iterator[Path]:
+        """A file that only the object store has, for as long as it is copied. Raises ``Mismatch``."""
+        if self._layout.objects is None or file.key is None:
+            raise FileNotFoundError(errno.ENOENT, "missing", file.name)
+        path = pins / ids.new("fetched")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with path.open("xb") as out:
+                self._layout.objects.fetch(file.key, out, file.bytes, file.sha256)
+            yield path
+        except NoObject:
+            raise FileNotFoundError(errno.ENOENT, "missing", file.name) from None
+        except DamagedObject as error:
+            raise Mismatch(str(error)) from error
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _manifest(self, path: Path, pins: Path, version: Version) -> Path:
+        """The manifest of a version, made from the catalog if it is damaged: nobody could restore a backup with it."""
+        if path.is_file() or version.objects is None:
+            with contextlib.suppress(manifest_file.DamagedManifest):
+                manifest_file.check(path.read_bytes())
+                return path
+        again = pins / ids.new("manifest")
+        again.mkdir(mode=0o700, parents=True)
+        if version.objects is not None and self._layout.objects is not None:  # it has the configuration, too
+            with contextlib.suppress(NoObject):
+                (again / MANIFEST).write_bytes(self._layout.objects.read(f"{version.objects}/{MANIFEST}")[0])
+        manifest.write(again, version, again if version.objects is not None else path.parent)
+        return again / MANIFEST
+
     def _add_others(self, writer: BackupWriter, audit: dict[Path, int]) -> None:
         """Add the uploads, the audit log and the signing secret."""
+        shared_uploads.pull(self._layout)
         root = self._layout.root
         for path in (*sorted(self._layout.uploads.rglob("*")), *audit, self._layout.secret):
             hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
@@ -186,18 +233,6 @@ class Backups:
             store.check()
         finally:
             store.close()
-
-
-def _manifest(path: Path, pins: Path, version: Version) -> Path:
-    """The manifest of a version, made from the catalog if it is damaged: with it nobody could restore the backup."""
-    try:
-        manifest_file.check(path.read_bytes())
-    except manifest_file.DamagedManifest:
-        again = pins / ids.new("manifest")
-        again.mkdir(mode=0o700)
-        manifest.write(again, version, path.parent)
-        return again / MANIFEST
-    return path
 
 
 def _pin(folder: Path, pins: Path, version: Version) -> None:

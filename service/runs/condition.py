@@ -10,9 +10,11 @@ from service.catalog.history import History
 from service.catalog.ownership import Ownership
 from service.catalog.store import Store
 from service.files.layout import Layout
+from service.kit import errors
 from service.model.rights import PUBLIC
 from service.query.integrity import Integrity
 from service.runs import recovery
+from service.runs.store_upkeep import ATTEMPT
 
 _LOST = "lost"  # a property of a catalog that began empty beside a warehouse with versions
 
@@ -45,7 +47,7 @@ class Condition:
         """
         if accept_empty:
             self.accept()
-        elif self._history.is_empty() and self._layout.version_folders():
+        elif self._history.is_empty() and (self._layout.version_folders() or self._has_objects()):
             self._store.set_property(_LOST, "1")
         lost = self.catalog_is_lost
         if lost:
@@ -59,6 +61,14 @@ class Condition:
         for table in self._history.tables():
             if not table.quarantine:
                 self._integrity.compare_sizes(table.version)
+
+    def _has_objects(self) -> bool:
+        """Whether the object store has versions. One that does not work now cannot answer: nothing is deleted there."""
+        try:
+            return self._layout.objects is not None and any(ATTEMPT.match(o.key) for o in self._layout.objects.list())
+        except errors.Unavailable as error:
+            _log.warning("store.unavailable", reason=error.message, hint="versions in it may be unknown to the catalog")
+            return False
 
     def accept(self) -> None:
         """Accept the catalog as it is; recovery then treats unknown folders as in any other warehouse."""

@@ -18,7 +18,7 @@ from service.kit.clock import Clock
 from service.model import acceptance
 from service.model.version import Version
 from service.query.integrity import Integrity
-from service.runs import manifest
+from service.runs import manifest, version_objects
 from service.runs.version_upkeep import VersionUpkeep
 
 _log = structlog.get_logger("penstock.versions")
@@ -84,7 +84,9 @@ class HeldVersions:
         version = self._history.accept(record.id, version, self._clock.now(), alongside)
         # The catalog has it; a start does the rest if the service dies here.
         manifest.follow(self._layout.version(record.name, version.version), self._layout, version)
+        version_objects.follow(self._layout, version)
         self._layout.point_current(record.name, version.version)
+        version_objects.point_current(self._layout, record.id, version)
         return version
 
     async def reject(self, name: str, number: int | str, by: str) -> None:

@@ -55,6 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     held: bool = False
     held_because: list[Breach] = []
     continues: int | None = None
+    objects: str | None = None
     configuration: dict[str, Any] | None = None
 
     @property
@@ -74,6 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             quarantine=self.quarantine, refusals=self.refusals, quarantine_columns=self.quarantine_columns,
             fit_record=self.fit_record, state=self.state, replay_of=self.replay_of, restored_from=self.restored_from,
             layout=self.layout, held=self.held, held_because=self.held_because, continues=self.continues,
+            objects=self.objects,
         )  # fmt: skip
 
 
@@ -83,8 +85,16 @@ def read(folder: Path) -> Manifest | None:
     One that is damaged cannot be read.
     """
     try:
-        found = msgspec.json.decode(manifest_file.check((folder / MANIFEST).read_bytes()), type=Manifest)
-    except (OSError, ValueError, msgspec.MsgspecError):
+        return decoded((folder / MANIFEST).read_bytes())
+    except OSError:
+        return None
+
+
+def decoded(data: bytes) -> Manifest | None:
+    """The manifest with these bytes, as ``read``."""
+    try:
+        found = msgspec.json.decode(manifest_file.check(data), type=Manifest)
+    except (ValueError, msgspec.MsgspecError):
         return None
     inside = all(_is_inside(file.name) for file in found.as_version().base_files)
     return found if inside else None
@@ -107,11 +117,16 @@ def write(folder: Path, version: Version, earlier: Path) -> None:
         "fitted": version.fitted, "profiles": version.profiles, "quarantine_columns": version.quarantine_columns,
         "replay_of": version.replay_of, "restored_from": version.restored_from, "held": version.held,
         "held_because": version.held_because, "continues": version.continues,
+        **({"objects": version.objects} if version.objects is not None else {}),
     }  # fmt: skip
-    path = folder / MANIFEST
-    path.write_bytes(manifest_file.encode(content))
-    flush(path)
-    flush(folder)
+    _replace(folder, content)
+
+
+def rewrite(folder: Path, layout: Layout, version: Version) -> None:
+    """Write the manifest of a committed version again, as ``write``."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write(folder, version, folder)
+    permissions.share(folder, layout.group)
 
 
 def amend(folder: Path, layout: Layout, **changes: Any) -> None:
@@ -121,11 +136,15 @@ def amend(folder: Path, layout: Layout, **changes: Any) -> None:
     ``msgspec.MsgspecError``.
     """
     content = manifest_file.decode((folder / MANIFEST).read_bytes())
+    _replace(folder, {**content, **changes})
+    permissions.share(folder, layout.group)
+
+
+def _replace(folder: Path, content: dict[str, Any]) -> None:
     temporary = folder / f".tmp-{ids.new('manifest')}"
-    temporary.write_bytes(manifest_file.encode({**content, **changes}))
+    temporary.write_bytes(manifest_file.encode(content))
     flush(temporary)
     temporary.replace(folder / MANIFEST)
-    permissions.share(folder, layout.group)
     flush(folder)
 
 
@@ -158,6 +177,8 @@ def fault(folder: Path, version: Version) -> str | None:
     try:
         manifest_file.check((folder / MANIFEST).read_bytes())
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and version.objects is not None:  # the object store has it
+            return None
         return f"{MANIFEST} cannot be read ({error.strerror}); the catalog has what it said, and readers do not use it"
     except manifest_file.DamagedManifest:
         return f"{MANIFEST} has another checksum than when it was written; readers do not use it"
@@ -169,8 +190,15 @@ def fault(folder: Path, version: Version) -> str | None:
 def _identity(version: Version) -> tuple[object, ...]:
     return (
         version.pipeline, version.version, version.run_id, version.rows, version.columns,
-        version.files, version.quarantine, version.fit_record, version.layout, version.quarantine_columns,
+        [_plain(f) for f in version.files], [_plain(f) for f in version.quarantine],
+        _plain(version.fit_record) if version.fit_record is not None else None, version.layout,
+        version.quarantine_columns,
     )  # fmt: skip
+
+
+def _plain(file: File) -> File:
+    """A file without the key that it may get after the manifest was written."""
+    return msgspec.structs.replace(file, key=None)
 
 
 def run_id(folder: Path) -> str:

@@ -25,7 +25,7 @@ from service.model.breach import Breach
 from service.model.pipeline import Pipeline
 from service.model.run import Run, StoredForm
 from service.model.version import Version
-from service.runs import attempt_records, manifest, recovery, version_upkeep
+from service.runs import attempt_records, manifest, recovery, version_objects, version_upkeep
 from service.steps.report import StepWarning
 
 _LOOKS = 16
@@ -43,7 +43,7 @@ def publish(
     duration: float,
     fence: int | None = None,
 ) -> tuple[Run, Version]:
-    """Rename staging to the version's folder, flush, commit the catalog. Blocks.
+    """Write the objects, rename staging to the version's folder, flush, commit the catalog. Blocks.
 
     ``run`` is the run in its present state, ``fence`` the token of its attempt. Returns the completed or held run and
     the version. When it raises, no reader sees anything: the folder is removed. An attempt that was cancelled or
@@ -87,7 +87,11 @@ def publish(
     carry(order, prepared)
     if broken:
         manifest.amend(Path(order.grants.folder), layout, held=True, held_because=broken, continues=version.continues)
-    commit(history, layout, order.pipeline_id, Path(order.grants.folder), completed, version, fence, surplus)
+    newest = history.newest(order.pipeline_id) if layout.objects is not None else None
+    version = commit(
+        history, layout, order.pipeline_id, Path(order.grants.folder), completed, version, fence, surplus,
+        [newest] if newest is not None else [],
+    )  # fmt: skip
     return completed, version
 
 
@@ -100,29 +104,39 @@ def commit(
     version: Version,
     fence: int | None = None,
     surplus_native: Sequence[Version] = (),
-) -> None:
+    known: Sequence[Version] = (),
+) -> Version:
     """Turn ``staging`` into the folder of the version, and commit the catalog. Blocks. Raises as ``publish``.
 
-    The native files of ``surplus_native`` are removed.
+    The native files of ``surplus_native`` are removed. Returns the version with the keys of its objects, if there is an
+    object store; it has the files of ``known`` versions already.
     """
     folder = layout.version(version.pipeline, version.version)
-    permissions.share(staging, layout.group)
-    (staging / UNCOMMITTED).touch()
-    staging.replace(folder)
     try:
-        flush(folder.parent)
-        history.publish(pipeline_id, run, version, fence, [_without_native(history, v) for v in surplus_native])
+        version = version_objects.upload(layout, staging, version, run, known)
+        permissions.share(staging, layout.group)
+        (staging / UNCOMMITTED).touch()
+        staging.replace(folder)
+        try:
+            flush(folder.parent)
+            history.publish(pipeline_id, run, version, fence, [_without_native(history, v) for v in surplus_native])
+        except BaseException as error:
+            # Else it is not known whether the commit is on disk. The next start, or the next run, decides.
+            if history.healthy and not isinstance(error, Uncertain):
+                with contextlib.suppress(OSError):  # the next start removes what carries the mark
+                    version_upkeep.remove_folder(layout, folder)
+            raise
     except BaseException as error:
-        # Else it is not known whether the commit is on disk. The next start, or the next run, decides by the catalog.
-        if history.healthy and not isinstance(error, Uncertain):
-            with contextlib.suppress(OSError):  # the next start removes what carries the mark
-                version_upkeep.remove_folder(layout, folder)
+        if history.healthy and not isinstance(error, errors.Unavailable):  # with the store it would fail again
+            version_objects.discard(layout, version_objects.prefix_of(version, run))
         raise
     if not version.held:
         layout.point_current(version.pipeline, version.version)
+    version_objects.mark(layout, pipeline_id, version)
     (folder / UNCOMMITTED).unlink(missing_ok=True)
     for old in surplus_native:
-        _remove_native(layout, old)
+        _remove_native(history, layout, pipeline_id, old)
+    return version
 
 
 def _measure(
@@ -172,6 +186,9 @@ def note_loaded(
 ) -> tuple[Run, Version]:
     """Record in the catalog that a deferred form exists, with the version and the run. Blocks."""
     permissions.share(layout.version(version.pipeline, version.version), layout.group)
+    if loaded.written.type == "duckdb":
+        native = version_objects.upload_native(layout, version, loaded.written.files[0])
+        loaded = msgspec.structs.replace(loaded, written=msgspec.structs.replace(loaded.written, files=[native]))
     run, version = _with_form(run, version, loaded)
     peak = max(run.peak_memory_bytes or 0, loaded.peak_memory_bytes)
     run = msgspec.structs.replace(run, peak_memory_bytes=peak, steps=[*run.steps, loaded.record])
@@ -200,7 +217,7 @@ def expire_native(history: History, layout: Layout, pipeline_id: str, keep: int)
     """Remove the native files of all but the ``keep`` newest versions, which then answer from Parquet. Blocks."""
     for old in _surplus_native(history, pipeline_id, keep):
         forget_native(history, pipeline_id, old, wanted=False)
-        _remove_native(layout, old)
+        _remove_native(history, layout, pipeline_id, old)
 
 
 def take_native(history: History, layout: Layout, pipeline_id: str, keep: int, old: Version, folder: Path) -> Path:
@@ -217,6 +234,7 @@ def take_native(history: History, layout: Layout, pipeline_id: str, keep: int, o
     target = folder / f".tmp-{ids.new('native')}.duckdb"
     forget_native(history, pipeline_id, old, wanted=False)
     path.replace(target)
+    version_objects.forget_native(layout, history, pipeline_id, old)
     return target
 
 
@@ -269,9 +287,10 @@ def _surplus_native(history: History, pipeline_id: str, keep: int) -> list[Versi
     return history.with_native(pipeline_id, skip=keep, limit=20)
 
 
-def _remove_native(layout: Layout, version: Version) -> None:
+def _remove_native(history: History, layout: Layout, pipeline_id: str, version: Version) -> None:
     if version.native is not None:
         (layout.version(version.pipeline, version.version) / version.native.name).unlink(missing_ok=True)
+        version_objects.forget_native(layout, history, pipeline_id, version)
 
 
 def make_room(history: History, layout: Layout, name: str, number: int) -> None:

@@ -15,12 +15,25 @@ from pathlib import Path
 import structlog
 
 from service.catalog.history import History
-from service.files.layout import NEW_LINKS, PROBE, RECEIVING, SCRATCH, TEMPORARY, UNCOMMITTED, Layout, children, flush
+from service.files import object_cache
+from service.files.layout import (
+    CACHED,
+    MANIFEST,
+    NEW_LINKS,
+    PROBE,
+    RECEIVING,
+    SCRATCH,
+    TEMPORARY,
+    UNCOMMITTED,
+    Layout,
+    children,
+    flush,
+)
 from service.model.lifecycle import STORED
 from service.processes import kept
 from service.runs import leases, manifest, remembered_state, version_upkeep
 
-_DISPOSABLE = ("task_", "purged_", "backup_")  # staging folders that never become a version
+_DISPOSABLE = ("task_", "purged_", "backup_", f"{object_cache.PLACE}_")  # staging folders that never become a version
 
 _log = structlog.get_logger("penstock.recovery")
 
@@ -71,6 +84,11 @@ def orphan(layout: Layout, name: str, folder: Path, reason: str) -> Path:
     return target
 
 
+def is_cache(folder: Path) -> bool:
+    """Whether a folder has files of the object store alone, and no version was written there."""
+    return (folder / CACHED).exists() and not (folder / MANIFEST).exists()
+
+
 def _tidy_staging(history: History, layout: Layout) -> None:
     workers = [folder for folder in children(layout.staging_root) if folder.name.startswith(kept.PREFIX)]
     for folder in (below for above in (layout.staging_root, *workers) for below in children(above)):
@@ -110,6 +128,8 @@ def _tidy_versions(history: History, layout: Layout) -> None:
         elif committed is None and run_id and history.was_deleted(run_id):
             version_upkeep.remove_folder(layout, folder)
             _log.info("version.removed", pipeline=name, folder=folder.name, run_id=run_id, reason="deleted")
+        elif committed is None and is_cache(folder):
+            version_upkeep.remove_folder(layout, folder)
         elif committed is None:
             orphan(layout, name, folder, "the catalog does not know this version")
     newest = {}
@@ -117,7 +137,7 @@ def _tidy_versions(history: History, layout: Layout) -> None:
         if committed.live and folder.is_dir():
             if not committed.version.held:
                 newest[committed.version.pipeline] = committed.version.version
-        elif committed.live:
+        elif committed.live and committed.version.objects is None:
             _log.error("version.missing", pipeline=committed.version.pipeline, version=committed.version.version)
     for name, number in newest.items():
         layout.point_current(name, number)

@@ -69,7 +69,9 @@ def commit(
         end_time=ended, duration=(ended - (run.start_time or ended)).total_seconds(),
         attempts=attempt_records.closed(run, ended),
     )  # fmt: skip
-    publication.commit(history, layout, pipeline_id, staging, completed, version)
+    version = publication.commit(
+        history, layout, pipeline_id, staging, completed, version, known=[source, newest]
+    )  # fmt: skip
     return completed, version
 
 

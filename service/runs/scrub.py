@@ -22,6 +22,7 @@ from service.kit import errors
 from service.kit.clock import Clock
 from service.model.version import Version
 from service.query.integrity import Integrity
+from service.runs.store_check import StoreCheck
 
 HOUR = 2
 """The hour (UTC) at which a scrub begins."""
@@ -70,9 +71,10 @@ class Scrub:
         """Read all committed versions once. Returns the damaged ones, as ``orders@3``."""
         versions = [c.version for c in await asyncio.to_thread(self._history.committed) if c.live]
         size, done = 0, set[tuple[int, int]]()
+        objects = await asyncio.to_thread(self._objects)
         for version in versions:
             size += await self._read(version, done)
-            await asyncio.to_thread(self._compare, version)
+            await asyncio.to_thread(self._compare, version, objects)
         damaged = await asyncio.to_thread(self._integrity.damaged)
         _log.info("scrub.ended", versions=len(versions), bytes=size, damaged=damaged)
         return damaged
@@ -110,13 +112,29 @@ class Scrub:
                 self._integrity.remember(handle.fileno(), size, digest.hexdigest())
         return size
 
-    def _compare(self, version: Version) -> None:
+    def _objects(self) -> StoreCheck | None:
+        """What the object store has; None without one, or if it does not work now."""
+        try:
+            return StoreCheck.of(self._layout.objects) if self._layout.objects is not None else None
+        except errors.Unavailable as error:
+            _log.warning("scrub.without_objects", reason=error.message)
+            return None
+
+    def _compare(self, version: Version, objects: StoreCheck | None) -> None:
+        """Compare the files of a version that are here, and whether the object store has the others."""
         folder = self._layout.version(version.pipeline, version.version)
         if not folder.is_dir() and self._history.version_of(version.pipeline, version.version) is None:
             return  # it was deleted meanwhile
         with contextlib.suppress(errors.PenstockError):  # it is known as damaged from now on
-            self._integrity.require(version, version.base_files)
-            self._integrity.checked(version)
+            if self._layout.objects is None:
+                self._integrity.require(version, version.base_files)
+                self._integrity.checked(version)
+                return
+            here = [f for f in version.all_files if f.key is None or (folder / f.name).exists()]
+            self._integrity.require(version, here)  # what is not as it was written is fetched again
+        faults = objects.faults(version, lambda: None, deep=False) if objects is not None else ()
+        for fault in faults:
+            _log.error("object.missing", pipeline=version.pipeline, version=version.version, fault=fault)
 
 
 def next_night(now: datetime) -> datetime:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import shutil
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from service.kit import errors, ids
 from service.model.lifecycle import Status
 from service.model.run import Run, public
 from service.model.version import Version
-from service.runs import attempt_records, event_stream, replay_request, restoration
+from service.runs import attempt_records, event_stream, replay_request, restoration, version_upkeep
 from service.runs.driver import RunDriver, execution
 from service.runs.event_stream import Batch
 from service.runs.job_resources import JobResources
@@ -156,6 +155,7 @@ class Supervisor:
         restoration.refuse_held(source)
         newest = await asyncio.to_thread(self.history.version, record.id, name)
         await asyncio.to_thread(self._resources.integrity.require, source, source.base_files)
+        await asyncio.to_thread(self._resources.integrity.require, newest, newest.state)
         if restoration.equals(source, newest, state=state):
             return newest
         self._refuse_second(record)
@@ -335,23 +335,22 @@ class Supervisor:
     async def delete(self, name: str, *, purge: bool, readable: frozenset[str] | None = None) -> None:
         """Delete a pipeline; with ``purge`` also its stored versions, even if it was deleted earlier.
 
-        Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING).
+        Raises ``errors.Missing``, ``errors.Conflict`` (PIPELINE_RUNNING), ``errors.Unavailable`` if the object store
+        does not work: then ``purge`` must be repeated.
         """
-        layout = self._resources.layout
-        folder = layout.pipeline(name)
+        absent: errors.Missing | None = None
         try:
             record = await asyncio.to_thread(self.pipelines.get, name)
-        except errors.Missing:
-            if not (purge and folder.is_dir()):
-                raise
+        except errors.Missing as error:
+            absent = error
         else:
             with self.reserved(record):
                 await self._loads.cancel(record.id, name)
                 await asyncio.to_thread(self.pipelines.delete, name, readable=readable)
         self._resources.integrity.forget(name)
-        if purge and folder.is_dir():
-            folder.replace(gone := layout.staging(ids.new("purged")))  # the next start removes what a crash leaves
-            await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
+        purged = purge and await asyncio.to_thread(version_upkeep.purge, self._resources.layout, self.history, name)
+        if absent is not None and not purged:
+            raise absent
 
     async def close(self) -> None:
         """Stop; publications finish. Runs that another attempt may complete wait for the next start if it resumes

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from service.files import deleted_version, disk
+from service.files import deleted_version, disk, shared_uploads
 from service.jobs import application, entry, messages
 from service.jobs.application import ApplyAnswer, ApplyRequest
 from service.jobs.messages import LogLine
@@ -161,7 +161,7 @@ class TaskRunner:
     ) -> bytes:  # fmt: skip
         folder, steps = self.resources.layout.staging(ids.new("task")), [""]
         try:
-            await asyncio.to_thread(self._make, folder)
+            await asyncio.to_thread(self._make, folder, uploads=document is not None)
             reserved = _DRAWING_BYTES if isinstance(task, ProfilePage) else 0
             grants = self.resources.grants(folder, document, stored, self._memory_bytes + reserved)
             allowed = (*grants.allowed_private_hosts, *hosts)
@@ -178,7 +178,10 @@ class TaskRunner:
         reading = (part for parts in self._reading.values() for part in parts)
         return self._appliers.reads(folder) or any(part.is_relative_to(folder) for part in reading)
 
-    def _make(self, folder: Path) -> None:
+    def _make(self, folder: Path, *, uploads: bool) -> None:
+        """Make the folder of a task; with ``uploads`` it may read them."""
+        if uploads:
+            shared_uploads.pull(self.resources.layout)
         try:
             folder.mkdir(0o700)
         except OSError as error:

@@ -18,7 +18,7 @@ from service.files.layout import RUN_STATE, STATE, Layout, flush
 from service.jobs.messages import Order, Prepared
 from service.model.run import Run
 from service.model.version import Version
-from service.runs import attempt_records, publication, remembered_state
+from service.runs import attempt_records, publication, remembered_state, version_objects
 
 
 def commit(
@@ -64,10 +64,12 @@ def commit(
     state = [msgspec.structs.replace(f, name=f"{place}/{f.name}") for f in prepared.state]
     version = msgspec.structs.replace(version, state=state)
     try:
+        version = version_objects.upload_state(layout, folder, version, run)
         history.note_unchanged(order.pipeline_id, completed, version, fence)
     except BaseException:
         if history.healthy:
             shutil.rmtree(target.parent, ignore_errors=True)
         raise
+    version_objects.follow(layout, version)
     remembered_state.tidy(folder, layout, version)
     return completed, version

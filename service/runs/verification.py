@@ -23,6 +23,7 @@ from service.model.version import Version
 from service.runs import manifest, recovery
 from service.runs.condition import Condition
 from service.runs.manifest import Manifest
+from service.runs.store_check import StoreCheck
 from service.steps.storage import File
 
 Kind = Literal["damaged", "tampered", "unknown", "adopted", "refused"]
@@ -80,32 +81,49 @@ class Verifier:
         self.store.check()
         findings = self._adopt() if adopt else []
         found, files, suspects = 0, 0, set()
+        objects = self._objects()
         for committed in self.history.committed():
-            if self._is_gone(committed):
+            if self._is_gone(committed, objects):
                 continue
             found += 1
-            files += len(_stored(committed.version))
-            if any(self._damage(committed.version, deep=deep)):
+            files += len(committed.version.all_files)
+            if any(self._damage(committed.version, objects, deep=deep)):
                 suspects.add(committed.version.run_id)
+        objects = self._objects() if suspects else objects
         for committed in self.history.committed() if suspects else ():  # without what was deleted meanwhile
-            if committed.version.run_id in suspects and not self._is_gone(committed):
-                findings += self._damage(committed.version, deep=deep)
+            if committed.version.run_id in suspects and not self._is_gone(committed, objects):
+                findings += self._damage(committed.version, objects, deep=deep)
         findings += [*self._lost_catalog(), *self._astray()]
         findings += [self._unknown(folder) for folder in self._unknown_folders()]
+        if objects is not None:
+            findings += [self._unknown_objects(objects, prefix) for prefix in objects.unknown(self.history)]
         findings += self._tampered() and self._tampered()  # a second time, since a chain may have begun meanwhile
         return Verification(versions=found, files=files, findings=findings)
 
-    def _is_gone(self, committed: Committed) -> bool:
+    def _objects(self) -> StoreCheck | None:
+        return StoreCheck.of(self.layout.objects) if self.layout.objects is not None else None
+
+    def _is_gone(self, committed: Committed, objects: StoreCheck | None) -> bool:
         """Whether a version of a deleted pipeline was purged, or its name has been taken again."""
+        if objects is not None and committed.version.objects is not None:
+            return not committed.live and not objects.has(committed.version)
         folder = self.layout.version(committed.version.pipeline, committed.version.version)
         return not committed.live and (
             not folder.is_dir() or manifest.run_id(folder) not in ("", committed.version.run_id)
         )
 
-    def _damage(self, version: Version, *, deep: bool) -> Iterator[Finding]:
+    def _damage(self, version: Version, objects: StoreCheck | None, *, deep: bool) -> Iterator[Finding]:
         folder = self.layout.version(version.pipeline, version.version)
-        faults = (*_faults(folder, self._until_stopped(version), Checksums(), deep=deep),
-                  *_manifest_faults(folder, version), *_surplus_faults(folder, version))  # fmt: skip
+        checksums = Checksums()
+
+        def is_here(file: File) -> bool:
+            return checksums.fault(folder / file.name, file.bytes, file.sha256) is None
+
+        faults = [*_faults(folder, self._until_stopped(version, objects), checksums, deep=deep)]
+        if objects is not None and version.objects is not None:  # the folder is a cache, of this host alone
+            faults += objects.faults(version, self._go_on, deep=deep, is_here=is_here)
+        else:
+            faults += [*_manifest_faults(folder, version), *_surplus_faults(folder, version)]
         for fault in faults:
             yield Finding(
                 kind="damaged", folder=self._relative(folder), message=fault, pipeline=version.pipeline,
@@ -149,10 +167,12 @@ class Verifier:
         if self._stopped.is_set():
             raise errors.Unavailable("the service is stopping; verify the data again when it runs")
 
-    def _until_stopped(self, version: Version) -> Iterator[File]:
-        for file in _stored(version):
+    def _until_stopped(self, version: Version, objects: StoreCheck | None) -> Iterator[File]:
+        """The files that must be in the data directory."""
+        for file in version.all_files:
             self._go_on()
-            yield file
+            if objects is None or file.key is None:
+                yield file
 
     def _unknown_folders(self) -> list[Path]:
         folders = [folder for _, folder in self.layout.version_folders()]  # first, since a run may commit meanwhile
@@ -176,10 +196,22 @@ class Verifier:
             version=found.version if found is not None else None,
         )  # fmt: skip
 
+    def _unknown_objects(self, objects: StoreCheck, prefix: str) -> Finding:
+        found = objects.manifest(prefix)
+        hint = "'penstock verify --adopt' takes them back" if found is not None else "there is no manifest among them"
+        return Finding(
+            kind="unknown", folder=objects.store.address(prefix),
+            message=f"the catalog does not know these objects; {hint}",
+            pipeline=found.pipeline if found is not None else None,
+            version=found.version if found is not None else None,
+        )  # fmt: skip
+
     # adoption
 
     def _adopt(self) -> list[Finding]:
         read = [(folder, manifest.read(folder)) for folder in self._unknown_folders()]
+        if self.layout.objects is not None:  # the folder of a version with objects is a part of the cache
+            read = [(folder, found) for folder, found in read if found is not None and found.objects is None]
         candidates = sorted(
             ((folder, found) for folder, found in read if found is not None),
             key=lambda c: (c[1].pipeline, c[1].version),
@@ -199,12 +231,48 @@ class Verifier:
                     version=found.version,
                 )
             )  # fmt: skip
+        findings += self._adopt_objects()
         if self.condition.catalog_is_lost:
             for name, folder in self.layout.version_folders():
                 if folder in self._unknown_folders():
                     recovery.orphan(self.layout, name, folder, "it could not be adopted")
             self.condition.accept()
         return findings
+
+    def _adopt_objects(self) -> list[Finding]:
+        """Take back versions that only the object store has."""
+        objects = self._objects()
+        if objects is None:
+            return []
+        candidates, findings = objects.candidates(self.history), []
+        newest = {found.pipeline: found for _, found in candidates}
+        for prefix, found in candidates:
+            version = found.as_version()
+            kind: Kind = "adopted"
+            message = f"version {found.version} of '{found.pipeline}' is in the catalog again"
+            try:
+                faults = list(objects.faults(version, self._go_on, deep=False))
+                if faults:
+                    raise errors.Conflict(f"it is damaged: {faults[0]}")
+                if self.history.version_of(found.pipeline, found.version) is not None:
+                    raise errors.Conflict(f"the catalog has another version {found.version} of '{found.pipeline}'")
+                self._enter(found, newest[found.pipeline], version)
+            except errors.PenstockError as error:
+                kind, message = "refused", str(error)
+            findings.append(
+                Finding(
+                    kind=kind, folder=objects.store.address(prefix), message=message, pipeline=found.pipeline,
+                    version=found.version,
+                )
+            )  # fmt: skip
+        return findings
+
+    def _enter(self, found: Manifest, newest: Manifest, version: Version) -> None:
+        """Enter a version into the catalog."""
+        record = self._record(found, newest)
+        version = msgspec.structs.replace(version, revision=min(found.revision, record.revision))
+        location = str(self.layout.version(found.pipeline, found.version).relative_to(self.layout.root))
+        self.history.adopt(record.id, _run(version, location), version)
 
     def _adopt_audit(self) -> list[Finding]:
         """Take back chains of the audit log that only its files know."""
@@ -275,17 +343,13 @@ def _run(version: Version, location: str) -> Run:
     )  # fmt: skip
 
 
-def _stored(version: Version) -> list[File]:
-    return [*version.base_files, *([version.native] if version.native is not None else [])]
-
-
 def _faults(folder: Path, files: Iterable[File], checksums: Checksums, *, deep: bool) -> Iterable[str]:
-    if not folder.is_dir():
-        yield "the folder is missing"
-        return
     if (fault := linked(folder)) is not None:
         yield fault
     for file in files:
+        if not folder.is_dir():
+            yield "the folder is missing"
+            return
         fault = checksums.fault(folder / file.name, file.bytes, file.sha256 if deep else "")
         if fault is not None:
             yield fault

@@ -17,6 +17,7 @@ from service.kit import errors, ids
 from service.kit.clock import Clock
 from service.model.version import Version
 from service.query.integrity import Integrity
+from service.runs import version_objects
 
 _log = structlog.get_logger("penstock.versions")
 
@@ -89,12 +90,30 @@ class VersionUpkeep:
                 folders.append(self._layout.version(version.pipeline, version.version))
         if folders:
             await asyncio.to_thread(_remove_folders, self._layout, folders)
+        gone = [version for version in free if version.version not in refused]
+        await asyncio.to_thread(version_objects.remove, self._layout, self._history, pipeline_id, gone)
         return refused
 
     def is_read(self, version: Version) -> bool:
         """Whether a run or a query reads the version, or soon will."""
-        folder = self._layout.version(version.pipeline, version.version)
+        return self.reads(self._layout.version(version.pipeline, version.version))
+
+    def reads(self, folder: Path) -> bool:
+        """Whether a run or a query reads the version in ``folder``, or soon will."""
         return any(reads(folder) for reads in self._readers)
+
+
+def purge(layout: Layout, history: History, name: str) -> bool:
+    """Remove the stored versions of deleted pipelines of that name. Returns whether there were any. Blocks.
+
+    Raises ``errors.Unavailable`` if the object store does not work; what is left is removed when it is repeated.
+    """
+    found, folder = version_objects.purge(layout, history, name), layout.pipeline(name)
+    if not folder.is_dir():
+        return found
+    folder.replace(gone := layout.staging(ids.new("purged")))  # the next start removes what a crash leaves
+    shutil.rmtree(gone, ignore_errors=True)
+    return True
 
 
 def _remove_folders(layout: Layout, folders: Sequence[Path]) -> None:

@@ -12,13 +12,17 @@ OnDelete = Literal["keep", "remove"]
 PartitionUnit = Literal["year", "month", "day"]
 
 
-class File(msgspec.Struct, frozen=True):
-    """One file of a version: its name inside the version's folder, size in bytes, rows, sha256 in hex."""
+class File(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One file of a version: its name inside the version's folder, size in bytes, rows, sha256 in hex.
+
+    ``key`` is that of its object, if an object store has it: the one under which an earlier version wrote it, too.
+    """
 
     name: str
     bytes: int
     rows: int
     sha256: str
+    key: str | None = None
 
 
 class VersionMode(msgspec.Struct, frozen=True, kw_only=True):

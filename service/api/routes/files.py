@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 from litestar import Response
@@ -13,7 +14,7 @@ from service.api.query_string import PageRequest
 from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import delete, get, put
 from service.api.services import ServicesDependency, TypedRequest
-from service.files import uploads
+from service.files import shared_uploads, uploads
 from service.kit import errors
 
 _BLOCK = 1 << 20
@@ -42,7 +43,7 @@ async def upload(
     incoming = await asyncio.to_thread(uploads.Incoming, services.layout.uploads, str(path))
     try:
         await _receive(request, incoming, services.settings.max_upload_bytes)
-        done, new = await asyncio.to_thread(incoming.finish)
+        done, new = await asyncio.to_thread(incoming.finish, functools.partial(shared_uploads.put, services.layout))
     finally:
         await asyncio.to_thread(incoming.discard)
     return Response(done, status_code=201 if new else 200)
@@ -89,6 +90,7 @@ async def _receive(request: TypedRequest, incoming: uploads.Incoming, most: int)
 )
 async def list_files(request: TypedRequest, services: ServicesDependency) -> dict[str, Any]:
     page = query_string.read(request, PageRequest)
+    await asyncio.to_thread(shared_uploads.pull, services.layout)
     found, total = await asyncio.to_thread(
         uploads.list_files, services.layout.uploads, limit=page.limit, offset=page.offset
     )
@@ -112,7 +114,7 @@ async def list_files(request: TypedRequest, services: ServicesDependency) -> dic
 async def remove(request: TypedRequest, services: ServicesDependency, path: FromPath[str]) -> responses.Message:
     query_string.read(request, query_string.NoParameters)
     await request_body.refuse(request, services.settings.max_body_bytes)
-    await asyncio.to_thread(uploads.delete, services.layout.uploads, str(path))
+    await asyncio.to_thread(shared_uploads.delete, services.layout, str(path))
     return responses.Message(message=f"file '{str(path).strip('/')}' removed")
 
 

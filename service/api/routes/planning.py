@@ -14,6 +14,7 @@ from service.api.query_string import about
 from service.api.route_docs import JSON, RequestBody, ResponseDoc, route
 from service.api.route_handler import post
 from service.api.services import Services, ServicesDependency, TypedRequest
+from service.files import shared_uploads
 from service.files.allowed_files import Files
 from service.jobs.tasks.task import Before, Planning, Preview, Validation
 from service.kit import errors
@@ -111,6 +112,7 @@ async def plan(request: TypedRequest, services: ServicesDependency) -> Response[
 
 async def validation_warnings(services: Services, pipeline: model.Pipeline, readable: Readable) -> list[StepWarning]:
     """Warnings about a valid configuration. Raises ``errors.Invalid`` if its columns show that no run can succeed."""
+    await asyncio.to_thread(shared_uploads.pull, services.layout)
     missing = await asyncio.to_thread(source_files.missing, pipeline, _readable(services))
     missing += secret_names.warnings(pipeline, services.tasks.secret_names)
     if not pipeline.processors:

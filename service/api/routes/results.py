@@ -139,17 +139,14 @@ def _is_stored_file(version: Version, query: DataQuery) -> bool:
 
 
 async def _rows(services: Services, scope: Scope, version: Version, query: DataQuery, form: str) -> EngineAnswer:
-    return await services.engine.data(
-        await services.source_of(version),
-        columns=[c.strip() for c in query.columns.split(",")] if query.columns else None,
-        filter=query.filter,
-        sort=query.sort,
-        limit=query.limit,
-        offset=query.offset,
-        format=form,
-        escape_formulas=query.escape_formulas,
-        scope=scope,
-    )
+    options: dict[str, Any] = {
+        "columns": [c.strip() for c in query.columns.split(",")] if query.columns else None, "filter": query.filter,
+        "sort": query.sort, "limit": query.limit, "offset": query.offset, "format": form,
+        "escape_formulas": query.escape_formulas, "scope": scope,
+    }  # fmt: skip
+    if services.first_rows is not None and (found := await services.first_rows(version, **options)) is not None:
+        return found
+    return await services.engine.data(await services.source_of(version), **options)
 
 
 @get(

@@ -1,0 +1,31 @@
+"""The URL of an object store: ``s3://bucket/prefix``, ``gs://``, ``az://`` or ``file:///folder``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+_SCHEMES = ("s3", "gs", "az", "file")
+
+
+def fault(url: str) -> str | None:
+    """What is wrong with the URL of an object store; None if nothing is. It never repeats a part that may be secret."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in _SCHEMES:
+        return f"does not begin with one of {', '.join(f'{s}://' for s in _SCHEMES)}"
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        return (
+            "has more than scheme, bucket and prefix; credentials come from the environment or the platform, as the "
+            "provider's own tools have them (AWS_ACCESS_KEY_ID, …)"
+        )
+    if parts.scheme == "file":
+        return None if not parts.netloc and len(parts.path) > 1 else "is not a folder: write file:///path/to/folder"
+    return None if parts.netloc else f"names no bucket: write {parts.scheme}://bucket/prefix"
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder that a ``file://`` URL names; None for another URL."""
+    return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
