@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from service.kit import errors
+
 T = TypeVar("T")
 Row = dict[str, Any]
 Parameters = Mapping[str, Any]
@@ -22,6 +24,10 @@ SET_PROPERTY = (
     "INSERT INTO properties (name, value) VALUES ($name, $value) "
     "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 )
+
+
+class Uncertain(errors.Unavailable):
+    """It is not known whether a transaction was committed: what it names must stay as it is."""
 
 
 class Transaction(Protocol):
@@ -101,7 +107,7 @@ class Store(Protocol):
 
         ``work`` may be called more than once: it must read what it needs in the transaction each time, and have no
         other effect. ``urgent`` is what frees space or lets somebody in, also on a full disk. Raises what it raises;
-        then nothing was stored.
+        then nothing was stored. Only after ``Uncertain``, or when the store is not ``healthy`` any more, it may be.
         """
 
     @abstractmethod

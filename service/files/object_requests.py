@@ -6,6 +6,7 @@ obstore is imported by the first ``Requests``, so that who has no object store p
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -51,12 +52,17 @@ class Requests:
             raise errors.Invalid(f"{SETTING} {wrong}", field=SETTING)
         self._url = url
         self._seconds = seconds
+        self._closed = threading.Event()
         try:
             self.store = self._opened(store_url.folder_of(url), environment)
         except ImportError as error:
             raise errors.Invalid(
                 f"{SETTING} needs the extra 'cluster' ({error}): pip install 'penstock[cluster]'", field=SETTING
             ) from error
+
+    def close(self) -> None:
+        """Try no request again: the service is stopping."""
+        self._closed.set()
 
     def check(self) -> None:
         """Look once whether the store can be used. Raises ``errors.Invalid`` if it cannot, ``errors.Unavailable``."""
@@ -100,7 +106,8 @@ class Requests:
             if spent >= self._seconds:
                 break
             _log.warning("store.again", verb=verb, key=key, reason=reason, seconds=round(spent, 3))
-            time.sleep(pause)
+            if self._closed.wait(pause):
+                break
         raise _unavailable(verb, key, reason)
 
     def _opened(self, folder: Path | None, environment: Mapping[str, str]) -> Any:

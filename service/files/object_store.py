@@ -99,6 +99,7 @@ class ObjectStore:
 
     def close(self) -> None:
         """Begin no other requests."""
+        self._requests.close()
         self._files.shutdown(wait=False, cancel_futures=True)
         self._blocks.shutdown(wait=False, cancel_futures=True)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from service.catalog.history import History
+from service.catalog.store import Uncertain
 from service.files import permissions
 from service.files.layout import UNCOMMITTED, Layout, children, flush
 from service.jobs.messages import Loaded, Order, Prepared
@@ -119,8 +120,9 @@ def commit(
         try:
             flush(folder.parent)
             history.publish(pipeline_id, run, version, fence, [_without_native(history, v) for v in surplus_native])
-        except BaseException:
-            if history.healthy:  # else nobody knows whether the commit is on disk: the next start decides
+        except BaseException as error:
+            # Else it is not known whether the commit is on disk. The next start, or the next run, decides.
+            if history.healthy and not isinstance(error, Uncertain):
                 with contextlib.suppress(OSError):  # the next start removes what carries the mark
                     version_upkeep.remove_folder(layout, folder)
             raise

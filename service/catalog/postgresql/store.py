@@ -8,7 +8,6 @@ it, so that nothing is done twice and nothing that was done is reported as faile
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,15 +21,15 @@ from service.catalog.postgresql import dialect, schema, values
 from service.catalog.postgresql.rows import PostgreSQLRows
 from service.catalog.postgresql.server import Connection, Server
 from service.catalog.postgresql.watch import COUNTED, Watch
-from service.catalog.store import NONE, Parameters, Row, Store, Transaction
+from service.catalog.store import NONE, Parameters, Row, Store, Transaction, Uncertain
 from service.files.reserve import Reserve
-from service.kit import errors
+from service.kit import errors, ids
 
 T = TypeVar("T")
-
-
-class Uncertain(errors.Unavailable):
-    """Nobody knows whether a transaction was committed."""
+_SIGN = (
+    "INSERT INTO writers (name, token, used) VALUES (%s, %s, now()) "
+    "ON CONFLICT (name) DO UPDATE SET token = excluded.token, used = excluded.used"
+)
 
 
 class PostgreSQLStore(Store):
@@ -46,10 +45,12 @@ class PostgreSQLStore(Store):
         self._reserve = reserve
         self._watch = Watch(self._server, alone=alone)
         self._group = _Group(threading.Lock(), self._open)
+        self._writer = ids.new("writer")
         try:
             self._server.open()
             self._watch.open()
             self.created = self._server.until_it_answers(lambda: schema.prepare(self._server))
+            self._server.until_it_answers(self._sign_in)
         except BaseException:
             self.close()
             raise
@@ -98,41 +99,49 @@ class PostgreSQLStore(Store):
             self._reserve.take()
         return result
 
+    def _sign_in(self) -> None:
+        """Make the row that the transactions of this process sign; rows of processes that ended go."""
+        with self._server.lent() as connection:
+            connection.execute("DELETE FROM writers WHERE used < now() - INTERVAL '30 days'")
+            connection.execute(_SIGN, [self._writer, ""])
+
     @contextmanager
     def _open(self) -> Iterator[PostgreSQLTransaction]:
         """A transaction. Raises ``psycopg.Error`` if it was surely rolled back, or ``Uncertain``."""
+        token = ids.new("commit")
         with self._server.lent() as connection:
             connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
+            transaction = PostgreSQLTransaction(connection)
             try:
-                yield PostgreSQLTransaction(connection)
-                written = connection.execute("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
+                yield transaction
+                if transaction.wrote:
+                    connection.execute(_SIGN, [self._writer, token])
             except BaseException:
                 with suppress(psycopg.Error):
                     connection.execute("ROLLBACK")
                 raise
-            identity = written[0] if written is not None else None
             try:
                 return self._commit(connection)
             except psycopg.OperationalError as error:
-                if isinstance(error, psycopg.errors.SerializationFailure) or identity is None:
+                if isinstance(error, psycopg.errors.SerializationFailure) or not transaction.wrote:
                     raise
                 lost = error
-        if not self._was_committed(identity):
+        if not self._was_committed(token):
             raise lost
 
     def _commit(self, connection: Connection) -> None:
         connection.execute("COMMIT")
 
-    def _was_committed(self, identity: str) -> bool:
-        """What became of a transaction whose connection was lost while it committed. Raises ``Uncertain``."""
-        deadline = time.monotonic() + self._server.patience
-        status = "in progress"
+    def _was_committed(self, token: str) -> bool:
+        """What became of a transaction whose connection was lost while it committed. Raises ``Uncertain``.
+
+        It has signed the row of this process, so that the row tells it; who locks it waits for a server that is still
+        at it. (The number of a transaction would not do: after a crash another one may get it.)
+        """
         with suppress(errors.Unavailable):
-            while status == "in progress" and time.monotonic() < deadline:
-                found = self.row("SELECT pg_xact_status($identity::xid8) AS status", {"identity": identity})
-                status = str(found["status"]) if found is not None else status
-        if status in ("committed", "aborted"):
-            return status == "committed"
+            found = self.row("SELECT token FROM writers WHERE name = $name FOR UPDATE", {"name": self._writer})
+            if found is not None:
+                return bool(found["token"] == token)
         raise Uncertain(
             f"{self._server.name} went away while it stored this, and it is not known whether it did; look before you "
             "try again",
@@ -175,19 +184,20 @@ class PostgreSQLStore(Store):
 class PostgreSQLTransaction(Transaction):
     """A transaction of ``connection``. Its methods raise ``psycopg.Error``, with which it is over.
 
-    ``changed`` is whether it has changed something, or is over.
+    ``changed`` is whether it has changed something, or is over; ``wrote`` whether it may have.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.changed = False
+        self.changed = self.wrote = False
 
     def execute(self, sql: str, parameters: Parameters = NONE) -> int:
-        self.changed = True
+        self.changed = self.wrote = True
         return max(0, _executed(self._connection, sql, parameters).rowcount)
 
     def rows(self, sql: str, parameters: Parameters = NONE) -> list[Row]:
         before, self.changed = self.changed, True
+        self.wrote = self.wrote or not sql.startswith("SELECT")
         found = _rows(_executed(self._connection, sql, parameters))
         self.changed = before
         return found

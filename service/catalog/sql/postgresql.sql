@@ -40,6 +40,12 @@ CREATE INDEX IF NOT EXISTS deliveries_pipeline ON deliveries (pipeline_id, creat
 CREATE INDEX IF NOT EXISTS run_durations_pipeline ON run_durations (pipeline_id);
 CREATE INDEX IF NOT EXISTS refresh_tokens_family ON refresh_tokens (family);
 CREATE INDEX IF NOT EXISTS idempotency_keys_created ON idempotency_keys (created);
+-- name: writers
+CREATE TABLE IF NOT EXISTS writers (
+    name VARCHAR PRIMARY KEY,
+    token VARCHAR NOT NULL,
+    used TIMESTAMP NOT NULL
+) WITH (fillfactor = 10);
 -- name: changes
 CREATE TABLE IF NOT EXISTS table_changes (name VARCHAR PRIMARY KEY, changes BIGINT NOT NULL);
 

@@ -162,6 +162,27 @@ def test_a_store_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatc
     assert (gone.value.error_code, "127.0.0.1" in str(gone.value)) == ("STORE_UNAVAILABLE", False)
 
 
+def test_a_store_that_is_closed_tries_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in object_stores.environment(1).items():
+        monkeypatch.setenv(name, value)
+    store, tries = ObjectStore("s3://bucket/x", seconds=600), list[int]()
+
+    class Broken(Exception):
+        pass
+
+    monkeypatch.setattr("obstore.exceptions.BaseError", Broken)
+
+    def put(*_: object, **__: object) -> None:
+        tries.append(1)
+        store.close()
+        raise Broken
+
+    monkeypatch.setattr("obstore.put", put)
+    with pytest.raises(errors.Unavailable):
+        store.put("a", b"1")
+    assert len(tries) == 1
+
+
 def test_whoever_has_no_store_imports_nothing_of_it() -> None:
     code = "import sys, service.bootstrap, service.files.object_store; sys.exit('obstore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from service.catalog.history import Committed
+from service.catalog.store import Uncertain
 from service.files.layout import Layout, children
 from service.jobs import messages
 from service.jobs.messages import Grants, Loaded, Order, Remembered
@@ -93,6 +94,16 @@ def test_requirement_20_what_the_catalog_refuses_was_never_there(layout: Layout)
         published(layout, Books(OSError("the disk is full")), 2)
     assert [path.name for path in children(layout.pipeline("p"))] == ["v000001"]
     assert list(layout.staging_root.iterdir()) == []
+
+
+def test_a_version_of_which_nobody_knows_whether_it_was_committed_keeps_its_folder(layout: Layout) -> None:
+    """If it was, the catalog has it; if not, the next run moves the folder aside."""
+    with pytest.raises(Uncertain):
+        published(layout, Books(Uncertain("the connection was lost")), 1)
+    assert [path.name for path in children(layout.pipeline("p"))] == ["v000001"]
+    published(layout, Books(), 1)
+    assert [path.name for path in children(layout.pipeline("p"))] == ["v000001"]
+    assert len(layout.orphans()) == 1
 
 
 def test_requirement_20_the_folder_is_on_the_disk_before_the_catalog_names_it(

@@ -1,15 +1,13 @@
-"""What only PostgreSQL brings: other processes that write, a server that restarts, connections that run out."""
+"""What only PostgreSQL brings: other processes that read and write the same catalog."""
 
 from __future__ import annotations
 
-import os
-import signal
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -18,25 +16,15 @@ from service.catalog.history import History
 from service.catalog.migrations import SCHEMA_VERSION
 from service.catalog.pipelines import Pipelines
 from service.catalog.postgresql import watch
-from service.catalog.postgresql.server import Connection, Server
+from service.catalog.postgresql.server import Server
 from service.catalog.postgresql.store import PostgreSQLStore
 from service.catalog.store import Transaction
 from service.kit import errors
 from service.kit.clock import FixedClock
-from service.model.run import Run
-from tests.postgresql import Cluster
+from tests.unit.catalog.postgresql.writes import READ, SET, a_run, add_one
 
 pytestmark = pytest.mark.services
-READ, SET = (
-    "SELECT value FROM properties WHERE name = 'n'",
-    "INSERT INTO properties (name, value) VALUES ('n', $value) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-)
-
-
-@pytest.fixture
-def url(cluster: Cluster) -> Iterator[str]:
-    with cluster.database() as found:
-        yield found
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture
@@ -46,17 +34,6 @@ def two(url: str) -> Iterator[tuple[PostgreSQLStore, PostgreSQLStore]]:
     yield first, second
     first.close()
     second.close()
-
-
-def add_one(transaction: Transaction) -> int:
-    row = transaction.row(READ)
-    number = int(row["value"]) + 1 if row is not None else 1
-    transaction.execute(SET, {"value": str(number)})
-    return number
-
-
-def a_run(name: str) -> Run:
-    return Run(run_id=name, pipeline="p", revision=1, status="queued", queued_at=datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def test_no_update_is_lost_and_no_number_is_given_twice(two: tuple[PostgreSQLStore, PostgreSQLStore]) -> None:
@@ -71,6 +48,34 @@ def test_no_update_is_lost_and_no_number_is_given_twice(two: tuple[PostgreSQLSto
     assert sorted(numbers) == list(range(1, 41))
     rows = two[0].rows("SELECT sequence FROM runs ORDER BY sequence")
     assert [row["sequence"] for row in rows] == list(range(1, 41))
+
+
+def test_processes_that_write_at_once_lose_nothing_and_one_that_is_killed_stores_whole_writes(url: str) -> None:
+    PostgreSQLStore(Server(url)).close()
+    code = (
+        "import sys\nfrom service.catalog.postgresql.server import Server\n"
+        "from service.catalog.postgresql.store import PostgreSQLStore\n"
+        "from tests.unit.catalog.postgresql.writes import write_both\n"
+        "store = PostgreSQLStore(Server(sys.argv[1], patience=60))\n"
+        "for number in range(int(sys.argv[3])):\n    write_both(store, f'{sys.argv[2]}{number}')\n"
+        "    print(number, flush=True)\nstore.close()"
+    )
+
+    def started(name: str, writes: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", code, url, name, str(writes)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+
+    with started("a", 30) as first, started("b", 30) as second, started("c", 1000) as third:
+        assert third.stdout is not None
+        assert third.stdout.readline() == b"0\n"
+        third.kill()
+        assert (len(first.communicate()[0].splitlines()), len(second.communicate()[0].splitlines())) == (30, 30)
+    store = PostgreSQLStore(Server(url))
+    runs = store.rows("SELECT run_id, sequence FROM runs ORDER BY sequence")
+    assert [row["sequence"] for row in runs] == list(range(1, len(runs) + 1))
+    assert store.row(READ) == {"value": str(len(runs))}, "each write is there as a whole"
+    assert {f"{name}{number}" for name in "ab" for number in range(30)} | {"c0"} <= {row["run_id"] for row in runs}
+    store.close()
 
 
 def test_what_another_process_wrote_is_read_at_once(two: tuple[PostgreSQLStore, PostgreSQLStore]) -> None:
@@ -183,120 +188,6 @@ def test_an_error_of_the_work_stores_nothing(two: tuple[PostgreSQLStore, Postgre
     assert two[0].write(add_one) == 1
 
 
-@pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_restart_of_the_server_is_survived(cluster: Cluster, url: str, mode: str) -> None:
-    """Reads and writes of threads go on after it, and nothing is stored twice or lost."""
-    store = PostgreSQLStore(Server(url, patience=60))
-    done, numbers, problems = threading.Event(), [], []
-
-    def work() -> None:
-        try:
-            while not done.is_set():
-                numbers.append(store.write(add_one))
-                store.rows("SELECT count(*) AS n FROM runs")
-                store.stamp(("runs",))
-        except BaseException as error:
-            problems.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    _until(lambda: len(numbers) > 5)
-    cluster.stop(mode)
-    before = len(numbers)
-    cluster.start()
-    _until(lambda: len(numbers) > before + 5 or bool(problems))
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert problems == []
-    assert sorted(numbers) == list(range(1, len(numbers) + 1))
-    assert store.row(READ) == {"value": str(len(numbers))}
-    store.close()
-
-
-def test_a_server_that_is_away_is_an_error_that_says_so(cluster: Cluster, url: str) -> None:
-    store = PostgreSQLStore(Server(url, patience=0.3))
-    cluster.stop()
-    try:
-        for call in (lambda: store.rows("SELECT 1 AS one"), lambda: store.write(add_one), lambda: store.check()):
-            with pytest.raises(errors.Unavailable, match=r"PostgreSQL at 127\.0\.0\.1.*does not answer") as raised:
-                call()
-            assert raised.value.error_code == "CATALOG_UNAVAILABLE"
-        assert store.stamp(("runs",)) != store.stamp(("runs",)), "what is in memory may be old"
-        with pytest.raises(errors.Unavailable):
-            PostgreSQLStore(Server(url, patience=0.3))
-    finally:
-        cluster.start()
-    assert store.write(add_one) == 1
-    store.close()
-
-
-def test_a_server_that_stands_still_does_not_hold_up_who_only_asks_for_changes(cluster: Cluster, url: str) -> None:
-    store = PostgreSQLStore(Server(url))
-    with psycopg.connect(url) as other:
-        pids = [row[0] for row in other.execute("SELECT pid FROM pg_stat_activity").fetchall()]
-    stopped = [cluster.pid, *pids]
-    before = store.changes
-    assert before == store.changes
-    for pid in stopped:
-        with suppress(ProcessLookupError):  # that of the other connection
-            os.kill(pid, signal.SIGSTOP)
-    try:
-        during = store.changes
-    finally:
-        for pid in reversed(stopped):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-    assert during != before, "nobody knows what happens meanwhile"
-    _until(lambda: store.changes == store.changes)
-    store.close()
-
-
-class Losing(PostgreSQLStore):
-    """Loses its connection once while it commits: when the server has committed already, or before."""
-
-    committed = False
-    lost = 0
-
-    def _commit(self, connection: Connection) -> None:
-        if self.lost:
-            return super()._commit(connection)
-        self.lost += 1
-        if self.committed:
-            super()._commit(connection)
-        connection.close()
-        raise psycopg.OperationalError("server closed the connection unexpectedly")
-
-
-@pytest.mark.parametrize("committed", [True, False])
-def test_a_commit_whose_answer_was_lost_is_looked_up_and_done_once(url: str, committed: bool) -> None:
-    store = Losing(Server(url))
-    store.committed = committed
-    tries: list[int] = []
-
-    def work(transaction: Transaction) -> int:
-        tries.append(add_one(transaction))
-        return tries[-1]
-
-    assert store.write(work) == 1
-    assert (store.lost, tries, store.row(READ)) == (1, [1] if committed else [1, 1], {"value": "1"})
-    store.close()
-
-
-def test_who_finds_no_connection_waits_and_is_then_refused(url: str) -> None:
-    server = Server(url, patience=0.4, connections=2)
-    store = PostgreSQLStore(server)
-    with server.lent(), server.lent():
-        for call in (lambda: store.rows("SELECT 1 AS one"), lambda: store.write(add_one)):
-            with pytest.raises(errors.Unavailable, match="all 2 connections"):
-                call()
-        assert store.changes == store.changes, "it needs none of them"
-    with server.lent(), ThreadPoolExecutor(8) as pool:
-        assert sorted(pool.map(lambda _: store.write(add_one), range(40))) == list(range(1, 41))
-    store.close()
-
-
 def test_many_processes_may_start_at_once(url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         stores = list(pool.map(lambda _: PostgreSQLStore(Server(url)), range(4)))
@@ -356,10 +247,3 @@ def test_no_error_shows_the_password(url: str) -> None:
     with pytest.raises(errors.Invalid) as raised:
         Server(url)
     assert "hunter2" not in repr(raised.value.as_body())
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
