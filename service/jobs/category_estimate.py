@@ -21,7 +21,7 @@ from service.engine import value_groups
 from service.engine.fit_record import Recorder, StepRecord
 from service.engine.memory import RESERVE
 from service.engine.polars_frame import PolarsFrame
-from service.jobs import child_log, combine, memory, process
+from service.jobs import child_log, combine, fitted_size, memory, process
 from service.jobs.dry_run import DryRun
 from service.jobs.job import Job
 from service.jobs.messages import Grants
@@ -41,6 +41,8 @@ _COUNTED = 20_000_000
 """Rows in which values are counted, which takes some seconds."""
 _SURE, _HELD = 0.75, 100 << 20
 """A sketch errs by 6.5 % (one sigma); bytes that a run holds before its first rows."""
+_JSON, _JSON_BESIDE = 3, 12
+"""Bytes of a category beside its text in JSON, alone and with a number."""
 _ADVICE = "keep the most frequent ones by max_categories, or use the method hash"
 CODE = "needs_memory"
 
@@ -56,6 +58,13 @@ class Need:
     size: int
     certain: bool = False
     most: int | None = None
+    kept: int = 0
+    """About how many bytes of JSON they are among the parameters of the version."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a version may keep them."""
+        return self.kept <= fitted_size.MOST
 
     def problem(self, limit: int) -> Problem:
         """What is certain to fail in a run that may use ``limit`` bytes."""
@@ -70,6 +79,11 @@ class Need:
     def _text(self, limit: int) -> str:
         if self.most is not None:
             return f"'{self.column}' has more than {self.most} categories; {_ADVICE}"
+        if not self.is_kept and (not limit or self.size <= limit - RESERVE):
+            taken = (
+                f"about {self.categories} categories take about {mebibytes(self.kept)} of the parameters of a version"
+            )
+            return f"'{self.column}': {taken}, which keeps at most {mebibytes(fitted_size.MOST)}; {_ADVICE}"
         needed = f"about {self.categories} categories need about {mebibytes(self.size)} of memory"
         return f"'{self.column}': {needed}; {_ADVICE}. A run may use {memory.limit_text(limit, 'run')}"
 
@@ -148,12 +162,13 @@ def _of_step(
             categories,
             categories * size,
             certain and _SURE * categories * size > limit - _HELD,
+            kept=categories * (length + (_JSON if metric.kind == "categories" else _JSON_BESIDE)),
         )
 
 
 def exceeding(found: Iterable[Need], limit: int) -> list[Need]:
     """Those that a run with ``limit`` bytes (0: unknown) has no room for."""
-    return [need for need in found if need.most is not None or (limit and need.size > limit - RESERVE)]
+    return [n for n in found if n.most is not None or not n.is_kept or (limit and n.size > limit - RESERVE)]
 
 
 def _each(metric: Metric) -> int | None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.memory import RESERVE
-from service.jobs import category_estimate
+from service.jobs import category_estimate, fitted_size
 from service.jobs.job import Job
 from service.jobs.messages import Grants
 from service.jobs.tasks.plan import Planner
@@ -69,6 +69,19 @@ def test_what_is_not_certain_is_a_warning(tmp_path: Path) -> None:
     details = warning["details"]
     assert details["field"] == "processors[1].config.encode.c"
     assert details["needed_bytes"] > details["limit_bytes"] - RESERVE >= 0
+
+
+@pytest.mark.parametrize("encode", METHODS[1:3], ids=lambda setting: str(setting["method"]))
+def test_what_a_version_does_not_keep_is_a_warning(
+    encode: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, 20_000)
+    monkeypatch.setattr(fitted_size, "MOST", 500_000)
+    plan = planned(tmp_path, encode)
+    assert plan["problems"] == []
+    (warning,) = plan["warnings"]
+    assert (warning["step"], warning["code"]) == ("processors[0]", "needs_memory")
+    assert "of the parameters of a version, which keeps at most" in warning["message"]
 
 
 @pytest.mark.parametrize("values", [3, 200, 20_000])
