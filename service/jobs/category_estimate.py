@@ -30,6 +30,7 @@ from service.kit import errors
 from service.kit.errors import Problem
 from service.model.pipeline import Join, Pipeline
 from service.model.registry import tag_of
+from service.steps.frame import Frame
 from service.steps.metric import Metric
 from service.steps.report import StepWarning
 from service.values import tagged_json
@@ -115,14 +116,14 @@ def needs(
             step, height = f"processors[{index}]", _height(processed)
             others = [p for p in pipeline.processors[:index] if tag_of(type(p)) != "analyzer"]
             as_read = [sources[i] for i in pipeline.data] if not (joined or others) else []
-            scale = total / max(1, first)
+            scale, before = total / max(1, first), processed.frame
             try:
                 if not processor.read_only:
                     processed = process.apply(pipeline, index, processed, job, recorder)
             finally:  # a fit may fail for what it has measured
                 fitted = dry.steps[index].fitted if index < len(dry.steps) else {}
                 record = recorder.recorder(step).step_record()
-                yield from _of_step(step, fitted, record, height, round(height * scale), as_read, limit)
+                yield from _of_step(step, fitted, record, before, height, round(height * scale), as_read, limit)
 
 
 def _height(processed: Processed) -> int:
@@ -134,6 +135,7 @@ def _of_step(
     step: str,
     fitted: dict[str, Any],
     record: StepRecord,
+    frame: Frame,
     sample: int,
     rows: int,
     sources: Sequence[PolarsFrame],
@@ -151,7 +153,8 @@ def _of_step(
         values = [entry[0] if metric.kind != "categories" else entry for entry in value]
         length = sum(len(v.encode()) for v in values if isinstance(v, str)) // len(values)
         size = each + value_groups.CATEGORY_WIDTH * length
-        categories, certain = _in_all(len(values), sample, rows), False
+        known = sample - _nulls(frame, metric.column)  # a missing value is not one that came again
+        categories, certain = _in_all(len(values), known, round(rows * known / max(1, sample))), False
         if limit and categories * size > limit - RESERVE and rows <= _COUNTED:
             counted = _counted(metric.column, sources)
             categories, certain = (counted, True) if counted is not None else (categories, False)
@@ -183,6 +186,11 @@ def _answers(record: StepRecord) -> Iterator[tuple[Metric, Any]]:
     seen = {msgspec.json.encode(a.metric): a for call in record.calls for a in call}
     for answer in seen.values():
         yield answer.metric, tagged_json.decode(answer.value)
+
+
+def _nulls(frame: Frame, column: str) -> int:
+    count = Metric(column, "nulls")
+    return int(frame.measure([count])[count]) if column in frame.schema else 0
 
 
 def _in_all(found: int, sample: int, rows: int) -> int:

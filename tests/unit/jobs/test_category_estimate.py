@@ -93,6 +93,14 @@ def test_what_fits_is_estimated(values: int, tmp_path: Path) -> None:
     assert 0.5 < plan["steps"][0]["held_bytes"] / (found * (180 + 4 * 36)) < 1.5
 
 
+def test_missing_values_are_not_values_that_came_again(tmp_path: Path) -> None:
+    write(tmp_path, 10**9)
+    rows = pl.read_parquet(tmp_path / "rows.parquet").with_columns(c=pl.when(pl.col("t") % 10 > 0).then("c"))
+    rows.write_parquet(tmp_path / "rows.parquet")
+    held = planned(tmp_path, METHODS[0])["steps"][0]["held_bytes"]
+    assert 0.8 < held / (rows["c"].n_unique() * (180 + 4 * 36)) < 1.2
+
+
 @pytest.mark.parametrize(
     ("before", "certain"),
     [
