@@ -21,7 +21,7 @@ from service.engine import value_groups
 from service.engine.fit_record import Recorder, StepRecord
 from service.engine.memory import RESERVE
 from service.engine.polars_frame import PolarsFrame
-from service.jobs import child_log, combine, memory, process
+from service.jobs import child_log, combine, fitted_size, memory, process
 from service.jobs.dry_run import DryRun
 from service.jobs.job import Job
 from service.jobs.messages import Grants
@@ -30,6 +30,7 @@ from service.kit import errors
 from service.kit.errors import Problem
 from service.model.pipeline import Join, Pipeline
 from service.model.registry import tag_of
+from service.steps.frame import Frame
 from service.steps.metric import Metric
 from service.steps.report import StepWarning
 from service.values import tagged_json
@@ -41,6 +42,8 @@ _COUNTED = 20_000_000
 """Rows in which values are counted, which takes some seconds."""
 _SURE, _HELD = 0.75, 100 << 20
 """A sketch errs by 6.5 % (one sigma); bytes that a run holds before its first rows."""
+_JSON, _JSON_BESIDE = 3, 12
+"""Bytes of a category beside its text in JSON, alone and with a number."""
 _ADVICE = "keep the most frequent ones by max_categories, or use the method hash"
 CODE = "needs_memory"
 
@@ -56,6 +59,13 @@ class Need:
     size: int
     certain: bool = False
     most: int | None = None
+    kept: int = 0
+    """About how many bytes of JSON they are among the parameters of the version."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a version may keep them."""
+        return self.kept <= fitted_size.MOST
 
     def problem(self, limit: int) -> Problem:
         """What is certain to fail in a run that may use ``limit`` bytes."""
@@ -70,6 +80,11 @@ class Need:
     def _text(self, limit: int) -> str:
         if self.most is not None:
             return f"'{self.column}' has more than {self.most} categories; {_ADVICE}"
+        if not self.is_kept and (not limit or self.size <= limit - RESERVE):
+            taken = (
+                f"about {self.categories} categories take about {mebibytes(self.kept)} of the parameters of a version"
+            )
+            return f"'{self.column}': {taken}, which keeps at most {mebibytes(fitted_size.MOST)}; {_ADVICE}"
         needed = f"about {self.categories} categories need about {mebibytes(self.size)} of memory"
         return f"'{self.column}': {needed}; {_ADVICE}. A run may use {memory.limit_text(limit, 'run')}"
 
@@ -101,14 +116,14 @@ def needs(
             step, height = f"processors[{index}]", _height(processed)
             others = [p for p in pipeline.processors[:index] if tag_of(type(p)) != "analyzer"]
             as_read = [sources[i] for i in pipeline.data] if not (joined or others) else []
-            scale = total / max(1, first)
+            scale, before = total / max(1, first), processed.frame
             try:
                 if not processor.read_only:
                     processed = process.apply(pipeline, index, processed, job, recorder)
             finally:  # a fit may fail for what it has measured
                 fitted = dry.steps[index].fitted if index < len(dry.steps) else {}
                 record = recorder.recorder(step).step_record()
-                yield from _of_step(step, fitted, record, height, round(height * scale), as_read, limit)
+                yield from _of_step(step, fitted, record, before, height, round(height * scale), as_read, limit)
 
 
 def _height(processed: Processed) -> int:
@@ -120,6 +135,7 @@ def _of_step(
     step: str,
     fitted: dict[str, Any],
     record: StepRecord,
+    frame: Frame,
     sample: int,
     rows: int,
     sources: Sequence[PolarsFrame],
@@ -137,7 +153,8 @@ def _of_step(
         values = [entry[0] if metric.kind != "categories" else entry for entry in value]
         length = sum(len(v.encode()) for v in values if isinstance(v, str)) // len(values)
         size = each + value_groups.CATEGORY_WIDTH * length
-        categories, certain = _in_all(len(values), sample, rows), False
+        known = sample - _nulls(frame, metric.column)  # a missing value is not one that came again
+        categories, certain = _in_all(len(values), known, round(rows * known / max(1, sample))), False
         if limit and categories * size > limit - RESERVE and rows <= _COUNTED:
             counted = _counted(metric.column, sources)
             categories, certain = (counted, True) if counted is not None else (categories, False)
@@ -148,12 +165,13 @@ def _of_step(
             categories,
             categories * size,
             certain and _SURE * categories * size > limit - _HELD,
+            kept=categories * (length + (_JSON if metric.kind == "categories" else _JSON_BESIDE)),
         )
 
 
 def exceeding(found: Iterable[Need], limit: int) -> list[Need]:
     """Those that a run with ``limit`` bytes (0: unknown) has no room for."""
-    return [need for need in found if need.most is not None or (limit and need.size > limit - RESERVE)]
+    return [n for n in found if n.most is not None or not n.is_kept or (limit and n.size > limit - RESERVE)]
 
 
 def _each(metric: Metric) -> int | None:
@@ -168,6 +186,11 @@ def _answers(record: StepRecord) -> Iterator[tuple[Metric, Any]]:
     seen = {msgspec.json.encode(a.metric): a for call in record.calls for a in call}
     for answer in seen.values():
         yield answer.metric, tagged_json.decode(answer.value)
+
+
+def _nulls(frame: Frame, column: str) -> int:
+    count = Metric(column, "nulls")
+    return int(frame.measure([count])[count]) if column in frame.schema else 0
 
 
 def _in_all(found: int, sample: int, rows: int) -> int:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.memory import RESERVE
-from service.jobs import category_estimate
+from service.jobs import category_estimate, fitted_size
 from service.jobs.job import Job
 from service.jobs.messages import Grants
 from service.jobs.tasks.plan import Planner
@@ -71,6 +71,19 @@ def test_what_is_not_certain_is_a_warning(tmp_path: Path) -> None:
     assert details["needed_bytes"] > details["limit_bytes"] - RESERVE >= 0
 
 
+@pytest.mark.parametrize("encode", METHODS[1:3], ids=lambda setting: str(setting["method"]))
+def test_what_a_version_does_not_keep_is_a_warning(
+    encode: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, 20_000)
+    monkeypatch.setattr(fitted_size, "MOST", 500_000)
+    plan = planned(tmp_path, encode)
+    assert plan["problems"] == []
+    (warning,) = plan["warnings"]
+    assert (warning["step"], warning["code"]) == ("processors[0]", "needs_memory")
+    assert "of the parameters of a version, which keeps at most" in warning["message"]
+
+
 @pytest.mark.parametrize("values", [3, 200, 20_000])
 def test_what_fits_is_estimated(values: int, tmp_path: Path) -> None:
     write(tmp_path, values)
@@ -78,6 +91,14 @@ def test_what_fits_is_estimated(values: int, tmp_path: Path) -> None:
     assert (plan["problems"], plan["warnings"]) == ([], [])
     found = pl.read_parquet(tmp_path / "rows.parquet")["c"].n_unique()
     assert 0.5 < plan["steps"][0]["held_bytes"] / (found * (180 + 4 * 36)) < 1.5
+
+
+def test_missing_values_are_not_values_that_came_again(tmp_path: Path) -> None:
+    write(tmp_path, 10**9)
+    rows = pl.read_parquet(tmp_path / "rows.parquet").with_columns(c=pl.when(pl.col("t") % 10 > 0).then("c"))
+    rows.write_parquet(tmp_path / "rows.parquet")
+    held = planned(tmp_path, METHODS[0])["steps"][0]["held_bytes"]
+    assert 0.8 < held / (rows["c"].n_unique() * (180 + 4 * 36)) < 1.2
 
 
 @pytest.mark.parametrize(
