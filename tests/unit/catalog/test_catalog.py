@@ -21,6 +21,7 @@ from service.kit import errors
 from service.kit.clock import FixedClock
 from service.model.run import Run
 from service.model.version import Column, Version
+from service.steps.report import FittedStep
 from service.steps.storage import File
 from tests import stores
 
@@ -252,3 +253,22 @@ def test_pipelines_that_are_created_at_once_are_all_there_and_each_name_once(pip
         made = list(pool.map(create, ["a", "b", "c", "d"] * 2))
     assert sorted(made) == ["PIPELINE_EXISTS"] * 4 + ["a", "b", "c", "d"]
     assert [line.name for line in pipelines.list(limit=9, offset=0)[0]] == ["a", "b", "c", "d"]
+
+
+def test_native_files_are_looked_for_in_the_memory_of_the_values() -> None:
+    """What a start and a commit ask of all versions takes no more than they do, whatever steps were fitted with."""
+    store = DuckDBStore(None)
+    history, pipelines = History(store), Pipelines(store, FixedClock())
+    pipeline = pipelines.create("orders", "orders", {}, None).id
+    categories = [f"{n:036}" for n in range(50_000)]  # 2 MB
+    native = File("orders.duckdb", rows=1, bytes=1, sha256="0" * 64)
+    for number in range(1, 9):
+        history.add_run(pipeline, a_run(number, status="running"))
+        done = msgspec.structs.replace(a_run(number), status="completed", version=number)
+        fitted = {"processors[0]": FittedStep("transformer", {"encode": {"id": {"categories": categories}}})}
+        version = a_version(number, fitted=fitted, wants_native=True, native=native if number == 3 else None)
+        history.publish(pipeline, done, version)
+    store._connection.execute("SET memory_limit = '50MB'")
+    assert [v.version for v in history.with_native(pipeline, skip=1, limit=20)] == [3]
+    assert [v.version for _, v in history.without_native()] == [8]
+    assert history.with_native(pipeline, skip=0, limit=5) == []

@@ -88,7 +88,8 @@ FITTING: list[tuple[int, list[pl.DataType], int, bool]] = [
     (1_000_000, [TEXT], 0, False),
     (1_000, [TEXT], 0, True),
     (1_000, [pl.List(NUMBER)], 0, True),
-    (6_000_000, [DECIMAL, NUMBER], 0, True),
+    (8_000_000, [NUMBER], 0, False),
+    (4_000_000, [DECIMAL, NUMBER], 0, True),
     (10_000_000, [DECIMAL, NUMBER], 0, False),
 ]
 """Rows, types of the key, bytes of a row, and whether 1 GiB holds the keys."""
