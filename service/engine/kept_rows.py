@@ -63,7 +63,7 @@ class _Search:
         """The hashes that repeat, sorted, in slices whose keys may be held at once."""
         head = self.lf.select(self.keys).head(_HEAD).collect(engine="streaming")
         width = _GROUP_WIDTH * head.estimated_size() // max(1, head.height)
-        room = max(key_hashes.LEAST, self.memory.free() - rows // 8)
+        room = max(key_hashes.LEAST, int((self.memory.free() - rows // 8) * key_hashes.SHARE))
         parts, size = -(-rows * _HASH // room), max(1, room // (_GROUP + width))
         waiting = pl.Series(dtype=pl.UInt64)
         for part in range(parts):

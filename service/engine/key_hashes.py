@@ -13,7 +13,7 @@ LEAST = 32 << 20
 _ALL = 1 << 64
 _SEEN, _SEEN_WIDTH = 48, 2.2
 """What ``unique`` of Polars takes for each key: bytes, and for each byte of the key (measured: 47 to 117 in all)."""
-_SHARE = 0.6
+SHARE = 0.6
 """Of what is free. A table that grows holds its old form, too, and the rows are staged beside it: 20 million keys for
 which 1.4 of 1.7 GiB were counted ended a run."""
 _FEW = 10_000
@@ -30,7 +30,7 @@ def fit(rows: int, keys: Sequence[pl.DataType], row_bytes: int, memory: Memory, 
         if not size and rows > _FEW:
             return False
         width += size + 1
-    return rows * (_SEEN + _SEEN_WIDTH * width + beside) <= memory.free() * _SHARE
+    return rows * (_SEEN + _SEEN_WIDTH * width + beside) <= memory.free() * SHARE
 
 
 def hashed(keys: Sequence[str]) -> pl.Expr:

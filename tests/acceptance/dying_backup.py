@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from service.catalog.store import Store
+from service.catalog.duckdb_store import DuckDBStore
 from service.files import backup_directory
 from service.files.backup_directory import BackupDirectory
 from service.files.backup_writer import BackupWriter
@@ -32,7 +32,7 @@ def arm(order: Order) -> None:
     """Put the points into the steps of a backup."""
     steps = [
         (BackupDirectory, "begin", "", POINTS[0]),
-        (Store, "copy_to", POINTS[1], POINTS[2]),
+        (DuckDBStore, "copy_to", POINTS[1], POINTS[2]),
         (BackupWriter, "add", "", POINTS[3]),
         (Backups, "_finish_catalog", POINTS[4], POINTS[5]),
         (backup_directory, "write_manifest", POINTS[6], POINTS[7]),
