@@ -347,7 +347,7 @@ class History:
 
     def with_native(self, pipeline_id: str, *, skip: int, limit: int) -> list[Version]:
         """Those of ``limit`` versions that have a native file, newest first, after the ``skip`` newest versions."""
-        key = {"pipeline_id": pipeline_id, "skip": skip, "limit": limit}
+        key = {"pipeline_id": pipeline_id, "skip": skip, "limit": limit}  # SQL that looks inside takes far more
         return [v for r in self._store.rows(_VERSIONS["published"], key) if (v := _version(r)).native is not None]
 
     def without_native(self) -> list[tuple[str, Version]]:
