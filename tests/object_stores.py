@@ -1,21 +1,17 @@
-"""Object stores for tests: a folder, and an S3-compatible server in a process of its own (``moto``).
+"""Object stores for tests: an S3-compatible server in a process of its own (``moto``).
 
-moto is in the extra ``dev``; where it does not resolve with the rest, ``PENSTOCK_TEST_MOTO`` names the Python of an
-environment that has it.
+moto does not resolve with what the product needs: ``PENSTOCK_TEST_MOTO`` names the Python of an environment that has
+it, which ``.ci/object_store`` makes. Without one the tests marked ``services`` that need it fail.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
-
-import pytest
 
 _SERVER = """
 import logging, sys
@@ -49,20 +45,13 @@ def environment(port: int) -> Mapping[str, str]:
     }  # fmt: skip
 
 
-def _python() -> str:
-    named = os.environ.get("PENSTOCK_TEST_MOTO")
-    if named:
-        return named
-    if importlib.util.find_spec("moto") is None:
-        pytest.skip("moto is not installed: pip install 'moto[server]', or name its Python in PENSTOCK_TEST_MOTO")
-    return sys.executable
-
-
 @contextlib.contextmanager
 def s3() -> Iterator[S3]:
     """A server with an empty bucket."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTHON"))}
-    process = subprocess.Popen([_python(), "-c", _SERVER], stdout=subprocess.PIPE, text=True, env=plain)
+    process = subprocess.Popen(
+        [os.environ["PENSTOCK_TEST_MOTO"], "-c", _SERVER], stdout=subprocess.PIPE, text=True, env=plain
+    )
     try:
         assert process.stdout is not None
         server = S3(process, int(process.stdout.readline()))

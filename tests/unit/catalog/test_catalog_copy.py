@@ -6,18 +6,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.catalog import catalog_copy, transfer
-from service.catalog.duckdb_store import DuckDBStore
-from service.catalog.store import Store
-from service.files.layout import Layout
 from service.kit import errors
-from tests import stores
+from tests.catalog_places import contents, fill, opened
 
 ROOT = Path(__file__).resolve().parents[3]
 BOTH_WAYS = pytest.mark.parametrize(
@@ -30,12 +26,6 @@ BOTH_WAYS = pytest.mark.parametrize(
     ],
     indirect=True,
 )
-ODD = "a\0b \ue000 'x' \\u0000 é"
-MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789_012)
-VALUES: dict[str, Any] = {
-    "VARCHAR": ODD, "JSON": '{"b":  "\\u0000\\\\u0000", "a": [1.0, null]}', "BLOB": b"\0\xff", "INTEGER": -(1 << 31),
-    "BIGINT": (1 << 63) - 1, "BOOLEAN": True, "TIMESTAMP": MOMENT, "DATE": date(1, 1, 1),
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -50,44 +40,6 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
 
         first, second = request.param.split(" to ")
         yield place(first, "from"), place(second, "to")
-
-
-def opened(place: str) -> Store:
-    if not place.startswith("postgresql:"):
-        layout = Layout(Path(place))
-        layout.create()
-        return DuckDBStore(layout.catalog)
-    from service.catalog.postgresql.server import Server
-    from service.catalog.postgresql.store import PostgreSQLStore
-
-    return PostgreSQLStore(Server(place))
-
-
-def fill(store: Store, rows: int) -> None:
-    """Rows in every table: of odd values, and of null wherever a column takes it."""
-    optional = {
-        (row["table_name"], row["column_name"])
-        for row in stores.new().rows("SELECT table_name, column_name FROM duckdb_columns() WHERE is_nullable")
-    }
-    for table in transfer.tables():
-        for number in range(rows):
-            row = {c: VALUES[kind] for c, kind in zip(table.columns, table.types, strict=True)}
-            row[table.columns[0]] = number if table.types[0] == "BIGINT" else f"{number}{ODD}"
-            row |= {c: None for c in table.columns if number % 2 and (table.name, c) in optional}
-            if table.name == "runs":
-                row["sequence"] = number
-            names = ", ".join(f"${c}::{k}" for c, k in zip(table.columns, table.types, strict=True)).replace(
-                "::BLOB", ""
-            )
-            store.execute(f"INSERT INTO {table.name} VALUES ({names})", row)
-
-
-def contents(place: str) -> dict[str, list[tuple[Any, ...]]]:
-    store = opened(place)
-    found = {t.name: sorted((tuple(r.values()) for r in store.rows(t.select)), key=repr) for t in transfer.tables()}
-    found["properties"] = [row for row in found["properties"] if row[0] not in transfer.OWN_PROPERTIES]
-    store.close()
-    return found
 
 
 @BOTH_WAYS
@@ -136,7 +88,7 @@ def test_a_copy_that_fails_leaves_the_target_empty(places: tuple[str, str], monk
 def in_use(place: str) -> Iterator[None]:
     """Another process has the place open."""
     code = (
-        "import sys\nfrom tests.unit.catalog.test_catalog_copy import opened\n"
+        "import sys\nfrom tests.catalog_places import opened\n"
         "store = opened(sys.argv[1])\nprint('open', flush=True)\nsys.stdin.read()\nstore.close()"
     )
     command = [sys.executable, "-c", code, place]
@@ -191,10 +143,7 @@ def test_a_copy_that_is_not_what_was_read_is_noticed(places: tuple[str, str], mo
 def test_a_file_that_is_copied_stays_byte_for_byte_also_after_a_kill(places: tuple[str, str]) -> None:
     """Its write-ahead log is read, and not written into it."""
     source, target = places
-    code = (
-        "import os, sys\nfrom tests.unit.catalog.test_catalog_copy import fill, opened\n"
-        "fill(opened(sys.argv[1]), 1)\nos._exit(0)"
-    )
+    code = "import os, sys\nfrom tests.catalog_places import fill, opened\nfill(opened(sys.argv[1]), 1)\nos._exit(0)"
     subprocess.run([sys.executable, "-c", code, source], cwd=ROOT, check=True)
     files = [path for path in Path(source).iterdir() if path.is_file()]
     assert sorted(path.suffix for path in files) == [".duckdb", ".wal"]
