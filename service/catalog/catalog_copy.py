@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import duckdb
 import msgspec
@@ -58,12 +59,16 @@ def copy(source: str, target: str) -> list[Copied]:
     return [Copied(table=name, rows=digest.rows, hash=digest.hash) for name, digest in read.items()]
 
 
+def _databases() -> ModuleType:
+    with data_directory.extra():
+        from service.catalog.postgresql import place
+    return place
+
+
 @contextmanager
 def _source(place: str) -> Iterator[Rows]:
     if place.startswith(_SCHEMES):
-        with data_directory.extra():
-            from service.catalog.postgresql import place as postgresql
-        with postgresql.source(place) as rows:
+        with _databases().source(place) as rows:
             yield rows
         return
     path = Layout(Path(place).absolute()).catalog
@@ -80,9 +85,7 @@ def _source(place: str) -> Iterator[Rows]:
 @contextmanager
 def _target(place: str) -> Iterator[Rows]:
     if place.startswith(_SCHEMES):
-        with data_directory.extra():
-            from service.catalog.postgresql import place as postgresql
-        with postgresql.target(place) as rows:
+        with _databases().target(place) as rows:
             yield rows
         return
     layout = Layout(Path(place).absolute())

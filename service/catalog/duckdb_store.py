@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,19 +84,16 @@ class DuckDBStore(Store):
             path.chmod(0o600)
 
     def _migrate(self) -> bool:
-        with self._watched():
+        with self._watched(), disk.noticed(duckdb.Error):
+            tables = "SELECT table_name FROM duckdb_tables() WHERE NOT internal"
+            self._connection.begin()
             try:
-                tables = "SELECT table_name FROM duckdb_tables() WHERE NOT internal"
-                self._connection.begin()
-                try:
-                    created = migrations.migrate(self._execute, {name for (name,) in self._execute(tables, NONE)})
-                    self._connection.commit()
-                except BaseException:
-                    with suppress(duckdb.Error):  # a commit that failed has rolled back already
-                        self._connection.rollback()
-                    raise
-            except duckdb.Error as error:
-                raise disk.storage_full() if disk.is_full(error) else error from error
+                created = migrations.migrate(self._execute, {name for (name,) in self._execute(tables, NONE)})
+                self._connection.commit()
+            except BaseException:
+                with suppress(duckdb.Error):  # a commit that failed has rolled back already
+                    self._connection.rollback()
+                raise
         return created
 
     def _execute(self, sql: str, parameters: Parameters) -> list[tuple[Any, ...]]:
@@ -118,25 +115,13 @@ class DuckDBStore(Store):
                     time.sleep(0.01)
 
     def rows(self, sql: str, parameters: Parameters = NONE) -> list[Row]:
-        cursor = self._connection.cursor()
-        try:
-            with self._watched():
-                return _fetch(cursor.execute(sql, parameters))
-        finally:
-            cursor.close()
+        with self._watched(), closing(self._connection.cursor()) as cursor:
+            return _fetch(cursor.execute(sql, parameters))
 
     def export(self, sql: str, parameters: Parameters, path: Path) -> None:
         target = str(path).replace("'", "''")
-        cursor = self._connection.cursor()
-        try:
-            with self._watched():
-                cursor.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet)", parameters)
-        except duckdb.Error as error:
-            if disk.is_full(error):
-                raise disk.storage_full() from error
-            raise
-        finally:
-            cursor.close()
+        with disk.noticed(duckdb.Error), self._watched(), closing(self._connection.cursor()) as cursor:
+            cursor.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet)", parameters)
 
     @property
     def healthy(self) -> bool:
@@ -206,20 +191,13 @@ class DuckDBStore(Store):
         text = str(path).replace("'", "''")
         with self._writing, self._watched():
             alongside()
-            cursor = self._connection.cursor()
-            try:
+            with disk.noticed(duckdb.Error), closing(self._connection.cursor()) as cursor:
                 name = cursor.execute("SELECT current_database()").fetchall()[0][0]
                 cursor.execute(f"ATTACH '{text}' AS {_COPY}")
                 try:
                     cursor.execute(f'COPY FROM DATABASE "{name}" TO {_COPY}')
                 finally:
                     cursor.execute(f"DETACH {_COPY}")
-            except duckdb.Error as error:
-                if disk.is_full(error):
-                    raise disk.storage_full() from error
-                raise
-            finally:
-                cursor.close()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of the caller's, for copying: nobody else reads or writes meanwhile."""

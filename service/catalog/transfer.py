@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -144,7 +143,7 @@ class DuckDBRows:
 
 def to_new_file(source: Rows, path: Path) -> None:
     """Copy rows that ``source`` has begun to read to a new file. Raises ``errors.Unavailable`` (STORAGE_FULL)."""
-    with _full_disk_noticed(), duckdb.connect(str(path), config=CONFIG) as connection:
+    with disk.noticed(duckdb.Error), duckdb.connect(str(path), config=CONFIG) as connection:
         path.chmod(0o600)
         connection.begin()
         for statement in load_sql("schema").values():
@@ -159,7 +158,7 @@ def to_parquet(table: Table, batches: Batches, path: Path) -> None:
     """Write rows to a new Parquet file. Raises ``errors.Unavailable`` (STORAGE_FULL)."""
     columns = ", ".join(f'"{name}" {kind}' for name, kind in zip(table.columns, table.types, strict=True))
     target = str(path).replace("'", "''")
-    with _full_disk_noticed(), duckdb.connect(config=CONFIG) as connection:
+    with disk.noticed(duckdb.Error), duckdb.connect(config=CONFIG) as connection:
         connection.execute(f'CREATE TABLE "{table.name}" ({columns})')
         for batch in batches:
             _insert(connection, table, batch)
@@ -177,13 +176,3 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, batch: Sequence
 
 def _sent(kind: str) -> str:
     return "VARCHAR" if kind == "JSON" else kind
-
-
-@contextmanager
-def _full_disk_noticed() -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        if disk.is_full(error):
-            raise disk.storage_full() from error
-        raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.kit import errors
@@ -40,6 +42,17 @@ def is_exhausted(folder: Path) -> bool:
     except OSError:
         return False
     return status.f_bavail * status.f_frsize < _LITTLE
+
+
+@contextmanager
+def noticed(kind: type[Exception]) -> Iterator[None]:
+    """Raise STORAGE_FULL instead of an error of this kind that comes from a full disk."""
+    try:
+        yield
+    except kind as error:
+        if is_full(error):
+            raise storage_full() from error
+        raise
 
 
 def explain(error: errors.PenstockError, folder: Path) -> errors.PenstockError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ def shop(tmp_path: Path) -> Iterator[Installation]:
     with Installation(tmp_path) as installation:
         installation.create()
         yield installation
+
+
+@contextmanager
+def without_catalog(shop: Installation, folder: Path) -> Iterator[Installation]:
+    """The installation in ``folder``, started after it has lost its catalog."""
+    shop.store.close()
+    for path in (folder / "data").glob("catalog.duckdb*"):
+        path.unlink()
+    with Installation(folder) as lost:
+        lost.forget()
+        lost.condition.recover(CLOCK.now(), accept_empty=False)
+        yield lost
 
 
 def current(shop: Installation) -> dict[str, Any]:
@@ -183,12 +196,7 @@ def test_nothing_is_deleted_while_somebody_copies(shop: Installation) -> None:
 def test_what_the_catalog_does_not_know_is_left_and_adopted(shop: Installation, tmp_path: Path) -> None:
     shop.publish("run_1", ONE)
     shop.publish("run_2", TWO)
-    shop.store.close()
-    for path in (tmp_path / "data").glob("catalog.duckdb*"):
-        path.unlink()
-    with Installation(tmp_path) as lost:
-        lost.forget()
-        lost.condition.recover(CLOCK.now(), accept_empty=False)
+    with without_catalog(shop, tmp_path) as lost:
         assert lost.condition.catalog_is_lost
         lost.upkeep.sweep()
         before = lost.objects_there()
@@ -209,12 +217,7 @@ def test_of_two_attempts_at_a_version_the_committed_one_is_adopted(shop: Install
     staging, version = shop.prepared(run, {"part-00000.parquet": b"never committed"})
     version = msgspec.structs.replace(version, version=1)
     version_objects.upload(shop.layout, staging, version, run, [])  # later, and its service dies
-    shop.store.close()
-    for path in (tmp_path / "data").glob("catalog.duckdb*"):
-        path.unlink()
-    with Installation(tmp_path) as lost:
-        lost.forget()
-        lost.condition.recover(CLOCK.now(), accept_empty=False)
+    with without_catalog(shop, tmp_path) as lost:
         lost.verify(adopt=True)
         newest = lost.history.newest(lost.pipeline_id)
         assert newest is not None
