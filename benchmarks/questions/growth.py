@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks import measure, orders, server
+from benchmarks import limited_run, measure, orders
 from benchmarks.options import Options
-from benchmarks.questions.large import settings
 from benchmarks.table import figure, markdown
 
 COMPARES_FIRST = True
@@ -82,12 +81,8 @@ def ask(options: Options) -> dict[str, Any]:
 def _run(files: str, options: Options) -> tuple[measure.Cost, list[int]]:
     document = orders.pipeline(NAME, files, native=False)
     document["collectors"] = [{"type": "parquet", "file_path": files}]
-    with server.running(options.folder, settings(options)) as service:
-        service.call("POST", "/pipeline/create", document)
-        with measure.Watch(service.pid) as seen:
-            run = service.execute(NAME)
-        (row,) = service.sql(f"SELECT count(*)::BIGINT AS rows, sum({orders.KEY})::BIGINT AS keys FROM {NAME}")
-        return measure.Cost(seen.wall, seen.cpu, run["peak_memory_bytes"] / measure.MIB), list(row.values())
+    keys = f"count(*)::BIGINT AS rows, sum({orders.KEY})::BIGINT AS keys"
+    return limited_run.measured(document, options, keys)
 
 
 def show(answer: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import measure, orders
+from benchmarks import limited_run, measure, orders
 from benchmarks.contestants import penstock
 from benchmarks.options import Options
 from benchmarks.questions import end_to_end
@@ -35,7 +35,7 @@ def ask(options: Options) -> dict[str, Any]:
                 continue
             try:
                 if name == "penstock":
-                    outcome = Outcome(*penstock.contend(source, native=False, settings=settings(options)))
+                    outcome = Outcome(*penstock.contend(source, native=False, settings=limited_run.settings(options)))
                 else:
                     outcome = end_to_end.contend(name, source, limits[name])
             except measure.Failed as error:
@@ -52,11 +52,6 @@ def ask(options: Options) -> dict[str, Any]:
         ours["ratio"] = ours["wall"] / theirs["wall"]
     failed = {"penstock": ours["error"]} if "error" in ours else {}
     return {"rows": options.rows, "best_of": options.repeat, "contestants": table, "failed": failed}
-
-
-def settings(options: Options) -> dict[str, str]:
-    """The service's environment: one run at a time, and what it may use."""
-    return {"PENSTOCK_RUN_MEMORY_LIMIT": str(options.memory), "PENSTOCK_MAX_CONCURRENT_RUNS": "1"}
 
 
 def show(answer: dict[str, Any]) -> str:

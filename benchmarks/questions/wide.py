@@ -12,9 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks import measure, server
+from benchmarks import limited_run, measure
 from benchmarks.options import Options
-from benchmarks.questions.large import settings
 from benchmarks.table import figure, markdown
 
 COMPARES_FIRST = True
@@ -92,15 +91,8 @@ def _run(path: Path, options: Options, columns: int) -> tuple[measure.Cost, list
         "name": NAME, "collectors": [{"type": "csv", "file_path": path.name}],
         "processors": [{"type": "analyzer"}], "storage": [{"type": "parquet"}],
     }  # fmt: skip
-    with server.running(options.folder, settings(options)) as service:
-        service.call("POST", "/pipeline/create", document)
-        with measure.Watch(service.pid) as seen:
-            run = service.execute(NAME)
-        sums = ", ".join(
-            f"round(sum(c{column})::DOUBLE, 3) AS s{place}" for place, column in enumerate(_checked(columns))
-        )
-        (row,) = service.sql(f"SELECT count(*)::DOUBLE AS rows, {sums} FROM {NAME}")
-        return measure.Cost(seen.wall, seen.cpu, run["peak_memory_bytes"] / measure.MIB), list(row.values())
+    sums = ", ".join(f"round(sum(c{column})::DOUBLE, 3) AS s{place}" for place, column in enumerate(_checked(columns)))
+    return limited_run.measured(document, options, f"count(*)::DOUBLE AS rows, {sums}")
 
 
 def show(answer: dict[str, Any]) -> str:
