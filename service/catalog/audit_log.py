@@ -183,6 +183,7 @@ class AuditLog:
             if self._lost and self.broken is None:
                 batch.append(_Waiting(self.event("audit.lost", details={"events": self._lost}), True, None))
                 self._lost = 0
+            batch.sort(key=lambda one: one.event is None)  # a flush ends when all of it is written
             return batch, self._closing
 
     # the thread's work

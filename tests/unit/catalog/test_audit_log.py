@@ -260,7 +260,15 @@ def test_events_beyond_what_is_kept_are_counted(
         log.submit(log.event("query"))
     disk.failure = None
     record(log, log.event("last"))
-    asyncio.run(log.flush())
+    disk.begun.clear()
+    disk.free.clear()
+    flushing = threading.Thread(target=lambda: asyncio.run(log.flush()))
+    flushing.start()
+    assert disk.begun.wait(30), "the count is written before the flush is over"
+    flushing.join(0.05)
+    assert flushing.is_alive()
+    disk.free.set()
+    flushing.join()
     found = lines(log)
     kept = sum(line["action"] == "query" for line in found)
     assert kept in (2, 3), "one more where the first is being tried again meanwhile"
