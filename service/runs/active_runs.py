@@ -67,7 +67,7 @@ class ActiveRuns:
             yield
         finally:
             self._reserved.discard(record.id)
-            self._announce_freed()
+            self.announce_freed()
 
     def add(self, live: LiveRun) -> None:
         """Let a run be the active one of its pipeline. Forgets ended runs, oldest first, beyond those that are kept."""
@@ -77,20 +77,23 @@ class ActiveRuns:
             del self._recent[run_id]
 
     def drop(self, live: LiveRun) -> None:
-        """Forget a run that was not stored."""
-        del self._active[live.pipeline_id]
-        self.forget(live.run.run_id)
+        """Forget a run that was not stored, or that another process may have taken."""
+        if self._active.get(live.pipeline_id) is live:
+            del self._active[live.pipeline_id]
+        if self._recent.get(live.run.run_id) is live:
+            del self._recent[live.run.run_id]
 
     def release(self, live: LiveRun) -> None:
         """Let the pipeline of a run run again."""
         if self._active.get(live.pipeline_id) is live:
             del self._active[live.pipeline_id]
-            self._announce_freed()
+            self.announce_freed()
 
     def forget(self, run_id: str) -> None:
         """From now on the catalog has the present state of a run."""
         self._recent.pop(run_id, None)
 
-    def _announce_freed(self) -> None:
+    def announce_freed(self) -> None:
+        """Call ``on_freed``; after a run of another process may have ended, too."""
         for freed in self.on_freed:
             freed()

@@ -22,13 +22,14 @@ from service.kit import errors, ids
 from service.model.lifecycle import Status
 from service.model.run import Run, public
 from service.model.version import Version
-from service.runs import attempt_records, event_stream, replay_request, restoration, version_upkeep
+from service.runs import attempt_records, event_stream, replay_request, restoration, shared_runs, version_upkeep
 from service.runs.active_runs import ActiveRuns
 from service.runs.driver import RunDriver, execution
 from service.runs.event_stream import Batch
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 from service.runs.native_loads import NativeLoads
+from service.runs.shared_runs import SharedRuns
 from service.runs.slots import Slots
 from service.telemetry import log_context
 
@@ -44,7 +45,10 @@ class Supervisor:
         self.on_freed = self._runs.on_freed
         slots = Slots(resources.settings.max_concurrent_runs)
         self._loads = NativeLoads(resources, pipelines, slots)
-        self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs.release)
+        self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs)
+        queue = resources.history.queue
+        self._shared = SharedRuns(resources, pipelines, slots, self._driver, self._runs) if queue.shared else None
+        self.on_changed: list[Callable[[], None]] = self._shared.on_changed if self._shared is not None else []
         self._closing = False
         self._restoring: set[asyncio.Task[Version]] = set()
 
@@ -56,6 +60,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self._resources.integrity.on_damaged_native = lambda version: _in_loop(loop, self._loads.rebuild, version)
         await self._loads.start()
+        if self._shared is not None:
+            self._shared.start()
 
     async def resume(self) -> None:
         """Go on with the runs that wait for an attempt since an earlier start; at the end leave such runs waiting.
@@ -64,7 +70,10 @@ class Supervisor:
         """
         self._driver.resumes = True
         await self._resources.warm()
-        for pipeline_id, run in await asyncio.to_thread(self.history.waiting):
+        if self._shared is not None:
+            self._shared.look_soon()
+            return
+        for pipeline_id, run in await asyncio.to_thread(self.history.queue.waiting):
             live = LiveRun.of(self._resources, pipeline_id, run)
             try:
                 record = await asyncio.to_thread(self.pipelines.get, run.pipeline, run.revision)
@@ -158,7 +167,9 @@ class Supervisor:
         live.reads = tuple(str(self._resources.layout.version(v.pipeline, v.version)) for v in (source, newest))
         self._runs.add(live)
         there = functools.partial(refuse_deleted, record)
-        work = asyncio.create_task(self._restore(live, source, newest, state=state, alongside=[there, *alongside]))
+        work = asyncio.create_task(
+            self._restore(live, source, newest, state=state, alongside=[there, *self._refusals(record), *alongside])
+        )
         self._restoring.add(work)
         work.add_done_callback(self._restoring.discard)
         return await asyncio.shield(work)
@@ -212,7 +223,8 @@ class Supervisor:
         full_refresh: bool = False, alongside: Sequence[Alongside] = (),
     ) -> Run:  # fmt: skip
         self._runs.refuse_second(record)
-        if len(self._runs) >= self._resources.settings.max_concurrent_runs + self._resources.settings.max_queued_runs:
+        settings = self._resources.settings
+        if self._shared is None and len(self._runs) >= settings.max_concurrent_runs + settings.max_queued_runs:
             raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5, limit="runs")
         run = Run(
             run_id=ids.new("run"), pipeline=record.name, revision=record.revision, status="queued",
@@ -231,13 +243,21 @@ class Supervisor:
         """Store a run and start its task. With a free slot the first attempt is stored with the run."""
         try:
             run, seen = await self._driver.first_state(live), functools.partial(_note_pipeline, record)
-            await asyncio.to_thread(self.history.add_run, record.id, run, [*alongside, seen])
+            await asyncio.to_thread(self.history.add_run, record.id, run, [*self._refusals(record), *alongside, seen])
         except BaseException:
             self._runs.drop(live)
             self._driver.abandon(live)
             raise
+        if self._shared is not None and live.stored_begin is None:  # whoever has a free slot takes it
+            self._runs.drop(live)
+            self._shared.look_soon()
+            return
         live.announce()
         self._driver.start(live, record, replay)
+
+    def _refusals(self, record: PipelineRecord) -> list[Alongside]:
+        """What the transaction that stores a run checks where other processes store runs, too."""
+        return [functools.partial(self._shared.refuse, record.id)] if self._shared is not None else []
 
     async def wait(self, run_id: str, seconds: float) -> Run:
         """The run when it has ended, or its state after ``seconds``."""
@@ -245,6 +265,8 @@ class Supervisor:
         if live is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(live.settled.wait(), seconds)
+        if live is None and self._shared is not None:
+            return await self._shared.wait(run_id, seconds)
         return await self.run(run_id)
 
     async def run(self, run_id: str) -> Run:
@@ -291,6 +313,8 @@ class Supervisor:
     async def cancel(self, run_id: str) -> Run:
         """End a run now and store nothing of it. A run that is committing or has ended is left as it is."""
         live = self._runs.find(run_id)
+        if live is None and self._shared is not None:
+            return await self._shared.cancel(run_id)
         if live is None or live.run.ended or live.committing:
             return await self.run(run_id)
         self._driver.stop(live, "cancelled")
@@ -307,9 +331,12 @@ class Supervisor:
             found = live.events(after, quiet_seconds)
         else:
             run = await self.run(run_id)
-            state = msgspec.json.encode(public(run))
-            ending: list[tuple[EventKind, bytes]] = [("status", state), ("end", state)] if run.ended else []
-            found = event_stream.replay(self._resources.layout.log(run_id), after, ending)
+            if self._shared is not None and not run.ended:
+                found = self._shared.follow(run_id, after, quiet_seconds)
+            else:
+                state = msgspec.json.encode(public(run))
+                ending: list[tuple[EventKind, bytes]] = [("status", state), ("end", state)] if run.ended else []
+                found = event_stream.replay(self._resources.layout.log(run_id), after, ending)
         async with contextlib.aclosing(found) as batches:
             async for batch in batches:
                 yield batch
@@ -326,9 +353,10 @@ class Supervisor:
         except errors.Missing as error:
             absent = error
         else:
+            idle = shared_runs.idle(self.history.queue, record.id)
             with self.reserved(record):
                 await self._loads.cancel(record.id, name)
-                await asyncio.to_thread(self.pipelines.delete, name, readable=readable)
+                await asyncio.to_thread(self.pipelines.delete, name, readable=readable, alongside=idle)
         self._resources.integrity.forget(name)
         purged = purge and await asyncio.to_thread(version_upkeep.purge, self._resources.layout, self.history, name)
         if absent is not None and not purged:
@@ -338,6 +366,8 @@ class Supervisor:
         """Stop; publications finish. Runs that another attempt may complete wait for the next start if it resumes
         them; others become ``interrupted``."""
         self._closing = True
+        if self._shared is not None:
+            await self._shared.close()
         going = [live for live in self._runs.all if not live.run.ended]
         for live in going:
             if not live.committing:
