@@ -95,6 +95,19 @@ class RunQueue:
 
         self._store.write(work)
 
+    def show(self, runs: Collection[tuple[Run, int]]) -> None:
+        """Store how far running runs of this process are, each with its token, for others to see.
+
+        One that has ended meanwhile, or belongs to another attempt, stays as it is.
+        """
+
+        def work(transaction: Transaction) -> None:
+            for run, fence in runs:
+                values = {"run_id": run.run_id, "fence": fence, "value": msgspec.json.encode(run).decode()}
+                transaction.execute(_SQL["show"], values)
+
+        self._store.write(work)
+
     def owned(self) -> set[str]:
         """The ids of the running runs that belong to this process."""
         return {row["run_id"] for row in self._store.rows(_SQL["owned"], {"owner": self._lease.owner})}

@@ -33,6 +33,8 @@ from service.runs.slots import Slots
 _LOOK = 0.5
 _LONGEST = 1.0
 """Seconds after which it looks although nothing changed: runs that wait to be tried again become due."""
+_SHOW = 2.0
+"""Seconds between two writes of how far the runs of this process are."""
 _log = structlog.get_logger("penstock.run")
 
 
@@ -55,7 +57,8 @@ class SharedRuns:
         self._changed = asyncio.Event()
         self._seen: int | None = None
         self._strays: set[str] = set()
-        self._looked = self._swept = float("-inf")
+        self._looked = self._swept = self._shown_at = float("-inf")
+        self._shown: dict[str, tuple[float, str | None]] = {}
         self._task: asyncio.Task[None] | None = None
         runs.on_freed.append(self.look_soon)
         self._soon = asyncio.Event()
@@ -145,6 +148,9 @@ class SharedRuns:
             self._swept = now
             await asyncio.to_thread(leases.take_over, self._history, self._resources.clock.now(), alone=False)
             await self._give_up_strays()
+        if now - self._shown_at >= _SHOW:
+            self._shown_at = now
+            await self._show()
         if stamp != self._seen:
             self._seen = stamp
             changed, self._changed = self._changed, asyncio.Event()
@@ -169,6 +175,19 @@ class SharedRuns:
         if lost:
             _log.warning("queue.given_up", run_ids=sorted(lost))
             await asyncio.to_thread(leases.give_up, self._history, self._resources.clock.now(), lost)
+
+    async def _show(self) -> None:
+        """Store how far the runs of this process are that went on since, for other processes."""
+        going = [live for live in self._runs.all if live.run.status == "running" and not live.committing]
+        seen = {live.run.run_id: (live.run.progress, live.run.step) for live in going}
+        changed = [
+            (live.view(), live.fence)
+            for live in going
+            if live.fence is not None and seen[live.run.run_id] != self._shown.get(live.run.run_id)
+        ]
+        self._shown = seen
+        if changed:
+            await asyncio.to_thread(self._history.queue.show, changed)
 
     async def _stop_lost(self) -> None:
         """Stop the runs of this process that the catalog gives to nobody or somebody else."""

@@ -114,6 +114,8 @@ def test_any_process_cancels_a_run_and_its_owner_stops_it(start: Start, source: 
     create(api, "next", source)
     run = execute(api, "slow")["run_id"]
     source.wait_for_a_request()
+    with api.http.stream("GET", f"/runs/{run}/events", timeout=PATIENCE) as events:  # how far it is shows elsewhere
+        assert any('"step":"collectors[0]"' in line for line in events.iter_lines())
     waiting = execute(api, "next")["run_id"]
     assert api.json("GET", f"/runs/{waiting}")["status"] == "queued"
     assert api.json("POST", f"/runs/{run}/cancel", status=202)["status"] == "cancelled"

@@ -18,5 +18,7 @@ SELECT pipeline_id, value FROM runs WHERE status IN ('queued', 'retrying') ORDER
 SELECT value FROM runs
 WHERE owner = $owner AND status = 'running' AND run_id IN (SELECT unnest($run_ids::VARCHAR[]))
 ORDER BY sequence
+-- name: show
+UPDATE runs SET value = $value::JSON WHERE run_id = $run_id AND status = 'running' AND fence = $fence
 -- name: owned
 SELECT run_id FROM runs WHERE owner = $owner AND status = 'running'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 from service.catalog.history import History
@@ -92,3 +93,18 @@ def test_a_run_whose_claim_was_never_answered_goes_back_to_the_queue(clock: Fixe
     found = other.queue.claim(clock.now(), attempt_records.begun)
     assert found is not None
     assert (found[1].attempt, found[2]) == (2, 3)
+
+
+def test_only_the_present_attempt_shows_how_far_a_run_is(clock: FixedClock) -> None:
+    store = stores.new()
+    history = History(store, lease=Lease(store, clock, 15))
+    history.add_run("id", queued(clock, 0))
+    found = history.queue.claim(clock.now(), attempt_records.begun)
+    assert found is not None
+    _, run, fence = found
+    for token, progress in ((fence - 1, 0.0), (fence, 40.0)):
+        history.queue.show([(msgspec.structs.replace(run, progress=40.0), token)])
+        assert history.run("run_0").progress == progress
+    history.queue.end("run_0", lambda known: attempt_records.cancelled(known, clock.now()))
+    history.queue.show([(run, fence + 1)])
+    assert history.run("run_0").status == "cancelled"
