@@ -182,3 +182,34 @@ def test_triggers_fire_once_after_runs_of_another_process_whoever_leads(start: S
 def down_has(version: int) -> Callable[[dict[str, Any]], bool]:
     """Whether a line is about that version of the pipeline ``down``."""
     return lambda line: line["event"] == "run.published" and (line["pipeline"], line["version"]) == ("down", version)
+
+
+@pytest.mark.slow
+def test_whoever_is_killed_or_frozen_every_run_ends_and_every_version_is_there_once(
+    start: Start, source: Source
+) -> None:
+    api = start("api", 0)
+    workers = [start(f"worker{number}", 1) for number in range(3)]
+    names = [f"p{number}" for number in range(6)]
+    for name in names:
+        create(api, name, source, attempts=5)
+    statuses: dict[str, list[str]] = {name: [] for name in names}
+    for turn in range(3):
+        source.body = b'[{"id": %d}]' % turn
+        source.open.clear()
+        runs = {name: execute(api, name)["run_id"] for name in names}
+        source.wait_for_a_request()
+        if turn == 0:
+            workers[0].process.send_signal(signal.SIGKILL)
+        if turn == 1:
+            workers[1].process.send_signal(signal.SIGSTOP)
+        source.open.set()
+        for name, run in runs.items():
+            statuses[name].append(ended(api, run)["status"])
+        workers[1].process.send_signal(signal.SIGCONT)
+    assert statuses == {name: ["completed"] * 3 for name in names}
+    for name in names:
+        found = api.json("GET", f"/pipeline/{name}/versions")
+        assert sorted(version["version"] for version in found["items"]) == [1, 2, 3]
+        answer = api.json("POST", "/query", json={"sql": f"SELECT id FROM {name}"})
+        assert answer["data"] == [{"id": 2}]
