@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from service.catalog import data_directory
+from service.catalog import data_directory, shared_secret
 from service.catalog.api_keys import ApiKeys
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
@@ -145,7 +146,8 @@ def application(core: Core, users: Users) -> Litestar:
     from service.api.app import create_app
     from service.api.services import Services
 
-    secrets = core.settings.signing_secrets or (signing_secret.read_or_create(core.layout.secret),)
+    own = partial(signing_secret.read_or_create, core.layout.secret)
+    secrets = core.settings.signing_secrets or (shared_secret.of(core.store, own),)
     tokens = Tokens(secrets, core.clock, hours=core.settings.access_token_hours)
     services = Services(
         settings=core.settings, clock=core.clock, registry=core.registry, layout=core.layout, store=core.store,

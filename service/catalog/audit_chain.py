@@ -20,7 +20,6 @@ from service.catalog.audit_heads import AuditHeads
 from service.files import audit_file, disk
 from service.files.audit_file import Head
 from service.files.layout import flush
-from service.kit import ids
 
 HEAD_SECONDS = 10.0
 """How old a head in the catalog gets while its chain grows."""
@@ -132,7 +131,7 @@ class AuditChain:
             size = os.fstat(file).st_size
             if size and os.pread(file, 1, size - 1) != b"\n":  # somebody cut it, which the check will name
                 size += os.write(file, b"\n")
-            head = Head(chain=ids.new("chn"), day=day, begin=size, end=size)
+            head = Head(chain=self._heads.new_chain(), day=day, begin=size, end=size)
             self._heads.put(head)
             flush(self._folder)
         except BaseException:

@@ -1,31 +1,50 @@
-"""The heads of the chains of the audit log: what its files must hold. They stay when a file is dropped."""
+"""The heads of the chains of the audit log: what its files must hold. They stay when a file is dropped.
+
+Where several processes serve an installation, each has audit files in a data directory of its own. The names of its
+chains begin with that of the directory, so that no process looks for the lines of another one in its files.
+"""
 
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import msgspec
 
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store
+from service.files import audit_file
 from service.files.audit_file import Head
+from service.kit import ids
 
 _SQL = load_sql("audit_heads")
+ALONE = "chn"
+"""The place of a process that has the installation alone."""
 
 
 class AuditHeads:
-    """The heads in the catalog. Methods block."""
+    """The heads of one directory in the catalog; the names of its chains begin with ``place``. Methods block."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, place: str = ALONE) -> None:
         self._store = store
+        self._place = place
+
+    @classmethod
+    def of(cls, store: Store, folder: Path) -> AuditHeads:
+        """The heads of the files in ``folder``."""
+        return cls(store, audit_file.place(folder, several=store.shared, alone=ALONE))
+
+    def new_chain(self) -> str:
+        """The name of a new chain."""
+        return ids.new(ALONE if self._place == ALONE else f"{self._place}_{ALONE}")
 
     def all(self) -> list[Head]:
         """Every head, in the order in which the chains stand in the files."""
-        return [_head(row) for row in self._store.rows(_SQL["all"])]
+        return [_head(row) for row in self._store.rows(_SQL["all"], self._key)]
 
     def open(self) -> list[Head]:
         """The heads of chains that no process has closed."""
-        return [_head(row) for row in self._store.rows(_SQL["open"])]
+        return [_head(row) for row in self._store.rows(_SQL["open"], self._key)]
 
     def put(self, head: Head) -> None:
         """Store how far a chain goes; also on a full disk."""
@@ -33,11 +52,15 @@ class AuditHeads:
 
     def before(self, day: date) -> list[date]:
         """The days before ``day`` whose files are kept, oldest first."""
-        return [row["day"] for row in self._store.rows(_SQL["old"], {"before": day})]
+        return [row["day"] for row in self._store.rows(_SQL["old"], {"before": day, **self._key})]
 
     def drop(self, day: date) -> None:
         """Note that the file of a day is not kept any more."""
-        self._store.execute(_SQL["drop"], {"day": day}, urgent=True)
+        self._store.execute(_SQL["drop"], {"day": day, **self._key}, urgent=True)
+
+    @property
+    def _key(self) -> Row:
+        return {"place": f"{self._place}_"}
 
 
 def _head(row: Row) -> Head:

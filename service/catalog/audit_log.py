@@ -60,7 +60,7 @@ class AuditLog:
         self.queries = queries
         self._store = store
         self._clock = clock
-        self._chain = AuditChain(folder, AuditHeads(store), days=days, sync=sync)
+        self._chain = AuditChain(folder, AuditHeads.of(store, folder), days=days, sync=sync)
         self._changed = threading.Condition()
         self._waiting: deque[_Waiting] = deque()
         self._wanted = 0  # how many of them somebody waits for

@@ -8,8 +8,9 @@ directory's.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -38,21 +39,26 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
     layout = Layout(settings.root, permissions.group_id(settings.data_group))
     with permissions.private_umask():
         layout.open()
-        store = await asyncio.to_thread(_store, layout, settings.catalog_url)
+        several, lock = settings.warehouse_url is not None, ExitStack()
+        store = await asyncio.to_thread(_store, layout, settings.catalog_url, lock, several=several)
         try:
-            with object_store.opened(
-                settings.warehouse_url, settings.warehouse_timeout_seconds, layout.root
-            ) as objects:
+            with (
+                lock,
+                object_store.opened(settings.warehouse_url, settings.warehouse_timeout_seconds, layout.root) as objects,
+            ):
                 yield replace(layout, objects=objects), store
         finally:
             await asyncio.to_thread(store.close)
 
 
-def _store(layout: Layout, url: str | None) -> Store:
+def _store(layout: Layout, url: str | None, lock: ExitStack, *, several: bool) -> Store:
+    """The catalog. With versions in an object store ``several`` processes may serve one in PostgreSQL."""
     if url is not None:
-        store = _postgresql(url, Reserve(layout.reserve))
+        store = _postgresql(url, Reserve(layout.reserve), several=several)
         try:
             _claim(layout, store)
+            if several:
+                lock.enter_context(_held(layout))
         except BaseException:
             store.close()
             raise
@@ -65,11 +71,11 @@ def _store(layout: Layout, url: str | None) -> Store:
     return DuckDBStore(layout.catalog, Reserve(layout.reserve))
 
 
-def _postgresql(url: str, reserve: Reserve) -> PostgreSQLStore:
+def _postgresql(url: str, reserve: Reserve, *, several: bool) -> PostgreSQLStore:
     with extra():
         from service.catalog.postgresql.server import Server
         from service.catalog.postgresql.store import PostgreSQLStore
-    return PostgreSQLStore(Server(url), reserve, alone=True)
+    return PostgreSQLStore(Server(url), reserve, alone=not several, shared=several)
 
 
 @contextmanager
@@ -81,6 +87,20 @@ def extra() -> Iterator[None]:
         raise errors.Invalid(
             f"a catalog in PostgreSQL needs the extra 'cluster' ({error}): pip install 'penstock[cluster]'", field=URL
         ) from error
+
+
+@contextmanager
+def _held(layout: Layout) -> Iterator[None]:
+    """Let no other process of this host use the directory. Raises ``errors.Conflict`` (DATA_DIR_IN_USE)."""
+    with layout.catalog_elsewhere.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise errors.Conflict(
+                f"{layout.root} is in use by another penstock; each process needs a data directory of its own",
+                code="DATA_DIR_IN_USE",
+            ) from None
+        yield
 
 
 def _claim(layout: Layout, store: PostgreSQLStore) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from service.catalog import lineage_events, run_rows, statistics, version_marks, version_rows
 from service.catalog.leases import Lease
 from service.catalog.newest_versions import NewestVersions
+from service.catalog.run_queue import RunQueue
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction
 from service.kit import errors
@@ -56,6 +57,7 @@ class History:
         self._store = store
         self._lineage = lineage
         self.lease = lease or Lease(store)
+        self.queue = RunQueue(store, self.lease, self._change)
         self.on_published: Callable[[str], None] = lambda _: None
         self._newest = NewestVersions(store)
         self.has_newest, self.has_table = self._newest.has, self._newest.has_table
@@ -140,24 +142,6 @@ class History:
             _RUNS["list"], {"pipeline_id": pipeline_id, "status": status, "limit": limit, "offset": offset}
         )
         return [_run(r) for r in rows], int(total["total"]) if total else 0
-
-    def take_over(self, successor: Callable[[Run], Run], expired_at: datetime | None = None) -> list[Run]:
-        """Store the next states of the running runs of other owners, and return them; their attempts store nothing.
-
-        With ``expired_at`` only of those whose lease had run out by then.
-        """
-
-        def work(transaction: Transaction) -> list[Run]:
-            taken = [successor(_run(row)) for row in self.lease.lost(transaction, expired_at)]
-            for run in taken:
-                self._change(transaction, run, None, begun=1)
-            return taken
-
-        return self._store.write(work, urgent=True)  # a start needs it
-
-    def waiting(self) -> list[tuple[str, Run]]:
-        """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
-        return [(r["pipeline_id"], _run(r)) for r in self._store.rows(_RUNS["waiting"])]
 
     def statistics(self, pipeline_id: str) -> dict[str, Any]:
         """The figures of ``GET /pipeline/{name}/stats``, computed by SQL over the run history."""

@@ -186,16 +186,20 @@ class Pipelines:
         row = self._store.kept_row("pipelines", name, _SQL["find"], {"name": name, "revision": None})
         return _record(row, _shared(row["document"])) if row is not None else None
 
-    def delete(self, name: str, *, readable: Readable = None) -> str:
+    def delete(
+        self, name: str, *, readable: Readable = None, alongside: Callable[[Transaction], None] = lambda _: None
+    ) -> str:
         """Delete the pipeline and return its id. Its versions stay on disk. Errors tell of pipelines that are
         ``readable``.
 
-        Raises ``errors.Missing``, ``errors.Conflict`` if other pipelines run after it.
+        Raises ``errors.Missing``, ``errors.Conflict`` if other pipelines run after it, and what ``alongside`` raises,
+        which is part of the transaction.
         """
 
         def work(transaction: Transaction) -> str:
             row = _current(transaction, name)
             trigger_inputs.refuse_delete(transaction, name, readable)
+            alongside(transaction)
             transaction.execute(_SQL["delete"], {"id": row["id"], "deleted": naive(self._clock.now())})
             return str(row["id"])
 

@@ -59,10 +59,12 @@ class Store(Protocol):
     """The catalog's database. Methods block, and may be called in any thread.
 
     ``created`` says that it had no schema before it was opened, ``healthy`` is false when only a restart helps.
-    What they raise when the database cannot answer is said by the classes.
+    ``shared`` is whether other processes serve the same installation. What they raise when the database cannot answer
+    is said by the classes.
     """
 
     created: bool
+    shared: bool = False
 
     @property
     @abstractmethod

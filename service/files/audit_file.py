@@ -21,6 +21,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from service.kit import ids
+
 BEGIN = "0" * 64
 """The hash before the first line of a chain."""
 MOST_BYTES = 256 * 1024
@@ -59,6 +61,19 @@ class Line(NamedTuple):
 def path(folder: Path, day: date) -> Path:
     """The file of a day."""
     return folder / f"{day.isoformat()}{SUFFIX}"
+
+
+def place(folder: Path, *, several: bool, alone: str) -> str:
+    """The name of the folder, which it gets where several have one; ``alone`` if it had files before. Blocks."""
+    file = folder / ".place"
+    if file.exists():
+        return file.read_text().strip()
+    if not several or days(folder):
+        return alone
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name = ids.new("dir")
+    file.write_text(f"{name}\n")
+    return name
 
 
 def days(folder: Path) -> list[date]:

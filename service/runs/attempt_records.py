@@ -44,6 +44,15 @@ def waiting(run: Run, now: datetime, error: errors.Body, delay: float) -> Run:
     )  # fmt: skip
 
 
+def cancelled(run: Run, now: datetime) -> Run:
+    """The run as it ends by a wish, whoever works on it."""
+    duration = (now - run.start_time).total_seconds() if run.start_time is not None else 0.0
+    return msgspec.structs.replace(
+        run, status="cancelled", end_time=now, duration=max(0.0, duration), phase=None, retry_at=None,
+        attempts=closed(run, now),
+    )  # fmt: skip
+
+
 def has_more(run: Run) -> bool:
     """Whether another attempt may begin."""
     return max(len(run.attempts), run.attempt) < run.max_attempts

@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -23,10 +21,11 @@ from service.model.lifecycle import WAITING, Status
 from service.model.pipeline import Execution
 from service.model.run import Run
 from service.runs import attempt_records, traced_run
+from service.runs.active_runs import ActiveRuns
 from service.runs.attempt import Attempt
 from service.runs.job_resources import JobResources
 from service.runs.leases import Renewal
-from service.runs.live_run import LiveRun
+from service.runs.live_run import LiveRun, Reason
 from service.runs.native_loads import NativeLoads
 from service.runs.run_errors import interrupted
 from service.runs.run_records import RunRecords
@@ -35,7 +34,7 @@ from service.telemetry import log_context
 
 
 class RunDriver:
-    """Drives runs in tasks of the event loop. ``release`` is called when the pipeline of a run may run again.
+    """Drives runs in tasks of the event loop. ``runs`` has those that are active.
 
     ``resumes`` is whether the next start goes on with the runs that wait when this process ends.
     """
@@ -46,14 +45,16 @@ class RunDriver:
         pipelines: Pipelines,
         slots: Slots,
         loads: NativeLoads,
-        release: Callable[[LiveRun], None],
+        runs: ActiveRuns,
     ) -> None:
         self.resumes = False
         self._resources = resources
         self._pipelines = pipelines
         self._history = resources.history
         self._loads = loads
-        self._release = release
+        self._runs = runs
+        self._release = runs.release
+        self._shared = resources.history.queue.shared
         self._slots = slots
         self._records = RunRecords(resources.history)
         self._renewal = Renewal(resources.history.lease, resources.clock)
@@ -80,7 +81,7 @@ class RunDriver:
         """Start the task of a run that is stored."""
         live.task = asyncio.create_task(self._drive(live, record, replay))
 
-    def stop(self, live: LiveRun, why: Literal["cancelled", "closing"]) -> None:
+    def stop(self, live: LiveRun, why: Reason) -> None:
         """Stop the task of a run; its event ``settled`` is set when it has ended."""
         live.stopped_as = why
         if live.task is not None and live.has_begun:
@@ -121,6 +122,9 @@ class RunDriver:
                 delay = attempt_records.delay(live.run, execution(record), error)
                 if not (again and await self._store_waiting(live, error, delay)):
                     await self.fail(live, error)
+                    return
+                if self._shared:  # whoever has a free slot then makes the next attempt
+                    self._suspend(live)
                     return
                 await self._wait(live)
         except (lifecycle.IllegalTransition, lifecycle.Superseded) as refusal:
@@ -193,6 +197,9 @@ class RunDriver:
     async def _stopped(self, live: LiveRun) -> None:
         if live.stored_begin is not None:
             live.begin(live.stored_begin)
+        if live.stopped_as == "superseded":
+            await self._take_over(live, lifecycle.superseded(live.run.run_id))
+            return
         if live.stopped_as == "cancelled":
             live.log("warning", "run.cancelled")
             await self._end(live, "cancelled")
@@ -234,6 +241,8 @@ class RunDriver:
 
     def _suspend(self, live: LiveRun) -> None:
         self._release(live)
+        if self._shared:
+            self._runs.forget(live.run.run_id)
         live.suspend()
         live.close()
 

@@ -18,7 +18,7 @@ from service.kit.clock import Clock
 from service.model import acceptance
 from service.model.version import Version
 from service.query.integrity import Integrity
-from service.runs import manifest, version_objects
+from service.runs import manifest, shared_runs, version_objects
 from service.runs.version_upkeep import VersionUpkeep
 
 _log = structlog.get_logger("penstock.versions")
@@ -81,7 +81,8 @@ class HeldVersions:
     def _publish(self, record: PipelineRecord, version: Version, alongside: Sequence[Alongside]) -> Version:
         acceptance.refuse(version, self._history.newest(record.id))
         self._integrity.require(version, version.base_files)
-        version = self._history.accept(record.id, version, self._clock.now(), alongside)
+        idle = shared_runs.idle(self._history.queue, record.id)
+        version = self._history.accept(record.id, version, self._clock.now(), [idle, *alongside])
         # The catalog has it; a start does the rest if the service dies here.
         manifest.follow(self._layout.version(record.name, version.version), self._layout, version)
         version_objects.follow(self._layout, version)

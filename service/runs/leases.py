@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import msgspec
@@ -23,7 +24,12 @@ def take_over(history: History, now: datetime, *, alone: bool) -> list[Run]:
     A run that may have another attempt becomes ``retrying``, others ``interrupted``. Where this process has the catalog
     ``alone``, every other owner is gone; else those whose lease has run out.
     """
-    return history.take_over(lambda run: _taken_over(run, now), None if alone else now)
+    return history.queue.take_over(lambda run: _taken_over(run, now), None if alone else now)
+
+
+def give_up(history: History, now: datetime, run_ids: Collection[str]) -> None:
+    """Let others go on with running runs of this process that it does not work on. Blocks."""
+    history.queue.give_up(run_ids, lambda run: _taken_over(run, now))
 
 
 def _taken_over(run: Run, now: datetime) -> Run:

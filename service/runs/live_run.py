@@ -28,6 +28,10 @@ _VITAL = frozenset({"error", "critical", "exception"})
 _LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
 
+Reason = Literal["cancelled", "closing", "superseded"]
+"""Why the task of a run is stopped; ``superseded`` is a run that another process has ended or taken over."""
+
+
 class LiveRun:
     """The state of one run. Only the supervisor changes it; everything in the event loop may read it."""
 
@@ -40,7 +44,7 @@ class LiveRun:
         self.task: asyncio.Task[None] | None = None
         self.committing = False
         self.reads: tuple[str, ...] = ()  # paths in the versions that it reads
-        self.stopped_as: Literal["cancelled", "closing"] | None = None
+        self.stopped_as: Reason | None = None
         self.fence: int | None = None  # the token of the present attempt
         self.stored_begin: Run | None = None  # the first attempt, if the catalog got it with the run
         self.has_begun = False  # whether its task has taken its first step

@@ -41,10 +41,11 @@ _log = structlog.get_logger("penstock.recovery")
 def recover(history: History, layout: Layout, now: datetime, *, keep_unknown: bool = False) -> list[str]:
     """Take running runs over from a service that is gone, and tidy the data directory. Blocks.
 
-    Runs that wait for an attempt stay as they are. With ``keep_unknown`` (a lost catalog) every folder in the warehouse
-    stays where it is. Returns the ids of the runs that are interrupted.
+    Beside other services, gone are those whose leases have run out. Runs that wait for an attempt stay as they are.
+    With ``keep_unknown`` (a lost catalog) every folder in the warehouse stays where it is. Returns the ids of the runs
+    that are interrupted.
     """
-    taken = leases.take_over(history, now, alone=True)
+    taken = leases.take_over(history, now, alone=not history.queue.shared)
     if not keep_unknown:
         _tidy_staging(history, layout)
         _tidy_versions(history, layout)

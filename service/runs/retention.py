@@ -69,6 +69,11 @@ class Retention:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the service has stopped
                 self._loop.call_soon_threadsafe(self._note, pipeline_id)
 
+    def check_all(self) -> None:
+        """Look at everything within a minute. Belongs to the event loop."""
+        self._due = min(self._due, self._clock.now() + _SOON)
+        self._woken.set()
+
     def _note(self, pipeline_id: str) -> None:
         self._published.add(pipeline_id)
         self._woken.set()

@@ -134,8 +134,11 @@ class Scheduler:
     async def _fire_due(self, now: datetime) -> None:
         for key in sorted((k for k in self._due if self._is_due(k, now)), key=lambda k: (self._due[k], k)):
             while self._is_due(key, now) and not self._supervisor.is_active(key):
+                due = self._due[key]
                 if not await self._fire(self._states[key], now):
                     return
+                if self._due.get(key) == due:  # a run is going, perhaps in another process
+                    break
             if self._is_due(key, now):
                 self._together.setdefault(key, None)  # when the run ends, all times up to then are one fire
 

@@ -38,9 +38,23 @@ class Slots:
         """Wait for a slot, unless the run has one."""
         if run_id not in self._held:
             await self._free.acquire()
-            self._held.add(run_id)
-            for taken in self.on_taken:
-                taken()
+            self.fill(run_id)
+
+    async def reserve(self) -> bool:
+        """Set a free slot aside for a run that is being looked for. Returns whether there was one."""
+        if self._free.locked():
+            return False
+        return await self._free.acquire()
+
+    def fill(self, run_id: str) -> None:
+        """Give the slot that was set aside to a run."""
+        self._held.add(run_id)
+        for taken in self.on_taken:
+            taken()
+
+    def give_back(self) -> None:
+        """Free the slot that was set aside."""
+        self._free.release()
 
     def commit_without(self, run_id: str) -> None:
         """Give the slot of a run that commits to another run, unless as many runs as there are slots do so."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -22,17 +22,16 @@ from service.kit import errors, ids
 from service.model.lifecycle import Status
 from service.model.run import Run, public
 from service.model.version import Version
-from service.runs import attempt_records, event_stream, replay_request, restoration, version_upkeep
+from service.runs import attempt_records, event_stream, replay_request, restoration, shared_runs, version_upkeep
+from service.runs.active_runs import ActiveRuns
 from service.runs.driver import RunDriver, execution
 from service.runs.event_stream import Batch
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 from service.runs.native_loads import NativeLoads
-from service.runs.run_errors import running
+from service.runs.shared_runs import SharedRuns
 from service.runs.slots import Slots
 from service.telemetry import log_context
-
-_REMEMBERED = 200  # ended runs whose events can still be replayed
 
 
 class Supervisor:
@@ -42,15 +41,16 @@ class Supervisor:
         self.pipelines = pipelines
         self.history = resources.history
         self._resources = resources
-        self._active: dict[str, LiveRun] = {}
-        self._recent: OrderedDict[str, LiveRun] = OrderedDict()
+        self._runs = ActiveRuns()
+        self.on_freed = self._runs.on_freed
         slots = Slots(resources.settings.max_concurrent_runs)
         self._loads = NativeLoads(resources, pipelines, slots)
-        self._driver = RunDriver(resources, pipelines, slots, self._loads, self._release)
+        self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs)
+        queue = resources.history.queue
+        self._shared = SharedRuns(resources, pipelines, slots, self._driver, self._runs) if queue.shared else None
+        self.on_changed: list[Callable[[], None]] = self._shared.on_changed if self._shared is not None else []
         self._closing = False
         self._restoring: set[asyncio.Task[Version]] = set()
-        self._reserved: set[str] = set()
-        self.on_freed: list[Callable[[], None]] = []
 
     # called by the API and the command line
 
@@ -60,6 +60,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self._resources.integrity.on_damaged_native = lambda version: _in_loop(loop, self._loads.rebuild, version)
         await self._loads.start()
+        if self._shared is not None:
+            self._shared.start()
 
     async def resume(self) -> None:
         """Go on with the runs that wait for an attempt since an earlier start; at the end leave such runs waiting.
@@ -68,17 +70,20 @@ class Supervisor:
         """
         self._driver.resumes = True
         await self._resources.warm()
-        for pipeline_id, run in await asyncio.to_thread(self.history.waiting):
+        if self._shared is not None:
+            self._shared.look_soon()
+            return
+        for pipeline_id, run in await asyncio.to_thread(self.history.queue.waiting):
             live = LiveRun.of(self._resources, pipeline_id, run)
             try:
                 record = await asyncio.to_thread(self.pipelines.get, run.pipeline, run.revision)
                 if record.id != pipeline_id:
                     raise missing(run.pipeline)
-                self._refuse_second(record)
+                self._runs.refuse_second(record)
             except errors.PenstockError as error:
                 await self._driver.fail(live, error)
                 continue
-            self._active[pipeline_id] = self._recent[run.run_id] = live
+            self._runs.add(live)
             live.announce()
             self._driver.start(live, record)
 
@@ -95,23 +100,16 @@ class Supervisor:
 
     def is_active(self, pipeline_id: str) -> bool:
         """Whether a run of the pipeline is waiting or in progress."""
-        return pipeline_id in self._active or pipeline_id in self._reserved
+        return self._runs.is_busy(pipeline_id)
 
-    @contextlib.contextmanager
-    def reserved(self, record: PipelineRecord) -> Iterator[None]:
+    def reserved(self, record: PipelineRecord) -> AbstractContextManager[None]:
         """No run of the pipeline begins in the context. Raises ``errors.Conflict`` (PIPELINE_RUNNING)."""
-        self._refuse_second(record)
-        self._reserved.add(record.id)
-        try:
-            yield
-        finally:
-            self._reserved.discard(record.id)
-            self._announce_freed()
+        return self._runs.reserved(record)
 
     @property
     def statuses(self) -> list[Status]:
         """The statuses of the runs that have not ended."""
-        return [live.run.status for live in self._active.values() if not live.run.ended]
+        return [live.run.status for live in self._runs.all if not live.run.ended]
 
     @property
     def workers(self) -> dict[str, int]:
@@ -120,12 +118,12 @@ class Supervisor:
 
     def load_native(self, pipeline_id: str, version: Version) -> None:
         """Begin to load the native form of a version that was accepted after its run had ended."""
-        self._recent.pop(version.run_id, None)  # from now on the catalog has the present state of the run
+        self._runs.forget(version.run_id)
         self._loads.load_missing(pipeline_id, version)
 
     def reads(self, folder: Path) -> bool:
         """Whether a run in progress reads the version in ``folder``, or its native form is being loaded."""
-        paths = (Path(path) for live in self._active.values() for path in live.reads)
+        paths = (Path(path) for live in self._runs.all for path in live.reads)
         return self._loads.is_loading(folder) or any(path.is_relative_to(folder) for path in paths)
 
     async def replay(
@@ -158,7 +156,7 @@ class Supervisor:
         await asyncio.to_thread(self._resources.integrity.require, newest, newest.state)
         if restoration.equals(source, newest, state=state):
             return newest
-        self._refuse_second(record)
+        self._runs.refuse_second(record)
         now = self._resources.clock.now()
         run = Run(
             run_id=ids.new("run"), pipeline=name, revision=source.revision, status="queued", requested_by=requested_by,
@@ -167,9 +165,11 @@ class Supervisor:
         live = LiveRun.of(self._resources, record.id, run)
         live.committing = True  # it is over soon, and cannot be cancelled
         live.reads = tuple(str(self._resources.layout.version(v.pipeline, v.version)) for v in (source, newest))
-        self._active[record.id] = self._recent[run.run_id] = live
+        self._runs.add(live)
         there = functools.partial(refuse_deleted, record)
-        work = asyncio.create_task(self._restore(live, source, newest, state=state, alongside=[there, *alongside]))
+        work = asyncio.create_task(
+            self._restore(live, source, newest, state=state, alongside=[there, *self._refusals(record), *alongside])
+        )
         self._restoring.add(work)
         work.add_done_callback(self._restoring.discard)
         return await asyncio.shield(work)
@@ -184,7 +184,7 @@ class Supervisor:
             await asyncio.to_thread(history.version, live.pipeline_id, source.pipeline, source.version)
             await asyncio.to_thread(history.add_run, live.pipeline_id, begun, alongside)
         except BaseException:
-            del self._active[live.pipeline_id], self._recent[live.run.run_id]
+            self._runs.drop(live)
             live.suspend()
             raise
         live.begin(begun)
@@ -203,7 +203,7 @@ class Supervisor:
             )
             await self._driver.fail(live, known)
             raise known from error
-        self._release(live)
+        self._runs.release(live)
         live.log("info", "run.restored", version=version.version, restored_from=source.version)
         live.replace_run(completed)
         live.close()
@@ -215,21 +215,16 @@ class Supervisor:
             raise errors.Unavailable("the service is stopping", retry_after=10)
         known = self.pipelines.has(name)
         record = self.pipelines.get(name) if known else await asyncio.to_thread(self.pipelines.get, name)
-        self._refuse_second(record)
+        self._runs.refuse_second(record)
         return record
-
-    def _refuse_second(self, record: PipelineRecord) -> None:
-        if record.id in self._active:
-            raise running(record.name, self._active[record.id].run)
-        if record.id in self._reserved:
-            raise errors.Conflict(f"'{record.name}' is being deleted, or a version accepted", code="PIPELINE_RUNNING")
 
     async def _queue(
         self, record: PipelineRecord, requested_by: str | None, replay: Replay | None = None, *,
         full_refresh: bool = False, alongside: Sequence[Alongside] = (),
     ) -> Run:  # fmt: skip
-        self._refuse_second(record)
-        if len(self._active) >= self._resources.settings.max_concurrent_runs + self._resources.settings.max_queued_runs:
+        self._runs.refuse_second(record)
+        settings = self._resources.settings
+        if self._shared is None and len(self._runs) >= settings.max_concurrent_runs + settings.max_queued_runs:
             raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5, limit="runs")
         run = Run(
             run_id=ids.new("run"), pipeline=record.name, revision=record.revision, status="queued",
@@ -238,8 +233,7 @@ class Supervisor:
             replay_of=replay.version if replay is not None else None, full_refresh=full_refresh,
         )  # fmt: skip
         live = LiveRun.of(self._resources, record.id, run)
-        self._active[record.id] = self._recent[run.run_id] = live
-        self._forget_oldest()
+        self._runs.add(live)
         await asyncio.shield(asyncio.create_task(self._begin(live, record, replay, alongside)))
         return live.view()
 
@@ -249,30 +243,40 @@ class Supervisor:
         """Store a run and start its task. With a free slot the first attempt is stored with the run."""
         try:
             run, seen = await self._driver.first_state(live), functools.partial(_note_pipeline, record)
-            await asyncio.to_thread(self.history.add_run, record.id, run, [*alongside, seen])
+            await asyncio.to_thread(self.history.add_run, record.id, run, [*self._refusals(record), *alongside, seen])
         except BaseException:
-            del self._active[record.id], self._recent[live.run.run_id]
+            self._runs.drop(live)
             self._driver.abandon(live)
             raise
+        if self._shared is not None and live.stored_begin is None:  # whoever has a free slot takes it
+            self._runs.drop(live)
+            self._shared.look_soon()
+            return
         live.announce()
         self._driver.start(live, record, replay)
 
+    def _refusals(self, record: PipelineRecord) -> list[Alongside]:
+        """What the transaction that stores a run checks where other processes store runs, too."""
+        return [functools.partial(self._shared.refuse, record.id)] if self._shared is not None else []
+
     async def wait(self, run_id: str, seconds: float) -> Run:
         """The run when it has ended, or its state after ``seconds``."""
-        live = self._recent.get(run_id)
+        live = self._runs.find(run_id)
         if live is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(live.settled.wait(), seconds)
+        if live is None and self._shared is not None:
+            return await self._shared.wait(run_id, seconds)
         return await self.run(run_id)
 
     async def run(self, run_id: str) -> Run:
         """The present state of a run. Raises ``errors.Missing`` (RUN_NOT_FOUND)."""
-        live = self._recent.get(run_id)
+        live = self._runs.find(run_id)
         return live.view() if live is not None else await asyncio.to_thread(self.history.run, run_id)
 
     async def newest(self, pipeline_id: str) -> Run | None:
         """The present state of the newest run of a pipeline."""
-        live = self._active.get(pipeline_id)
+        live = self._runs.of(pipeline_id)
         if live is not None:
             return live.view()
         known = self.history.has_newest_run(pipeline_id)
@@ -283,7 +287,7 @@ class Supervisor:
     def newest_statuses(self, pipeline_ids: Sequence[str]) -> dict[str, str]:
         """The present status of the newest run of each of these pipelines, by pipeline id. Blocks."""
         unwritten = self._driver.unwritten
-        newest = {live.pipeline_id: live.run for live in list(self._recent.values())}
+        newest = {live.pipeline_id: live.run for live in self._runs.known}
         ended = {pipeline_id: run.status for pipeline_id, run in newest.items() if run.run_id in unwritten}
         return self.history.newest_statuses(pipeline_ids) | ended
 
@@ -295,7 +299,7 @@ class Supervisor:
         The catalog may lack the present status of a run: that of one that is going, and an end that could not be
         written yet. Such runs are few, and are filtered here.
         """
-        present = {live.run.run_id: live.view() for live in self._active.values() if live.pipeline_id == pipeline_id}
+        present = {live.run.run_id: live.view() for live in self._runs.all if live.pipeline_id == pipeline_id}
         present |= self._driver.unwritten
         if status is None or not present:
             found, total = await asyncio.to_thread(
@@ -308,7 +312,9 @@ class Supervisor:
 
     async def cancel(self, run_id: str) -> Run:
         """End a run now and store nothing of it. A run that is committing or has ended is left as it is."""
-        live = self._recent.get(run_id)
+        live = self._runs.find(run_id)
+        if live is None and self._shared is not None:
+            return await self._shared.cancel(run_id)
         if live is None or live.run.ended or live.committing:
             return await self.run(run_id)
         self._driver.stop(live, "cancelled")
@@ -320,14 +326,17 @@ class Supervisor:
 
         The stream ends without an end if another process goes on with the run. Raises ``errors.Missing``.
         """
-        live = self._recent.get(run_id)
+        live = self._runs.find(run_id)
         if live is not None:
             found = live.events(after, quiet_seconds)
         else:
             run = await self.run(run_id)
-            state = msgspec.json.encode(public(run))
-            ending: list[tuple[EventKind, bytes]] = [("status", state), ("end", state)] if run.ended else []
-            found = event_stream.replay(self._resources.layout.log(run_id), after, ending)
+            if self._shared is not None and not run.ended:
+                found = self._shared.follow(run_id, after, quiet_seconds)
+            else:
+                state = msgspec.json.encode(public(run))
+                ending: list[tuple[EventKind, bytes]] = [("status", state), ("end", state)] if run.ended else []
+                found = event_stream.replay(self._resources.layout.log(run_id), after, ending)
         async with contextlib.aclosing(found) as batches:
             async for batch in batches:
                 yield batch
@@ -344,9 +353,10 @@ class Supervisor:
         except errors.Missing as error:
             absent = error
         else:
+            idle = shared_runs.idle(self.history.queue, record.id)
             with self.reserved(record):
                 await self._loads.cancel(record.id, name)
-                await asyncio.to_thread(self.pipelines.delete, name, readable=readable)
+                await asyncio.to_thread(self.pipelines.delete, name, readable=readable, alongside=idle)
         self._resources.integrity.forget(name)
         purged = purge and await asyncio.to_thread(version_upkeep.purge, self._resources.layout, self.history, name)
         if absent is not None and not purged:
@@ -356,13 +366,15 @@ class Supervisor:
         """Stop; publications finish. Runs that another attempt may complete wait for the next start if it resumes
         them; others become ``interrupted``."""
         self._closing = True
-        going = [live for live in self._active.values() if not live.run.ended]
+        if self._shared is not None:
+            await self._shared.close()
+        going = [live for live in self._runs.all if not live.run.ended]
         for live in going:
             if not live.committing:
                 self._driver.stop(live, "closing")
         for live in going:
             await live.settled.wait()
-        tasks = [live.task for live in self._recent.values() if live.task is not None]
+        tasks = [live.task for live in self._runs.known if live.task is not None]
         await asyncio.gather(*tasks, *self._restoring, return_exceptions=True)
         await self._loads.close()
         await self._driver.close()
@@ -371,21 +383,6 @@ class Supervisor:
     async def loaded(self) -> None:
         """Wait until all native tables that are being loaded are ready; for the command line and tests."""
         await self._loads.wait()
-
-    def _release(self, live: LiveRun) -> None:
-        if self._active.get(live.pipeline_id) is live:
-            del self._active[live.pipeline_id]
-            self._announce_freed()
-
-    def _announce_freed(self) -> None:
-        for freed in self.on_freed:
-            freed()
-
-    def _forget_oldest(self) -> None:
-        """Forget ended runs, oldest first, beyond those whose events can be replayed."""
-        surplus = len(self._recent) - len(self._active) - _REMEMBERED
-        for run_id in [i for i, live in self._recent.items() if live.run.ended][: max(0, surplus)]:
-            del self._recent[run_id]
 
 
 def _note_pipeline(record: PipelineRecord, transaction: Transaction, run: Run) -> None:

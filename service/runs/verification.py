@@ -154,7 +154,7 @@ class Verifier:
 
     def _tampered(self) -> list[Finding]:
         """Files of the audit log that differ from the heads of their chains."""
-        faults = audit_check.faults(self.layout.audit, AuditHeads(self.store).all(), self._go_on)
+        faults = audit_check.faults(self.layout.audit, AuditHeads.of(self.store, self.layout.audit).all(), self._go_on)
         return [
             Finding(
                 kind="tampered", folder=self._relative(fault.file),
@@ -276,7 +276,7 @@ class Verifier:
 
     def _adopt_audit(self) -> list[Finding]:
         """Take back chains of the audit log that only its files know."""
-        heads, found = AuditHeads(self.store), []
+        heads, found = AuditHeads.of(self.store, self.layout.audit), []
         for head in audit_check.unknown(self.layout.audit, heads.all()):
             heads.put(head)
             message = f"{head.lines} lines are in the catalog again; what was changed in them before does not show"

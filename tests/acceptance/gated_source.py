@@ -16,6 +16,7 @@ class Source:
 
     def __init__(self) -> None:
         self.status = 200
+        self.body = b'[{"id": 1}]'
         self.asked = threading.Semaphore(0)
         self.open = threading.Event()
         self.open.set()
@@ -25,7 +26,7 @@ class Source:
             def do_GET(self) -> None:
                 source.asked.release()
                 source.open.wait(PATIENCE)
-                body = b'[{"id": 1}]'
+                body = source.body
                 with contextlib.suppress(OSError):
                     self.send_response(source.status)
                     self.send_header("Content-Type", "application/json")

@@ -40,8 +40,11 @@ class PostgreSQLStore(Store):
     (CATALOG_UNAVAILABLE: the server does not answer), which reads and writes raise, too.
     """
 
-    def __init__(self, server: Server, reserve: Reserve | None = None, *, alone: bool = False) -> None:
+    def __init__(
+        self, server: Server, reserve: Reserve | None = None, *, alone: bool = False, shared: bool = False
+    ) -> None:
         self._server = server
+        self.shared = shared
         self._reserve = reserve
         self._watch = Watch(self._server, alone=alone)
         self._group = _Group(threading.Lock(), self._open)

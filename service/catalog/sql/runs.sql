@@ -26,8 +26,6 @@ SELECT value FROM runs WHERE run_id = $run_id
 SELECT value FROM runs WHERE pipeline_id = $pipeline_id ORDER BY sequence DESC LIMIT 1
 -- name: newest_statuses
 SELECT pipeline_id, status FROM runs WHERE sequence IN (SELECT max(sequence) FROM runs GROUP BY pipeline_id)
--- name: waiting
-SELECT pipeline_id, value FROM runs WHERE status IN ('queued', 'retrying') ORDER BY sequence
 -- name: count
 SELECT count(*) AS total FROM runs WHERE pipeline_id = $pipeline_id AND ($status::VARCHAR IS NULL OR status = $status)
 -- name: list

@@ -52,6 +52,7 @@ SELECT p.table_name FROM pipelines p
 WHERE p.deleted IS NULL AND EXISTS (SELECT 1 FROM versions v WHERE v.pipeline_id = p.id AND NOT v.held)
 -- name: published
 SELECT value FROM versions WHERE pipeline_id = $pipeline_id AND NOT held
+-- what is in a value is looked at outside of SQL: DuckDB takes many times the size of the values of all rows for it
 ORDER BY version DESC LIMIT $limit OFFSET $skip
 -- name: newest
 SELECT p.id, v.value

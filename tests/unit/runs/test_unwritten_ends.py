@@ -50,7 +50,7 @@ def test_every_reading_shows_the_end_of_a_run(tmp_path: Path) -> None:
     async def act() -> None:
         supervisor = Supervisor(resources, pipelines)
         live = LiveRun(record.id, RUNNING, None, clock)
-        supervisor._active[record.id] = supervisor._recent["run_1"] = live
+        supervisor._runs.add(live)
         history.full = True
         await supervisor._driver._end(live, "cancelled")
         for status in STATUSES:
@@ -62,7 +62,7 @@ def test_every_reading_shows_the_end_of_a_run(tmp_path: Path) -> None:
         assert newest is not None
         assert newest.status == "cancelled"
         assert await asyncio.to_thread(supervisor.newest_statuses, [record.id]) == {record.id: "cancelled"}
-        assert not supervisor._active
+        assert not len(supervisor._runs)
         history.full = False
         await supervisor.close()
         assert history.run("run_1").status == "cancelled"

@@ -1,0 +1,129 @@
+"""The rows of runs as a queue that several processes take from. What is read in a transaction holds when it commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from service.catalog.leases import Lease
+from service.catalog.statements import load_sql
+from service.catalog.store import Row, Store, Transaction
+from service.model.run import Run
+
+_SQL = load_sql("run_queue")
+
+
+class Change(Protocol):
+    """Writes a run whose status has changed, and returns its token, raised by ``begun``."""
+
+    def __call__(self, transaction: Transaction, run: Run, fence: int | None, *, begun: int = 0) -> int: ...
+
+
+class RunQueue:
+    """The runs that have not ended; ``lease`` is that of this process. Methods block."""
+
+    def __init__(self, store: Store, lease: Lease, change: Change) -> None:
+        self._store = store
+        self._lease = lease
+        self._change = change
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes take from it, too."""
+        return self._store.shared
+
+    @property
+    def changes(self) -> int:
+        """As ``Store.changes``."""
+        return self._store.changes
+
+    def waiting(self) -> list[tuple[str, Run]]:
+        """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
+        return [(row["pipeline_id"], _run(row)) for row in self._store.rows(_SQL["waiting"])]
+
+    def claim(self, now: datetime, begun: Callable[[Run, datetime], Run]) -> tuple[str, Run, int] | None:
+        """Begin the next attempt of the oldest run that is due: its pipeline's id, ``begun`` of it, and its token.
+
+        Due times are compared as texts, in whole seconds: an attempt begins up to a second late, and never early.
+        """
+
+        def work(transaction: Transaction) -> tuple[str, Run, int] | None:
+            row = transaction.row(_SQL["due"], {"now": now.strftime("%Y-%m-%dT%H:%M:%S")})
+            if row is None:
+                return None
+            run = begun(_run(row), now)
+            return row["pipeline_id"], run, self._change(transaction, run, None, begun=1)
+
+        return self._store.write(work)
+
+    def end(self, run_id: str, successor: Callable[[Run], Run]) -> None:
+        """Store the end of a run, whoever works on it; one that has ended stays as it is.
+
+        The attempt of its owner can store nothing from then on.
+        """
+
+        def work(transaction: Transaction) -> None:
+            row = transaction.row(_SQL["going"], {"run_id": run_id})
+            if row is not None:
+                self._change(transaction, successor(_run(row)), None, begun=1)
+
+        self._store.write(work)
+
+    def take_over(self, successor: Callable[[Run], Run], expired_at: datetime | None = None) -> list[Run]:
+        """Store the next states of the running runs of other owners, and return them; their attempts store nothing.
+
+        With ``expired_at`` only of those whose lease had run out by then.
+        """
+
+        def work(transaction: Transaction) -> list[Run]:
+            taken = [successor(_run(row)) for row in self._lease.lost(transaction, expired_at)]
+            for run in taken:
+                self._change(transaction, run, None, begun=1)
+            return taken
+
+        return self._store.write(work, urgent=True)  # a start needs it
+
+    def give_up(self, run_ids: Collection[str], successor: Callable[[Run], Run]) -> None:
+        """Store the next states of running runs that belong to this process, though it does not work on them."""
+
+        def work(transaction: Transaction) -> None:
+            for row in transaction.rows(_SQL["mine"], {"owner": self._lease.owner, "run_ids": sorted(run_ids)}):
+                self._change(transaction, successor(_run(row)), None, begun=1)
+
+        self._store.write(work)
+
+    def show(self, runs: Collection[tuple[Run, int]]) -> None:
+        """Store how far running runs of this process are, each with its token, for others to see.
+
+        One that has ended meanwhile, or belongs to another attempt, stays as it is.
+        """
+
+        def work(transaction: Transaction) -> None:
+            for run, fence in runs:
+                values = {"run_id": run.run_id, "fence": fence, "value": msgspec.json.encode(run).decode()}
+                transaction.execute(_SQL["show"], values)
+
+        self._store.write(work)
+
+    def owned(self) -> set[str]:
+        """The ids of the running runs that belong to this process."""
+        return {row["run_id"] for row in self._store.rows(_SQL["owned"], {"owner": self._lease.owner})}
+
+
+def active(transaction: Transaction, pipeline_id: str, *, besides: str | None = None) -> Run | None:
+    """The run of a pipeline that waits or is going, other than ``besides``."""
+    row = transaction.row(_SQL["active"], {"pipeline_id": pipeline_id, "besides": besides})
+    return _run(row) if row is not None else None
+
+
+def waiting(transaction: Transaction) -> int:
+    """How many runs wait for an attempt."""
+    row = transaction.row(_SQL["count_waiting"])
+    return int(row["total"]) if row is not None else 0
+
+
+def _run(row: Row) -> Run:
+    return msgspec.json.decode(row["value"], type=Run)
