@@ -61,7 +61,7 @@ class DuckDBStore(Store):
                 str(path) if path is not None else ":memory:",
                 config={
                     "threads": 1,  # the catalog is small; the cores belong to the runs
-                    "memory_limit": "512MB",
+                    "memory_limit": "2GB",  # it takes some MB, unless versions have large parameters
                     "autoinstall_known_extensions": False,
                     "autoload_known_extensions": False,
                     "python_enable_replacements": False,

@@ -348,11 +348,11 @@ class History:
     def with_native(self, pipeline_id: str, *, skip: int, limit: int) -> list[Version]:
         """Those of ``limit`` versions that have a native file, newest first, after the ``skip`` newest versions."""
         key = {"pipeline_id": pipeline_id, "skip": skip, "limit": limit}
-        return [_version(r) for r in self._store.rows(_VERSIONS["with_native"], key)]
+        return [v for r in self._store.rows(_VERSIONS["published"], key) if (v := _version(r)).native is not None]
 
     def without_native(self) -> list[tuple[str, Version]]:
         """Newest versions that want a native table and have none, with the id of their pipeline."""
-        return [(r["id"], _version(r)) for r in self._store.rows(_VERSIONS["without_native"])]
+        return [(r["id"], v) for r in self._store.rows(_VERSIONS["newest"]) if (v := _version(r)).lacks_native]
 
     # tables by their SQL names
 

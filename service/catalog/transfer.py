@@ -24,7 +24,7 @@ BATCH = 256
 OWN_PROPERTIES = ("schema_version", "installation")
 """Properties of the database and not of what it holds: they stay where they are."""
 CONFIG: dict[str, Any] = {
-    "threads": 1, "memory_limit": "512MB", "autoinstall_known_extensions": False, "autoload_known_extensions": False,
+    "threads": 1, "memory_limit": "2GB", "autoinstall_known_extensions": False, "autoload_known_extensions": False,
     "python_enable_replacements": False,
 }  # fmt: skip
 

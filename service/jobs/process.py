@@ -16,7 +16,7 @@ import msgspec
 from service.engine.executed import Executed
 from service.engine.fit_record import FitRecord, Recorder, StepRecorder
 from service.engine.recording_frame import RecordingFrame, bare
-from service.jobs import lost_values
+from service.jobs import fitted_size, lost_values
 from service.jobs.job import Job
 from service.model.pipeline import Join, Pipeline
 from service.model.registry import tag_of
@@ -45,10 +45,13 @@ class Processed:
     splits: tuple[Split, ...] = ()
 
     def after(self, step: str, tag: str, frame: Frame, report: ProcessReport) -> Processed:
-        """The frame after one more step, with the findings of that step."""
-        fitted = {step: FittedStep(tag, dict(report.fitted))} if report.fitted else {}
+        """The frame after one more step, with the findings of that step. Raises as ``fitted_size.check``."""
+        fitted = dict(self.fitted)
+        if report.fitted:
+            fitted[step] = FittedStep(tag, dict(report.fitted))
+            fitted_size.check(fitted, step)
         return Processed(
-            frame, self.rows, rejected=(*self.rejected, *report.rejected), fitted={**self.fitted, **fitted},
+            frame, self.rows, rejected=(*self.rejected, *report.rejected), fitted=fitted,
             profiles=(*self.profiles, *report.profiles), splits=(*self.splits, *report.splits),
         )  # fmt: skip
 

@@ -97,6 +97,11 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         """All files of the version."""
         return [*self.base_files, *([self.native] if self.native is not None else [])]
 
+    @property
+    def lacks_native(self) -> bool:
+        """Whether the version is to have a native file and has none."""
+        return self.wants_native and self.native is None
+
     def each(self, change: Callable[[File], File]) -> Version:
         """The version with each of its files changed."""
         return msgspec.structs.replace(

@@ -126,7 +126,7 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
                 break
             if places is None:
                 found.blank_head = piece[: len(piece) - len(piece.lstrip(b"\r\n"))].count(found.eol)
-                places, size = _sample_places(piece, found, sample_rows)
+                places, size = _sample_places(piece, found, sample_rows, dialect.quote)
             inside = [place - at for place in places if at <= place < at + len(piece)]
             _add_to_sample(piece, inside, size, found, dialect)
             if counting is not None:
@@ -324,10 +324,12 @@ def _lines(read: Callable[[int], bytes], eol: bytes) -> Iterator[bytes]:
         yield rest
 
 
-def _sample_places(head: bytes, found: Survey, rows: int) -> tuple[list[int], int]:
+def _sample_places(head: bytes, found: Survey, rows: int, quote: bytes | None) -> tuple[list[int], int]:
     """The offsets, all over the file, at which the sample is taken, and how many bytes at each."""
     length = max(1, found.size - found.start)
-    line = max(1, min(len(head), _CHUNK) // max(1, head.count(found.eol, 0, _CHUNK)))  # bytes, on average
+    outside = head[:_CHUNK].split(quote)[::2] if quote is not None else [head[:_CHUNK]]
+    lines = sum(part.count(found.eol) for part in outside)  # fewer would fit a block than there are line ends
+    line = max(1, min(len(head), _CHUNK) // max(1, lines))  # bytes, on average
     budget = min(_MOST, max(_LEAST, rows * line))
     if budget >= length:
         found.whole = True

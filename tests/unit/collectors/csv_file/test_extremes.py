@@ -33,6 +33,13 @@ def test_the_sample_of_long_rows_has_rows(columns: int, tmp_path: Path) -> None:
     assert found.sample.count(b"\n") > 10
 
 
+def test_line_ends_in_quotes_make_no_lines_of_the_sample(tmp_path: Path) -> None:
+    """The sample of rows of 40 KB whose lines have 400 bytes had no row, so that every column was text."""
+    header, row = "number,text\n", '7,"a ""b""' + ("x" * 399 + "\n") * 100 + '"\n'
+    rows, _ = read(tmp_path, header + row * 60, infer_rows=10)
+    assert rows["number"].to_list() == [7] * 60
+
+
 def test_many_columns_of_one_name_are_one_warning(tmp_path: Path) -> None:
     rows, ctx = read(tmp_path, ",".join("a" * 2_000) + "\n" + ",".join(map(str, range(2_000))) + "\n")
     assert rows.columns == ["a", *(f"a_{i}" for i in range(2, 2_001))]
