@@ -105,6 +105,8 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         reading.finish(sources, types)
         width = sum(s.path.stat().st_size for s in sources) // max(1, sum(s.rows for s in sources))
         misfits = self.misfits(ctx)
-        united = reading.scan_all(sources, types, misfits)
-        frame = ctx.frame(united, explain=lambda e: reading.on_error(e, sources), row_bytes=width)
+        scans = reading.scans(sources, types, misfits)
+        frame = ctx.frame(
+            reading.united(scans), explain=lambda e: reading.on_error(e, sources), row_bytes=width, parts=scans
+        )
         return frame.convert(ctx.step, reading.conversions(types, misfits))

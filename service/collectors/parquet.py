@@ -160,13 +160,14 @@ def _all_rows(
     if all((f.schema, f.texts) == (first.schema, first.texts) for f in files) and not added.types:
         lf = pl.scan_parquet([f.path for f in files], glob=False)
         lf = parquet_types.readable(lf, first.schema, first.texts)
-        return record_schema.cast_columns(ctx.frame(lf, expensive=False), schema, ctx, misfits)
+        frame = ctx.frame(lf, expensive=False, parts=[file.scan() for file in files])
+        return record_schema.cast_columns(frame, schema, ctx, misfits)
     types = _common_types(files, kept, schema, ctx)
     types |= {name: dtype for name, dtype in added.types.items() if name not in types}
     counted = [name for name in schema if misfits.become_null and any(name in f.schema for f in files)]
     originals = {name: f"{_ORIGINAL}{place}" for place, name in enumerate(counted)}
-    lf = pl.concat([_scan_as(file, types, schema, originals, added, ctx) for file in files])
-    frame = ctx.frame(lf, expensive=False)
+    parts = [_scan_as(file, types, schema, originals, added, ctx) for file in files]
+    frame = ctx.frame(pl.concat(parts), expensive=False, parts=parts)
     if not originals:
         return frame
     made = [

@@ -7,16 +7,16 @@ no filter pass, so that all rows are counted.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import msgspec
 import polars as pl
 
 from service.engine import plan_columns
+from service.engine.loss_tally import Counts, Marks, Tally, cut_of
 from service.kit import errors
-from service.values.losses import SAMPLES, SHOWN, Conversion, Cut, LostValues
+from service.values.losses import SAMPLES, Conversion, Cut, LostValues
 
 
 class LossCounter:
@@ -30,35 +30,60 @@ class LossCounter:
         self._step = step
         self._conversions = {c.name: c for c in conversions}
         self._number = plan_columns.unused_name("number", schema)
+        self.marks = {c.name: Marks(c.lost is not None, c.cut is not None) for c in conversions}
         self._active = self._done = False
-        self._lock = threading.Lock()
-        self._counts: dict[str, list[int]] = {}
-        self._samples: dict[str, list[tuple[int, str]]] = {}
+        self._tally = Tally(self.marks)
 
-    def apply(self, lf: pl.LazyFrame, expressions: Sequence[pl.Expr | Conversion], *, only: bool) -> pl.LazyFrame:
-        """``lf`` with the expressions as new columns, or with only them, and the node that counts."""
+    def apply(
+        self,
+        lf: pl.LazyFrame,
+        expressions: Sequence[pl.Expr | Conversion],
+        *,
+        only: bool,
+        count: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    ) -> pl.LazyFrame:
+        """``lf`` with the expressions as new columns, or with only them, and the node that counts.
+
+        ``count`` is that node where another process executes the plan; ``absorb`` takes what it counted.
+        """
         number = pl.col(self._number)
         made = [_struct(e, number) if isinstance(e, Conversion) else e for e in expressions]
         numbered = lf.with_row_index(self._number)
         packed = numbered.select(made) if only else numbered.with_columns(made).drop(self._number)
         counted = packed.map_batches(
-            self._count, predicate_pushdown=False, slice_pushdown=False, projection_pushdown=True, streamable=True
+            count or self._count,
+            predicate_pushdown=False,
+            slice_pushdown=False,
+            projection_pushdown=True,
+            streamable=True,
         )
         return counted.with_columns(_value(c).alias(c.name) for c in self._conversions.values())
 
     def start(self) -> None:
         """Count from zero, unless all rows were counted before."""
-        self._counts, self._samples = {}, {}
+        self._tally = Tally(self.marks)
         self._active = not self._done
+
+    def absorb(self, parts: Sequence[Counts]) -> None:
+        """Take the counts of all parts of the rows, in order, instead of counting."""
+        counts = self._tally.counts = Counts()
+        for part in parts:
+            for key, (count, known) in part.values.items():
+                before = counts.values.get(key, (0, 0))
+                counts.values[key] = before[0] + count, before[1] + known
+            for key, samples in part.samples.items():
+                moved = [(row + counts.rows, text) for row, text in samples]
+                counts.samples[key] = sorted([*counts.samples.get(key, []), *moved])[:SAMPLES]
+            counts.rows += part.rows
 
     def finish(self) -> None:
         """Keep the counts as ``losses``. Raises ``errors.Permanent`` where a share is exceeded."""
         if not self._active:
             return
         self._active, self._done = False, True
-        every = self._conversions.values()
-        found = [(c, self._lost(c, c.name)) for c in every if self._counts.get(c.name, [0])[0]]
-        cuts = [self._cut(c, c.cut) for c in every if c.cut is not None and self._counts.get(_cut_of(c.name), [0])[0]]
+        every, counts = self._conversions.values(), self._tally.counts.values
+        found = [(c, self._lost(c, c.name)) for c in every if counts.get(c.name, (0,))[0]]
+        cuts = [self._cut(c, c.cut) for c in every if c.cut is not None and counts.get(cut_of(c.name), (0,))[0]]
         self.losses = (*(loss for _, loss in found), *cuts)
         for conversion, loss in found:
             if conversion.most is not None and loss.share > conversion.most:
@@ -75,12 +100,12 @@ class LossCounter:
         return f"{config}{loss.setting}.{loss.column}"
 
     def _cut(self, conversion: Conversion, cut: Cut) -> LostValues:
-        loss = self._lost(replace(conversion, outcome=cut.outcome, hint=None), _cut_of(conversion.name))
+        loss = self._lost(replace(conversion, outcome=cut.outcome, hint=None), cut_of(conversion.name))
         return msgspec.structs.replace(loss, setting=f"{conversion.setting}.{cut.unit}")
 
     def _lost(self, conversion: Conversion, key: str) -> LostValues:
-        count, known = self._counts[key]
-        samples = sorted(self._samples.get(key, []))[:SAMPLES]
+        count, known = self._tally.counts.values[key]
+        samples = self._tally.counts.samples.get(key, [])
         shown = ", ".join(f"'{text}' (row {row})" for row, text in samples)
         values = "value" if known == 1 else "values"
         place = f"{conversion.setting}.{conversion.column}"
@@ -96,43 +121,8 @@ class LossCounter:
 
     def _count(self, batch: pl.DataFrame) -> pl.DataFrame:
         if self._active:
-            columns = frozenset(batch.columns)
-            for name, conversion in self._conversions.items():
-                if name in columns:
-                    self._add(name, conversion, batch.get_column(name))
+            self._tally.add(batch)
         return batch
-
-    def _add(self, name: str, conversion: Conversion, column: pl.Series) -> None:
-        fields = _fields(column)
-        source, value = fields.get_column("source"), fields.get_column("value")
-        missing = source.null_count()
-        flags = fields.get_column("lost") if conversion.lost is not None else None
-        count = value.null_count() - missing if flags is None else int(flags.sum())
-        self._add_count(name, count, len(column) - missing, fields, flags)
-        if conversion.cut is not None:
-            cut = fields.get_column("cut")
-            if value.null_count() and cut.any():  # as part of the plan, this would compute the value a second time
-                cut = (cut & value.is_not_null()).fill_null(value=False)
-            self._add_count(_cut_of(name), int(cut.sum()), len(column) - missing, fields, cut)
-
-    def _add_count(self, key: str, count: int, known: int, fields: pl.DataFrame, flags: pl.Series | None) -> None:
-        samples = self._first(key, fields, flags) if count else []
-        with self._lock:
-            counts = self._counts.setdefault(key, [0, 0])
-            counts[0] += count
-            counts[1] += known
-            if samples:
-                self._samples[key] = sorted([*self._samples.get(key, []), *samples])[:SAMPLES]
-
-    def _first(self, name: str, fields: pl.DataFrame, flags: pl.Series | None) -> list[tuple[int, str]]:
-        """The first lost values of a batch with their rows; none where enough are known from rows before it."""
-        number, known = fields.get_column("number"), self._samples.get(name, [])
-        if len(known) == SAMPLES and known[-1][0] <= number[0]:
-            return []
-        source, value = fields.get_column("source"), fields.get_column("value")
-        places = (value.is_null() & source.is_not_null() if flags is None else flags).arg_true().head(SAMPLES)
-        rows, texts = number.gather(places).to_list(), source.gather(places).to_list()
-        return [(row + 1, _text(text)) for row, text in zip(rows, texts, strict=True)]
 
 
 def _struct(conversion: Conversion, number: pl.Expr) -> pl.Expr:
@@ -152,17 +142,3 @@ def _value(conversion: Conversion) -> pl.Expr:
     if conversion.cut is not None and conversion.cut.both is not None:
         packed = packed.field("both").struct
     return packed.field("value")
-
-
-def _fields(column: pl.Series) -> pl.DataFrame:
-    fields = column.struct.unnest()  # a tenth of the time of one field after another, or of a frame's unnest
-    return fields.hstack(fields.get_column("both").struct.unnest()) if "both" in fields.columns else fields
-
-
-def _cut_of(name: str) -> str:
-    return f"{name} cut"
-
-
-def _text(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

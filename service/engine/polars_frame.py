@@ -73,6 +73,7 @@ class PolarsFrame:
         explain: Explain | None = None,
         row_bytes: int = 0,
         files: Sequence[Path] = (),
+        parts: Sequence[pl.LazyFrame] = (),  # this engine divides rows itself
         progress: Counters | None = None,
         memory: Memory | None = None,
     ) -> None:

@@ -66,14 +66,14 @@ class _Lane:
 class RowSql:
     """A compiled expression: its ``text``, the ``columns`` that it reads, and the ``dtype`` of its values."""
 
-    def __init__(self, text: str, sql: str, types: Mapping[str, pl.DataType], zone: str, done: duckdb_types.Result):
-        self.text, self.columns, self.dtype = text, tuple(types), done.dtype
+    def __init__(self, text: str, sql: str, types: Mapping[str, pl.DataType], zone: str, dtype: pl.DataType):
+        self.text, self.columns, self.dtype = text, tuple(types), dtype
         self._sql, self._types, self._zone = sql, dict(types), zone
         self._empty = _batch_of(types)
         self._lanes: list[_Lane] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _compiled, (self.text, tuple(self._types.items()))
+        return _shipped, (self.text, self._sql, tuple(self._types.items()), self._zone, self.dtype)
 
     def expr(self, at: Place | None = None, names: Mapping[str, str] | None = None) -> pl.Expr:
         """The expression for a plan. ``at`` is the place that an error names; ``names`` maps columns that it reads to
@@ -136,6 +136,7 @@ def connection(zone: str = "UTC") -> duckdb.DuckDBPyConnection:
 @atexit.register
 def _forget() -> None:
     _compiled.cache_clear()
+    _shipped.cache_clear()
     connection.cache_clear()
 
 
@@ -153,6 +154,14 @@ def _compiled(text: str, columns: tuple[tuple[str, pl.DataType], ...]) -> RowSql
     node = expression_tree.read(cursor, text)
     expression_tree.review(node, check_function)
     return of_tree(text, node, pl.Schema(columns))
+
+
+@functools.lru_cache(_CACHED)
+def _shipped(
+    text: str, sql: str, columns: tuple[tuple[str, pl.DataType], ...], zone: str, dtype: pl.DataType
+) -> RowSql:
+    """An expression in the process that executes a plan: it was reviewed where the plan was made."""
+    return RowSql(text, sql, dict(columns), zone, dtype)
 
 
 def check_function(name: str) -> None:
@@ -181,7 +190,7 @@ def of_tree(text: str, node: Node, schema: pl.Schema) -> RowSql:
     if kind.id in duckdb_types.INTEGERS and node.get("class") != "CAST":
         done = duckdb_types.Result("CAST({} AS BIGINT)", pl.Int64())
     select = f"SELECT {done.template.format('x')} AS x FROM ({sql}) AS made"  # noqa: S608 - it was reviewed
-    return RowSql(text, sql if done.plain else select, types, zone, done)
+    return RowSql(text, sql if done.plain else select, types, zone, done.dtype)
 
 
 def _bound(

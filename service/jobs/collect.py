@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from service.engine.executed import Executed
 from service.engine.polars_frame import PolarsFrame
 from service.engine.row_count import RowCount
 from service.jobs import combine, dry_run
@@ -97,7 +98,10 @@ async def collect(pipeline: Pipeline, job: Job) -> Collection:
     with job.running(ctx):
         frame = combine.combined(pipeline, frames, ctx.warn)
         joined = RowCount() if isinstance(pipeline.combine, Join) and pipeline.processors else None
-        frame = frame if joined is None else frame.rows(joined.counted)
+        if joined is not None and isinstance(frame, PolarsFrame):
+            frame = frame.rows(joined.counted)
+        elif joined is not None:  # another process computes the rows
+            joined.rows = frame.measure([Metric("", "rows")])[Metric("", "rows")]
     job.end(Step(step=ctx.step, duration=time.perf_counter() - began))
     return Collection(frame, every, rows, joined)
 
@@ -158,7 +162,7 @@ async def one(pipeline: Pipeline, index: int, job: Job, parent: Collected | None
         if job.wanted_rows is not None:
             most = job.wanted_rows
             frame = frame.rows(lambda lf: lf.head(most))
-        scan = frame.lazy if isinstance(frame, PolarsFrame) else None
+        scan = frame.lazy if isinstance(frame, Executed) else None
         columns = [Column(name, dtypes.name_of(dtype)) for name, dtype in frame.schema.items()]
         report = ctx.report()
         rows = report.rows
@@ -182,4 +186,4 @@ def _parents(pipeline: Pipeline, index: int, parent: Collected) -> pl.LazyFrame 
                 f"'{parent.source.id}' has no column '{column}'{errors.did_you_mean(column, names)}",
                 step=f"collectors[{index}]", field=field,
             )  # fmt: skip
-    return parent.frame.lazy if isinstance(parent.frame, PolarsFrame) else None
+    return parent.frame.lazy if isinstance(parent.frame, Executed) else None

@@ -32,6 +32,7 @@ from service.model.run import Phase, Step
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
 from service.steps.context import CollectContext, Context, ProcessContext, State, StorageContext, StoredVersion
+from service.steps.frame import FrameFactory
 from service.steps.report import StepReport, StepWarning
 from service.values import polars_errors
 from service.values.version_mode import BaseVersion, VersionMode
@@ -73,10 +74,15 @@ class Job:
         self._limiters = HostLimiters(None if grants.pace is None else Path(grants.pace))
         self._listen = listen
         self._phase: Phase = "collecting"
-        self._counters, self._memory = Counters(), Memory()
+        self._counters = Counters()
+        self._frames: FrameFactory = functools.partial(PolarsFrame, progress=self._counters, memory=Memory())
         self._meters: dict[str, StepMeter] = {}
         self._reported: dict[str, Step] = {}
         self._reporting = threading.Lock()
+
+    def executes_with(self, engine: Callable[[Counters], FrameFactory]) -> None:
+        """Let another engine make the frames from now on; it gets the counters of this job."""
+        self._frames = engine(self._counters)
 
     @property
     def folder(self) -> Path:
@@ -119,7 +125,7 @@ class Job:
             "folder": self.folder, "memory_bytes": grants.memory_bytes, "secrets": grants.secrets,
             "files": Files(tuple(map(Path, grants.file_roots)), Path(grants.data_dir) if grants.data_dir else None),
             "wanted_rows": self.wanted_rows,
-            "frames": functools.partial(PolarsFrame, progress=self._counters, memory=self._memory),
+            "frames": self._frames,
             "on_progress": progressed,
             "log": self.log,
         }  # fmt: skip

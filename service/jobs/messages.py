@@ -58,7 +58,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
 
     ``data_dir`` is closed to file roots that contain it. ``stored`` has the versions by the setting that names each,
     such as ``collectors[0].name``. ``pace`` is the folder where all jobs share the pace of their requests, by host
-    (``network.pacing``).
+    (``network.pacing``). ``spark_url`` is the cluster, if there is one.
     """
 
     folder: str
@@ -69,6 +69,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
     allowed_private_hosts: tuple[str, ...] = ()
     secrets: dict[str, str] = {}
     stored: dict[str, StoredParts] = {}
+    spark_url: str | None = None
 
 
 class StoredParts(msgspec.Struct, frozen=True, kw_only=True):

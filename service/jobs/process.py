@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from service.engine.executed import Executed
 from service.engine.fit_record import FitRecord, Recorder, StepRecorder
-from service.engine.polars_frame import PolarsFrame
 from service.engine.recording_frame import RecordingFrame, bare
 from service.jobs import fitted_size, lost_values
 from service.jobs.job import Job
@@ -184,8 +184,8 @@ def _either(known: int | None, else_: int | None) -> int | None:
 
 
 def _known_rows(frame: Frame) -> int | None:
-    return frame.known_rows if isinstance(frame, PolarsFrame) else None
+    return frame.known_rows if isinstance(frame, Executed) else None
 
 
 def _staged(frame: Frame) -> Sequence[Staged]:
-    return frame.staged if isinstance(frame, PolarsFrame) else ()
+    return frame.staged if isinstance(frame, Executed) else ()

@@ -23,6 +23,7 @@ from service.engine.memory import Memory
 from service.jobs import (
     child_log,
     collect,
+    engine,
     lost_values,
     memory,
     messages,
@@ -117,7 +118,9 @@ class RunWorker:
         if self.order.replay is not None:
             outcome = replay.replay(pipeline, self.job, self.order.replay)
         else:
-            outcome = _collect_and_process(pipeline, self.job, continues=self._base(pipeline) is not None)
+            with engine.chosen(pipeline, self.job, self.order.run_id):
+                outcome = _collect_and_process(pipeline, self.job, continues=self._base(pipeline) is not None)
+                return self._prepare(pipeline, outcome)
         return self._prepare(pipeline, outcome)
 
     def _prepare(self, pipeline: Pipeline, outcome: Outcome) -> messages.Prepared:

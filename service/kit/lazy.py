@@ -27,6 +27,9 @@ class _LazyModule(ModuleType):
             self.__dict__[name] = value
         return value
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return module, (self.__name__,)
+
 
 def module(name: str) -> ModuleType:
     """The module of that name, which need not be loaded yet."""

@@ -183,6 +183,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         _about("An OpenTelemetry collector (OTLP over HTTP, http://host:4318) for traces and metrics."),
     ] = None
+    spark_url: Annotated[
+        str | None, _about("A Spark Connect server (sc://host:15002) for pipelines with execution.engine: spark.")
+    ] = None
     heartbeat_seconds: Annotated[
         float, _about("A run's process that is stopped for this long (SIGSTOP) is ended.", gt=0, le=3600)
     ] = 5
@@ -240,6 +243,8 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
     for name in ("openlineage_url", "otlp_endpoint"):
         if not str(decoded.get(name) or "http://").startswith(("http://", "https://")):
             problems.append(errors.Problem(PREFIX + name.upper(), "is not an http:// or https:// URL"))
+    if not str(decoded.get("spark_url") or "sc://").startswith("sc://"):
+        problems.append(errors.Problem("PENSTOCK_SPARK_URL", "is not a Spark Connect URL, sc://host:port"))
     if (fault := store_url.fault(str(decoded.get("warehouse_url") or "file:///x"))) is not None:
         problems.append(errors.Problem("PENSTOCK_WAREHOUSE_URL", fault))
     if not str(decoded.get("catalog_url") or "postgresql://").startswith(("postgresql://", "postgres://")):

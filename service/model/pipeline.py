@@ -10,7 +10,7 @@ import msgspec
 
 from service.kit import decoding, errors
 from service.kit.errors import Problem
-from service.model import collector_tree, hook, masking, publication_bounds, retention, schedule, storage_modes
+from service.model import collector_tree, engines, hook, masking, publication_bounds, retention, schedule, storage_modes
 from service.model.hook import Hook
 from service.model.publication_bounds import PublicationBounds
 from service.model.registry import Registry, Shelf
@@ -73,6 +73,13 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             "the same length is added.",
         ),
     ] = 30.0
+    engine: Annotated[
+        engines.Engine,
+        msgspec.Meta(
+            description="What executes the data: polars, in the process of the run; spark, on the cluster of "
+            "PENSTOCK_SPARK_URL; auto, by the size of the sources."
+        ),
+    ] = "polars"
 
 
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +180,8 @@ def decode(document: Any, registry: Registry) -> Pipeline:
     if bounds is not None and isinstance(given, list) and len(processors) == len(given):
         problems.extend(publication_bounds.problems(bounds, processors))
     problems.extend(masking.problems(document))
+    if execution is not None and execution.engine == "spark":
+        problems.extend(engines.problems(processors, given))
     if problems:
         raise errors.Invalid.of(problems)
     return Pipeline(

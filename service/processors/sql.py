@@ -29,6 +29,7 @@ else:
 class Sql(Processor, frozen=True, kw_only=True, tag="sql"):
     """Replaces the data by the result of one SELECT over it."""
 
+    at_once: ClassVar[bool] = True
     static: ClassVar[bool] = True
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "type": "sql",

@@ -97,6 +97,7 @@ class JobResources:
             allowed_private_hosts=self.settings.allowed_private_hosts,
             secrets={n: v for n, v in self.secrets.items() if n in wanted},
             stored=dict(stored or {}),
+            spark_url=self.settings.spark_url,
         )
 
     def stored(self, pipeline: Pipeline, readable: Readable) -> dict[str, messages.StoredParts]:

@@ -26,6 +26,8 @@ def limits(pipeline: Pipeline, order: Order) -> Limits | None:
         return None
     if order.base is not None and not order.base.alike:  # it may have to compare rows with stored ones
         return None
+    if pipeline.execution.engine != "polars":  # a cluster needs the network
+        return None
     if not all(collector.local for collector in pipeline.collectors):
         return None
     steps = (*pipeline.collectors, *pipeline.processors, *pipeline.storage)

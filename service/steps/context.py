@@ -38,10 +38,8 @@ class StoredVersion:
 
 @dataclass(frozen=True)
 class State:
-    """Where a collector keeps files from one version to the next; they move with the version, or not at all.
-
-    ``folder`` takes new files (it may not exist yet); ``earlier`` holds those of the newest version, if there are any.
-    """
+    """Where a collector keeps files from one version to the next: new ones in ``folder``, which it makes; ``earlier``
+    holds those of the newest version, if there are any. They move with the version, or not at all."""
 
     folder: Path
     earlier: Path | None = None
@@ -98,14 +96,15 @@ class Context:
         return self.wanted_rows is not None
 
     def frame(
-        self, lf: pl.LazyFrame, *, expensive: bool = True, explain: Explain | None = None, row_bytes: int = 0
-    ) -> Frame:
-        """A frame over a Polars plan.
+        self, lf: pl.LazyFrame, *, expensive: bool = True, explain: Explain | None = None, row_bytes: int = 0,
+        parts: Sequence[pl.LazyFrame] = (),
+    ) -> Frame:  # fmt: skip
+        """A frame over a Polars plan; ``parts`` are plans of the same rows, one after another, where there are several.
 
         ``expensive`` says that reading the source costs more than reading Parquet, so that it is read once. ``explain``
         may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known.
         """
-        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes)
+        return self.frames(lf, self.folder, expensive=expensive, explain=explain, row_bytes=row_bytes, parts=parts)
 
     def scan_parquet(self, paths: Sequence[Path]) -> Frame:
         """A frame over Parquet files, in order, which a query may read as they are."""

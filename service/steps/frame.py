@@ -102,5 +102,5 @@ class FrameFactory(Protocol):
 
     def __call__(
         self, lf: pl.LazyFrame, folder: Path, *, expensive: bool = True, explain: Explain | None = None,
-        row_bytes: int = 0, files: Sequence[Path] = (),
+        row_bytes: int = 0, files: Sequence[Path] = (), parts: Sequence[pl.LazyFrame] = (),
     ) -> Frame: ...  # fmt: skip

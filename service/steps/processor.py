@@ -29,6 +29,8 @@ class Processor(
     """Whether rows may go through it twice (``again``): it repairs or checks them, adds none and keeps their order."""
     read_only: ClassVar[bool] = False
     """Whether it only reads rows or takes some out, so that no value depends on what it measures."""
+    at_once: ClassVar[bool] = False
+    """Whether it needs all rows in one place (``Frame.query``), so that only the engine polars can execute it."""
     static: ClassVar[bool] = False
     """Whether ``apply`` without rows (``ProcessContext.dry``) raises exactly the errors that do not depend on rows.
 

@@ -129,6 +129,7 @@ DISTRIBUTIONS = {
     "jwt": "PyJWT",
     "markdown_it": "markdown-it-py",
     "prometheus_client": "prometheus-client",
+    "pyspark": "pyspark-client",
     "psycopg_pool": "psycopg",
     "opentelemetry": "opentelemetry-sdk",
     "yaml": "PyYAML",
@@ -154,11 +155,15 @@ def test_what_the_service_imports_is_declared_and_nothing_else() -> None:
         *project["optional-dependencies"]["cluster"],
         *project["optional-dependencies"]["flight"],
         *project["optional-dependencies"]["otel"],
+        *project["optional-dependencies"]["spark"],
     ]
     declared = {re.split(r"[<>=;\[ ]", line, maxsplit=1)[0].lower() for line in wanted}
     imported = {DISTRIBUTIONS.get(name, name).lower() for name in _imported("service") - {"service"}}
-    # one is served from its installed files, one read by zoneinfo, one imported below the name of another
-    assert imported | {"swagger-ui-py", "tzdata", "opentelemetry-exporter-otlp-proto-http"} == declared
+    # one is served from its installed files, one read by zoneinfo, one imported below the name of another, one bounded
+    assert (
+        imported | {"swagger-ui-py", "tzdata", "opentelemetry-exporter-otlp-proto-http", "pandas", "cloudpickle"}
+        == declared
+    )
     pinned = {line.partition("==")[0].lower() for line in (ROOT / ".ci" / "constraints.txt").read_text().splitlines()}
     assert {name.replace("_", "-") for name in declared} <= {name.replace("_", "-") for name in pinned}
 

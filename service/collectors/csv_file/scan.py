@@ -254,14 +254,17 @@ class CsvReader:
         """The name of a file in quarantine; the whole path below its root if that holds values."""
         return self._ctx.files.shown(original) if self._added.types else original.name
 
-    def scan_all(self, sources: list[CsvFile], types: dict[str, pl.DataType], misfits: Misfits) -> pl.LazyFrame:
-        """A scan of all files one after another: typed columns by name, in order of first appearance.
+    def scans(self, sources: list[CsvFile], types: dict[str, pl.DataType], misfits: Misfits) -> list[pl.LazyFrame]:
+        """A scan of each file, with typed columns by name.
 
         Columns under ``schema`` whose ``misfits`` become null are text, for ``conversions``.
         """
         if misfits.become_null:
             types = types | {name: pl.String() for name in self._settings.schema if name in types}
-        scans = [self._scan_typed(source, types, counted=misfits.become_null) for source in sources]
+        return [self._scan_typed(source, types, counted=misfits.become_null) for source in sources]
+
+    def united(self, scans: list[pl.LazyFrame]) -> pl.LazyFrame:
+        """All files one after another: columns by name, in order of first appearance."""
         lf = scans[0] if len(scans) == 1 else pl.concat(scans, how="diagonal")
         return lf if self._settings.columns is None else lf.select(self._settings.columns)
 

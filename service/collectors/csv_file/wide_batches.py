@@ -52,10 +52,10 @@ def read(text: pl.LazyFrame, names: Sequence[str], columns: Sequence[CheckedColu
 
 def _typed(columns: Sequence[CheckedColumn]) -> Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame]:
     known = {column.name: column for column in columns}
-    as_it_is = pl.QueryOptFlags.none()  # there is nothing to gain, and the plan is made anew for each batch
 
     def typed(batch: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
         """These columns of the batch as their types."""
+        as_it_is = pl.QueryOptFlags.none()  # there is nothing to gain, and the plan is made anew for each batch
         made: list[pl.Series] = []
         names = list(names)
         for at in range(0, len(names), _WIDE):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,15 @@ import pytest
 
 from service.engine.dry_run_frame import DryRunFrame, Trace
 from service.engine.polars_frame import PolarsFrame
+from service.engine.spark.cluster import Cluster
+from service.engine.spark.spark_frame import SparkFrame
 from service.kit import errors
 from service.model import pipeline as pipelines
 from service.steps.context import ProcessContext
+from service.steps.frame import Frame
 from service.steps.processor import Processor
 from service.values.losses import LostValues
+from tests import sail
 from tests.registry import REGISTRY
 
 NAN = float("nan")
@@ -64,9 +71,9 @@ def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **confi
     frame = pl.LazyFrame(data) if isinstance(data, dict) else data.lazy()
     dry = ProcessContext("processors[0]", Path(), dry=True)
     empty = DryRunFrame.of(pl.LazyFrame(schema=frame.collect_schema()), Path(), Trace())
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, of(frame, Path(folder)) as given:
         ctx = ProcessContext("processors[0]", Path(folder))
-        made = processor.apply(PolarsFrame(frame, Path(folder)), ctx)
+        made = processor.apply(given, ctx)
         foretold = made.schema
         target = Path(folder) / "out.parquet"
         made.write(target, compression="uncompressed", compression_level=None, row_group_size=None)
@@ -76,6 +83,19 @@ def apply(kind: str, data: pl.DataFrame | pl.LazyFrame | dict[str, Any], **confi
     assert dry.report().dynamic_columns or rehearsed == foretold
     assert not dry.report().rejected
     return Done(rows, ctx, made.losses)
+
+
+@contextlib.contextmanager
+def of(frame: pl.LazyFrame, folder: Path) -> Iterator[Frame]:
+    """A frame of the engine that is tested: Polars, or Spark with the rows in two parts (``tests.sail``)."""
+    url = os.environ.get(sail.VARIABLE)
+    if url is None:
+        yield PolarsFrame(frame, folder)
+        return
+    rows, cluster = frame.collect(), Cluster(url, str(uuid.uuid4()), folder)
+    half = rows.height // 2
+    yield SparkFrame(cluster, [rows[:half].lazy(), rows[half:].lazy()], folder)
+    cluster.close()
 
 
 def refused(kind: str, data: pl.DataFrame | dict[str, Any], **config: Any) -> tuple[str, str]:

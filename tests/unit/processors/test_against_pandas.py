@@ -44,7 +44,9 @@ def test_describe_skew_and_kurtosis(name: str) -> None:
         np.testing.assert_allclose([as_number(v) for v in have], want, rtol=1e-8, atol=1e-12 * (column["std"] or 0))
         shape = [as_number(column["skew"]), as_number(column["kurtosis"])]
         near = {"far from zero": 1e-4, "tiny": np.inf}.get(name, 1e-6)  # pandas calls a spread below 1e-14 constant
-        if name != "tiny":
+        if name == "constant":  # 0 before pandas 3.1
+            assert np.isnan(shape).all()
+        elif name != "tiny":
             np.testing.assert_allclose(shape, [values.skew(), values.kurt()], rtol=near, atol=near)
         assert column["distinct"] == values.nunique()
 
@@ -80,6 +82,7 @@ def test_drop_duplicates(keep: str, keys: list[str] | None) -> None:
     assert done["firm"].to_list() == want["firm"].tolist()
 
 
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")  # of pandas before 3
 @pytest.mark.parametrize("strategy", ["mean", "median", "min", "max", "mode"])
 @pytest.mark.parametrize("name", ["with gaps", "empty"])
 def test_fills_by_one_value(strategy: str, name: str) -> None:

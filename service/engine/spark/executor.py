@@ -1,0 +1,140 @@
+"""Executor: what a task does where the rows are. It imports no Spark; its functions are shipped by name.
+
+An error of the data is an answer, since Spark executes a task that raises four times. A file gets a name of its own at
+each attempt: two attempts of one task may be at work at once, and only one answer counts.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pyarrow.lib as pa
+
+from service.engine import estimates, metrics, steady_sums
+from service.engine.loss_tally import Tally
+from service.engine.memory import Memory
+from service.engine.scratch import Scratch
+from service.engine.spark import messages
+from service.engine.spark.messages import Check, Failed, Measure, Order, Result, Stage, Staged
+from service.values import tagged_json
+
+Batches = Iterator[pa.RecordBatch]
+_GROUP_ROWS = 122_880
+_tallies: dict[str, Tally] = {}
+"""Those of the plans that are being executed. Sail executes tasks in threads of one process."""
+
+
+class RemoteTally:
+    """The node of a plan that counts lost values; the tally of its ``key`` is the executor's."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, batch: pl.DataFrame) -> pl.DataFrame:
+        tally = _tallies.get(self._key)
+        if tally is not None:
+            tally.add(batch)
+        return batch
+
+
+def perform(batches: Batches) -> Batches:
+    """Execute the tasks of a table (number, order), as ``mapInArrow`` wants it: a table of number and result."""
+    for batch in batches:
+        for number, order in zip(batch.column("number").to_pylist(), batch.column("task").to_pylist(), strict=True):
+            result = messages.encode(_answer(order))
+            yield pa.RecordBatch.from_pydict({"number": pa.array([number], pa.int64()), "result": pa.array([result])})
+
+
+def _answer(data: bytes) -> Result:
+    try:
+        return _done(accepted(data))
+    except Exception as error:
+        failed = failure(error)
+        if failed is None:
+            raise
+        return failed
+
+
+class Refused(Exception):
+    """Why this executor does not take an order."""
+
+
+def accepted(data: bytes) -> Order:
+    """The order, if it can be executed here. Raises ``Refused``.
+
+    A run that was killed leaves its job to Spark, which goes on with it. The service has removed the folder of the run,
+    so that no further task does anything.
+    """
+    order = messages.decode_order(data)
+    mine = messages.versions()
+    other = [f"{name} {mine[name]}, not {wanted}" for name, wanted in order.versions.items() if mine[name] != wanted]
+    if other:
+        raise Refused(f"an executor has {', '.join(other)}; install the same there")
+    if not Path(order.folder).is_dir():
+        raise Refused(f"an executor does not find {order.folder}: the run has ended, or they do not share this folder")
+    return order
+
+
+def failure(error: Exception) -> Failed | None:
+    """The error as an answer, if the next attempt would have it, too."""
+    if isinstance(error, Refused):
+        return Failed("executor", str(error))
+    if isinstance(error, pl.exceptions.PolarsError):
+        return Failed(type(error).__name__, str(error))
+    if isinstance(error, ValueError | OverflowError):
+        return Failed("ValueError", str(error))
+    return None
+
+
+def _done(order: Order) -> Result:
+    match order.task:
+        case Check(path, answer):
+            Path(answer).write_text(Path(path).read_text())
+            return messages.Done()
+        case Stage():
+            return _stage(order.task)
+        case Measure():
+            return _measure(order.task)
+        case _:
+            raise TypeError("exchanges divide rows")
+
+
+def plan(data: bytes) -> pl.LazyFrame:
+    """The plan that the driver serialised."""
+    return pl.LazyFrame.deserialize(io.BytesIO(data))
+
+
+def _stage(task: Stage) -> Staged:
+    mine = {key: Tally(marks) for key, marks in task.tallies.items()}
+    _tallies.update(mine)
+    try:
+        path = written(plan(task.plan), Path(task.folder), task.name, task.row_group_size)
+    finally:
+        for key in mine:
+            _tallies.pop(key, None)
+    rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+    counts = {key: tally.counts for key, tally in mine.items()}
+    return Staged(str(path), int(rows), path.stat().st_size, counts=counts)
+
+
+def written(lf: pl.LazyFrame, folder: Path, name: str, row_group_size: int | None = None) -> Path:
+    """Execute into a file with a name of this attempt."""
+    path = folder / f"{name}-{uuid.uuid4().hex}.parquet"
+    lf.sink_parquet(
+        path, compression="lz4", statistics=False, row_group_size=row_group_size or _GROUP_ROWS, engine="streaming"
+    )
+    return path
+
+
+def _measure(task: Measure) -> messages.Measured:
+    lf = pl.concat([plan(p) for p in task.plans])
+    schema = lf.collect_schema()
+    with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
+        answers = estimates.answer(lf, schema, task.metrics, scratch=Scratch(Memory(), Path(folder)))
+        answers |= steady_sums.answer(lf, lambda c: metrics.numeric(c, schema[c]), task.metrics, "streaming")
+    return messages.Measured([(metric, tagged_json.encode(value)) for metric, value in answers.items()])

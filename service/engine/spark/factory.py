@@ -1,0 +1,33 @@
+"""Factory: the frames of a cluster, from what collectors give to a context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from service.engine.counters import Counters
+from service.engine.spark.cluster import Cluster
+from service.engine.spark.spark_frame import SparkFrame
+from service.steps.frame import Explain, FrameFactory
+
+
+def frames(cluster: Cluster, progress: Counters) -> FrameFactory:
+    """What makes the frames of one run."""
+
+    def frame(
+        lf: pl.LazyFrame, folder: Path, *, expensive: bool = True, explain: Explain | None = None,
+        row_bytes: int = 0, files: Sequence[Path] = (), parts: Sequence[pl.LazyFrame] = (),
+    ) -> SparkFrame:  # fmt: skip
+        every = [pl.scan_parquet(file, glob=False) for file in files] or _alike(lf, parts) or [lf]
+        return SparkFrame(cluster, every, folder, expensive=expensive, explain=explain, progress=progress)
+
+    return frame
+
+
+def _alike(lf: pl.LazyFrame, parts: Sequence[pl.LazyFrame]) -> list[pl.LazyFrame]:
+    """The parts with the columns of all, in order."""
+    schema = lf.collect_schema()
+    empty = pl.LazyFrame(schema=schema)
+    return [pl.concat([empty, part], how="diagonal").select(schema.names()) for part in parts]

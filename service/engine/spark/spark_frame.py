@@ -1,0 +1,363 @@
+"""SparkFrame: the Frame over an ordered list of Polars plans, one a part of the rows, which executors execute.
+
+Row-local steps are applied to each plan. What needs other rows stages the parts first, so that a source is read once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+
+from service.engine import known_answers, mixed_types
+from service.engine.counters import Counters
+from service.engine.known_answers import UNKNOWN
+from service.engine.loss_counter import LossCounter
+from service.engine.loss_tally import Counts
+from service.engine.spark import column_tasks, messages, operations
+from service.engine.spark.cluster import Cluster
+from service.engine.spark.exchange import OTHER, ROW, Step, place_of
+from service.engine.spark.executor import RemoteTally
+from service.engine.spark.messages import Stage, Staged
+from service.kit import errors
+from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
+from service.steps.metric import Metric, Values
+from service.values import polars_errors, staged, tagged_json
+from service.values.losses import Conversion, LostValues, plain_values
+
+_PART_ROWS = 1_000_000
+"""Rows of a part after staging, which one task holds in an exchange."""
+_GROUP_ROWS = 122_880
+_numbers = itertools.count(1)
+_ROWS = Metric("", "rows")
+
+
+class _Files:
+    """A folder with the files of one operation, removed with the last frame that reads them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"spark-{next(_numbers)}"
+        self.path.mkdir()
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+class SparkFrame:
+    """A lazy table on ``cluster``. ``folder`` is shared with the executors; ``parts`` are plans of all rows, in order.
+
+    The other arguments are those of ``PolarsFrame``.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        parts: Sequence[pl.LazyFrame],
+        folder: Path,
+        *,
+        expensive: bool = True,
+        explain: Explain | None = None,
+        progress: Counters | None = None,
+    ) -> None:
+        self._cluster, self._folder = cluster, folder
+        self._parts = tuple(parts)
+        self._expensive = expensive
+        self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
+        self._progress = progress or Counters()
+        self._counters: tuple[tuple[LossCounter, str], ...] = ()
+        self._heights: tuple[int, ...] | None = None
+        self._files: tuple[_Files, ...] = ()
+        self._staged: list[staged.Staged] = []
+        self._answers: dict[Metric, Any] = {}
+        self._schema: pl.Schema | None = None
+
+    @property
+    def schema(self) -> pl.Schema:
+        if self._schema is None:
+            self._schema = self._parts[0].collect_schema()
+        return self._schema
+
+    @property
+    def staged(self) -> Sequence[staged.Staged]:
+        """The stages of this frame and its relatives so far."""
+        return tuple(self._staged)
+
+    @property
+    def lazy(self) -> pl.LazyFrame:
+        """The plan of all rows, for this process. Use it only while this frame lives, which has the files."""
+        return self._parts[0] if len(self._parts) == 1 else pl.concat(self._parts)
+
+    @property
+    def known_rows(self) -> int | None:
+        """The number of rows, if it was measured already."""
+        return self._answers.get(_ROWS)
+
+    def _next(self, parts: Sequence[pl.LazyFrame], *, expensive: bool, others: Sequence[SparkFrame] = ()) -> SparkFrame:
+        frame = SparkFrame(self._cluster, parts, self._folder, expensive=expensive, progress=self._progress)
+        frame._staged = self._staged
+        for one in (self, *others):
+            frame._explainers += one._explainers
+            frame._counters += one._counters
+            frame._files += one._files
+        return frame
+
+    def rows(self, step: RowLocal) -> SparkFrame:
+        return self._next([step(part) for part in self._parts], expensive=self._expensive)
+
+    def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> SparkFrame:
+        conversions = [e for e in expressions if isinstance(e, Conversion)]
+        if not conversions:
+            values = plain_values(expressions)
+            return self.rows(lambda lf: lf.select(values) if only else lf.with_columns(values))
+        counter, key = LossCounter(step, conversions, self.schema), f"{self._folder.name} {next(_numbers)}"
+        parts = [
+            counter.apply(part, expressions, only=only, count=RemoteTally(f"{key} {number}"))
+            for number, part in enumerate(self._parts)
+        ]
+        frame = self._next(parts, expensive=True)
+        frame._counters += ((counter, key),)
+        return frame
+
+    @property
+    def losses(self) -> Sequence[LostValues]:
+        return [loss for counter, _ in self._counters for loss in counter.losses]
+
+    def on_error(self, explain: Explain) -> SparkFrame:
+        frame = self.rows(lambda lf: lf)
+        frame._explainers += (explain,)
+        return frame
+
+    # -- executions --------------------------------------------------------------------------------------------
+
+    def _executed(self, work: Callable[[], Any]) -> Any:
+        """The result of ``work``; an error of the engine is explained, as far as somebody can."""
+        with polars_errors.attributed(None):
+            try:
+                return work()
+            except pl.exceptions.PolarsError as error:
+                for explain in self._explainers:
+                    better = explain(error)
+                    if better is not None:
+                        raise better from error
+                raise
+
+    def _stage(self) -> None:
+        """Execute all parts and continue from their files."""
+        files = _Files(self._folder)
+        tasks = [
+            Stage(
+                _plan(part), str(files.path), f"{number:06d}",
+                {f"{key} {number}": counter.marks for counter, key in self._counters},
+            )
+            for number, part in enumerate(self._parts)
+        ]  # fmt: skip
+        for counter, _ in self._counters:
+            counter.start()
+        found: list[Staged] = self._executed(lambda: self._cluster.perform(tasks, Staged))
+        self._count(found)
+        self._continue_from(found, files)
+
+    def _count(self, found: Sequence[Staged]) -> None:
+        for counter, key in self._counters:
+            counter.absorb([one.counts.get(f"{key} {number}", Counts()) for number, one in enumerate(found)])
+            counter.finish()
+
+    def _continue_from(self, found: Sequence[Staged], files: _Files) -> None:
+        schema, parts, heights = self.schema, list[pl.LazyFrame](), list[int]()
+        for one in found:
+            scan = pl.scan_parquet(one.path, glob=False, schema=schema)
+            for at in range(0, one.rows, _PART_ROWS):
+                rows = min(_PART_ROWS, one.rows - at)
+                parts.append(scan if rows == one.rows else scan.slice(at, rows))
+                heights.append(rows)
+        self._parts = tuple(parts) or (pl.LazyFrame(schema=schema),)
+        self._heights = tuple(heights) or (0,)
+        self._files, self._explainers, self._expensive = (files,), (), False
+        self._answers[_ROWS] = self._progress.expected = sum(heights)
+        self._staged.append(staged.Staged("file", sum(heights), sum(one.bytes for one in found)))
+
+    def _at_rest(self) -> tuple[pl.LazyFrame, ...]:
+        """The parts in a form that may be read several times, with known numbers of rows."""
+        if self._expensive or self._heights is None:
+            self._stage()
+        return self._parts
+
+    def _exchanged(self, plans: Sequence[pl.LazyFrame], files: _Files, *steps: Step) -> list[Staged]:
+        found: list[Staged] = self._executed(lambda: self._cluster.exchange([_plan(p) for p in plans], *steps))
+        return found
+
+    def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
+        wanted = list(dict.fromkeys(metrics))
+        missing = [m for m in wanted if known_answers.find(self._answers, m) is UNKNOWN]
+        if missing:
+            with self._progress.measuring(len({m.column for m in missing}), stages=self._expensive):
+                parts = self._at_rest()
+                tasks = column_tasks.of(missing, lambda columns: [_plan(part.select(columns)) for part in parts])
+                self._answers |= {m: None for m in missing if m.kind == "sample"}
+                for measured in self._executed(lambda: self._cluster.perform(tasks, messages.Measured)):
+                    self._answers |= {metric: tagged_json.decode(value) for metric, value in measured.answers}
+        return {m: known_answers.find(self._answers, m) for m in wanted}  # always steady
+
+    def write(
+        self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
+    ) -> int:
+        self._at_rest()
+        self.lazy.sink_parquet(
+            target, compression=cast(Any, compression), compression_level=compression_level,
+            row_group_size=row_group_size or _GROUP_ROWS, engine="streaming",
+        )  # fmt: skip
+        return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
+
+    # -- operations --------------------------------------------------------------------------------------------
+
+    def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> SparkFrame:
+        subset = list(self.schema) if keys is None else list(keys)
+        parts, files = self._at_rest(), _Files(self._folder)
+        found = self._exchanged(
+            [operations.keyed(part, n, subset, [], len(parts)) for n, part in enumerate(parts)], files,
+            Step(partial(operations.kept, subset, keep)), self._written(operations.in_order, files),
+        )  # fmt: skip
+        kept = {one.place: pl.scan_parquet(one.path, glob=False).select(place_of().alias(ROW)) for one in found}
+        chosen = [
+            part.with_row_index(ROW).join(kept[n], on=ROW, how="semi", maintain_order="left").drop(ROW)
+            if n in kept else part.clear()
+            for n, part in enumerate(parts)
+        ]  # fmt: skip
+        return self._with(chosen, files)
+
+    def _written(self, apply: Callable[..., pl.LazyFrame], files: _Files, *drop: str) -> Step:
+        return Step(apply, str(files.path), "rows", drop)
+
+    def _with(self, parts: Sequence[pl.LazyFrame], *files: _Files, others: Sequence[SparkFrame] = ()) -> SparkFrame:
+        """The frame of plans that read ``files`` beside what this frame and others read."""
+        frame = self._next(parts, expensive=False, others=others)
+        frame._files += files
+        return frame
+
+    def _of_files(self, schema: pl.Schema, found: Sequence[Staged], files: _Files) -> SparkFrame:
+        """The frame of rows that an exchange wrote, in the order of its buckets."""
+        frame = self._next([pl.LazyFrame(schema=schema)], expensive=False)
+        frame._continue_from(found, files)
+        return frame
+
+    def union(self, others: Sequence[Frame]) -> SparkFrame:
+        frames = [_own(o) for o in others]
+        groups = [list(frame._parts) for frame in (self, *frames)]
+        mixed = mixed_types.names([self.schema, *(f.schema for f in frames)])
+        if mixed:  # numbers beside text or dates: all become text, as nothing else holds both
+            groups = [
+                [p.with_columns(pl.col(mixed & set(p.collect_schema())).cast(pl.String)) for p in parts]
+                for parts in groups
+            ]
+        firsts = [pl.LazyFrame(schema=parts[0].collect_schema()) for parts in groups]
+        empty = pl.LazyFrame(schema=pl.concat(firsts, how="diagonal_relaxed").collect_schema())
+        united = [pl.concat([empty, part], how="diagonal_relaxed") for parts in groups for part in parts]
+        return self._next(united, expensive=True, others=frames)
+
+    def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> SparkFrame:
+        right = _own(other)
+        left, others, files = self._at_rest(), right._at_rest(), _Files(self._folder)
+        count = max(len(left), len(others))
+        sent = [operations.sent(p, n, on, right.schema, count, second=False) for n, p in enumerate(left)]
+        sent += [operations.sent(p, n, on, self.schema, count, second=True) for n, p in enumerate(others)]
+        renamed = {n: f"{n}_right" for n in right.schema if n in self.schema and n not in on}
+        sent[len(left) :] = [p.rename(renamed) for p in sent[len(left) :]]
+        theirs = pl.Schema({renamed.get(n, n): dtype for n, dtype in right.schema.items()})
+        step = Step(partial(operations.partners, self.schema, theirs, len(left), on, how))
+        found = self._exchanged(sent, files, step, self._written(operations.by_both, files, OTHER))
+        empty = [pl.LazyFrame(schema=schema) for schema in (self.schema, right.schema)]
+        whole = empty[0].join(empty[1], on=list(on), how=how, coalesce=True).collect_schema()
+        matched = {one.place: pl.scan_parquet(one.path, glob=False) for one in found}
+        nothing = pl.LazyFrame(schema=pl.Schema({ROW: pl.UInt32()} | {n: t for n, t in theirs.items() if n not in on}))
+        kind: Any = "inner" if how == "inner" else "left"
+        parts = [
+            part.with_row_index(ROW).join(
+                matched[n].with_columns(place_of()).drop(on, strict=False) if n in matched else nothing,
+                on=ROW, how=kind, maintain_order="left_right",
+            ).drop(ROW)
+            for n, part in enumerate(left)
+        ]  # fmt: skip
+        parts += [matched[n].drop(ROW) for n in sorted(matched) if n >= len(left)]
+        form = pl.LazyFrame(schema=whole)
+        aligned = [pl.concat([form, part], how="diagonal_relaxed").cast(whole) for part in parts]
+        return self._with(aligned, files, others=[right])
+
+    def group(
+        self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
+    ) -> SparkFrame:
+        frame = self.rows(lambda lf: lf.with_columns(prepared)) if prepared else self
+        parts, files = frame._at_rest(), _Files(self._folder)
+        read = [name for e in aggregates for name in e.meta.root_names()]
+        schema = pl.LazyFrame(schema=frame.schema).group_by(list(by)).agg(*aggregates).collect_schema()
+        found = frame._exchanged(
+            [operations.keyed(part, n, by, read, len(parts)) for n, part in enumerate(parts)], files,
+            Step(partial(operations.grouped, by, aggregates)), self._written(operations.in_order, files, ROW),
+        )  # fmt: skip
+        return frame._of_files(schema, found, files)
+
+    def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> SparkFrame:
+        parts, files = self._at_rest(), _Files(self._folder)
+        read = [*order_by, *(name for e in made for name in e.meta.root_names())]
+        names = [e.meta.output_name() for e in made]
+        found = self._exchanged(
+            [operations.keyed(part, n, by, read, len(parts)) for n, part in enumerate(parts)], files,
+            Step(partial(operations.windowed, by, order_by, made)), self._written(operations.in_order, files, ROW),
+        )  # fmt: skip
+        schema = pl.LazyFrame(schema=self.schema).with_columns(made).collect_schema()
+        columns = {one.place: pl.scan_parquet(one.path, glob=False).select(names) for one in found}
+        new = [
+            pl.concat([part.drop(names, strict=False), columns[n]], how="horizontal").select(schema.names())
+            if n in columns else pl.LazyFrame(schema=schema)
+            for n, part in enumerate(parts)
+        ]  # fmt: skip
+        return self._with(new, files)
+
+    def scan(self, parts: Sequence[Path]) -> SparkFrame:
+        scans = [pl.scan_parquet(part, glob=False) for part in parts]
+        return SparkFrame(self._cluster, scans, self._folder, expensive=False, progress=self._progress)
+
+    def query(self, sql: str) -> SparkFrame:
+        raise errors.Permanent("a query needs all rows in one place, which Spark does not have; use the engine polars")
+
+    def with_row_index(self, name: str) -> SparkFrame:
+        parts = self._at_rest()
+        before = itertools.accumulate(self._heights or (), initial=0)
+        return self._with([part.with_row_index(name, offset) for part, offset in zip(parts, before, strict=False)])
+
+    def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> SparkFrame:
+        parts, files = self._at_rest(), _Files(self._folder)
+        keys = [pl.col(n).fill_nan(None) if self.schema[n].is_float() else pl.col(n) for n in by]
+        first, dtype = by[0], self.schema[by[0]]
+        bounds = self._bounds(first) if len(parts) > 1 and _is_divisible(dtype) else pl.Series(dtype=dtype)
+        sent = [
+            operations.ranged(part, n, first, bounds, descending=descending[0], is_float=dtype.is_float())
+            for n, part in enumerate(parts)
+        ]
+        found = self._exchanged(sent, files, self._written(partial(operations.ordered, keys, descending), files, ROW))
+        return self._of_files(self.schema, found, files)
+
+    def _bounds(self, column: str) -> pl.Series:
+        """Values that divide the rows into about as many ranges as there are parts."""
+        shares = tuple(n / len(self._parts) for n in range(1, len(self._parts)))
+        found = self.measure([Metric(column, "quantile", shares)])[Metric(column, "quantile", shares)]
+        return pl.Series(sorted(set(found or ())))
+
+
+def _plan(lf: pl.LazyFrame) -> bytes:
+    data = lf.serialize()
+    assert isinstance(data, bytes)
+    return data
+
+
+def _is_divisible(dtype: pl.DataType) -> bool:
+    return dtype.is_numeric() or isinstance(dtype, pl.Date | pl.Datetime)
+
+
+def _own(frame: Frame) -> SparkFrame:
+    if not isinstance(frame, SparkFrame):
+        raise TypeError(f"cannot combine a SparkFrame with a {type(frame).__name__}")
+    return frame
