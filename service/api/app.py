@@ -28,6 +28,7 @@ from service.api.routes import (
     admin,
     auth,
     browser_sessions,
+    console,
     docs,
     files,
     guide,
@@ -88,7 +89,13 @@ _API: Sequence[ControllerRouterHandler] = [
     *admin.HANDLERS,
     *audit_log.HANDLERS,
 ]
-_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *metrics.HANDLERS, *docs.HANDLERS, *guide.HANDLERS]
+_OPEN: Sequence[ControllerRouterHandler] = [
+    *health.HANDLERS,
+    *metrics.HANDLERS,
+    *docs.HANDLERS,
+    *guide.HANDLERS,
+    *console.HANDLERS,
+]
 
 
 class _Routes(Router):

@@ -1,0 +1,52 @@
+"""Routes of the console: one page for every address below ``/console``, and the files that it loads."""
+
+from __future__ import annotations
+
+import asyncio
+
+from litestar import Response
+from litestar.params import FromPath
+
+from service.api.route_docs import ResponseDoc, route
+from service.api.route_handler import get
+from service.console import site
+from service.kit import errors
+
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@get(
+    ["/console", "/console/{path:path}"],
+    **route(
+        "public",
+        "Service",
+        "Open the console",
+        "The page for people; which screen it shows is decided in the browser, by the address.",
+        ResponseDoc(text="The page.", media=("text/html",)),
+    ),
+)
+async def page() -> Response[bytes]:
+    found = await asyncio.to_thread(site.page)
+    headers = {"content-security-policy": found.policy, "cache-control": "no-cache"}
+    return Response(found.content, media_type="text/html", headers=headers)
+
+
+@get(
+    "/console/assets/{name:str}",
+    **route(
+        "public",
+        "Service",
+        "Read a file of the console",
+        "Scripts, styles and pictures; a name changes with the content.",
+        ResponseDoc(text="The file.", media=("text/javascript", "text/css", "image/svg+xml", "text/plain")),
+        errors=("NOT_FOUND",),
+    ),
+)
+async def asset(name: FromPath[str]) -> Response[bytes]:
+    found = (await asyncio.to_thread(site.assets)).get(name)
+    if found is None:
+        raise errors.Missing(f"the console has no file '{name[:60]}'; reload the page")
+    return Response(found.content, media_type=found.media_type, headers={"cache-control": _FOR_EVER})
+
+
+HANDLERS = [page, asset]

@@ -1,0 +1,6 @@
+import { html } from "preact";
+import { Title } from "console/parts/basics";
+
+export default function Screen() {
+  return html`<main id="main"><${Title} text="files" /></main>`;
+}
