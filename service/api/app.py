@@ -38,6 +38,7 @@ from service.api.routes import (
     lineage,
     lookups,
     metrics,
+    overview,
     ownership,
     pipelines,
     planning,
@@ -65,6 +66,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
+    *overview.HANDLERS,
     *ownership.HANDLERS,
     *planning.HANDLERS,
     *probing.HANDLERS,

@@ -1,7 +1,7 @@
 """The files of the console, under names that change with their content, and the page that loads them.
 
-Scripts name each other by bare names (``console/api``, ``preact``), which the page's import map leads to the files of this
-release. So browsers may keep each file for ever, and no build step is needed. The import map is the page's only inline
+Scripts name each other by bare names (``console/api``, ``preact``), which the page's import map leads to the files of
+this release. So browsers may keep each file for ever, and no build step is needed. The import map is the page's only inline
 script; the policy allows it by its hash.
 """
 

@@ -22,10 +22,10 @@ export function Sparkline({ values, label, width = 96, height = 24 }) {
 }
 
 /** The newest runs as bars, oldest first: height is the duration, colour the status; each leads to its run. */
-export function RunBars({ runs, height = 72 }) {
+export function RunBars({ runs, height = 72, label = "Runs" }) {
   if (!runs.length) return null;
   const longest = Math.max(...runs.map((run) => run.duration ?? 0), 0.001);
-  return html`<ol class="run-bars" aria-label="Runs by duration, oldest first">
+  return html`<ol class="run-bars" aria-label=${`${label} by duration, oldest first`}>
     ${runs.map((run) => {
       const text = `${run.status}, ${duration(run.duration)}, ${instant(run.start_time)}`;
       const size = Math.max(4, ((run.duration ?? 0) / longest) * height);
