@@ -51,7 +51,7 @@ def page() -> Page:
     imports = {_specifier(path): f"{ROOT}/assets/{_name(path)}" for path in _files() if path.suffix == ".js"}
     import_map = json.dumps({"imports": imports}, separators=(",", ":"))
     digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
-    styles = [f"{ROOT}/assets/{_name(_STATIC / name)}" for name in ("style.css",)]
+    styles = [f"{ROOT}/assets/{_name(_STATIC / name)}" for name in ("style.css", "vendor/uplot.css")]
     lines = [
         "<!doctype html>",
         '<html lang="en">',

@@ -73,7 +73,16 @@ async function errorOf(answer) {
 /** The JSON that a route answers, or null where it answers nothing. */
 export async function call(method, path, options) {
   const answer = await fetched(method, path, options);
-  return answer.status === 204 ? null : answer.json();
+  return answer.status === 204 ? null : exact(await answer.text());
+}
+
+/** JSON whose whole numbers beyond 2^53 are BigInt: a number of this language would be another one. */
+function exact(text) {
+  if (!/[\d]{16}/.test(text)) return JSON.parse(text);
+  return JSON.parse(text, (_, value, context) => {
+    const lost = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "");
+    return lost ? BigInt(context.source) : value;
+  });
 }
 
 export const get = (path, query, options) => call("GET", path, { query, ...options });

@@ -45,5 +45,5 @@ export const percent = (share) => (share === null || share === undefined ? NONE 
 /** A cell's value as text: what a person sees and what a copy holds. */
 export function cell(value) {
   if (value === null || value === undefined) return "";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "object" ? JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? JSON.rawJSON?.(inner) ?? String(inner) : inner)) : String(value);
 }
