@@ -1,0 +1,1 @@
+import { html } from "preact"; export default () => html`<p></p>`;
