@@ -17,7 +17,7 @@ export default function Configuration({ name, query }) {
   const wanted = query.get("revision");
   const [state, setState] = useState({ document: null, revision: null, error: null });
   const load = () => fetched("GET", `/pipeline/${name}/config`, { query: { revision: wanted } })
-    .then(async (answer) => setState({ document: await answer.json(), revision: Number(answer.headers.get("etag")?.replaceAll('"', "")), error: null }), (error) => setState({ document: null, revision: null, error }));
+    .then(async (answer) => setState({ document: await answer.json(), revision: Number(/\d+/.exec(answer.headers.get("etag") ?? "")?.[0] ?? 1), error: null }), (error) => setState({ document: null, revision: null, error }));
   useEffect(() => { load(); }, [name, wanted]);
   const newest = useApi(`/pipeline/${name}/config`);
   if (state.error) return html`<${Problem} error=${state.error} retry=${load} />`;
