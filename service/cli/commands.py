@@ -267,6 +267,17 @@ def queries(**chosen: Any) -> None:
     saved.show(**chosen)
 
 
+@penstock.command()
+@options.data_dir()
+@options.url
+@options.as_json
+def processes(**chosen: Any) -> None:
+    """List the processes that serve the installation: those with the API, and workers."""
+    from service.cli import processes as living
+
+    living.show(**chosen)
+
+
 @penstock.group()
 def schedule() -> None:
     """Schedules of pipelines."""

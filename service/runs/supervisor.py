@@ -20,6 +20,7 @@ from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.lifecycle import Status
 from service.model.run import Run, public
+from service.model.service_process import ProcessKind, ServiceProcess
 from service.model.version import Version
 from service.runs import event_stream, replay_request, shared_runs, version_upkeep
 from service.runs.active_runs import ActiveRuns
@@ -27,6 +28,7 @@ from service.runs.driver import RunDriver, execution
 from service.runs.event_stream import Batch
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
+from service.runs.membership import Membership
 from service.runs.native_loads import NativeLoads
 from service.runs.restorer import Restorer
 from service.runs.shared_runs import SharedRuns
@@ -43,9 +45,10 @@ class Supervisor:
         self._resources = resources
         self._runs = ActiveRuns()
         self.on_freed = self._runs.on_freed
+        self._membership = Membership(resources)
         slots = Slots(resources.settings.max_concurrent_runs)
         self._loads = NativeLoads(resources, pipelines, slots)
-        self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs)
+        self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs, self._membership)
         queue = resources.history.queue
         self._shared = SharedRuns(resources, pipelines, slots, self._driver, self._runs) if queue.shared else None
         self.on_changed: list[Callable[[], None]] = self._shared.on_changed if self._shared is not None else []
@@ -63,11 +66,12 @@ class Supervisor:
         if self._shared is not None:
             self._shared.start()
 
-    async def resume(self) -> None:
+    async def resume(self, kind: ProcessKind = "serve") -> None:
         """Go on with the runs that wait for an attempt since an earlier start; at the end leave such runs waiting.
 
-        From now on workers wait for runs.
+        From now on workers wait for runs, and others see this process.
         """
+        await asyncio.to_thread(self._membership.begin, kind)
         self._driver.resumes = True
         await self._resources.warm()
         if self._shared is not None:
@@ -97,6 +101,10 @@ class Supervisor:
         """
         record = await self._idle(name)
         return await self._queue(record, requested_by, full_refresh=full_refresh, alongside=alongside)
+
+    def processes(self) -> list[ServiceProcess]:
+        """The processes that serve the installation, oldest first. Blocks."""
+        return self._membership.all()
 
     def is_active(self, pipeline_id: str) -> bool:
         """Whether a run of the pipeline is waiting or in progress."""
@@ -322,6 +330,7 @@ class Supervisor:
         await self._restorer.close()
         await self._loads.close()
         await self._driver.close()
+        await asyncio.to_thread(self._membership.end)
         await self._resources.close()
 
     async def loaded(self) -> None:
