@@ -1,8 +1,8 @@
 """The files of the console, under names that change with their content, and the page that loads them.
 
-Scripts name each other by bare names (``console/api``, ``preact``), which the page's import map leads to the files of
-this release. So browsers may keep each file for ever, and no build step is needed. The import map is the page's only inline
-script; the policy allows it by its hash.
+Scripts name each other by bare names ("console/api", "preact"), which the page's import map leads to the files of this
+release. So browsers may keep each file for ever, and no build step is needed. The import map is the only inline script
+of the page; the policy allows it by its hash.
 """
 
 from __future__ import annotations
@@ -87,6 +87,6 @@ def _name(path: Path) -> str:
 
 
 def _specifier(path: Path) -> str:
-    """``preact`` for a vendored file, ``console/parts/grid`` for one of ours."""
+    """The name in ``import``: the file's own for a vendored one, else its path below "console/"."""
     place = path.relative_to(_STATIC).with_suffix("")
     return place.name if place.parts[0] == "vendor" else f"console/{place.as_posix()}"

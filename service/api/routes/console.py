@@ -32,7 +32,7 @@ async def page() -> Response[bytes]:
 
 
 @get(
-    "/console/assets/{name:str}",
+    "/console/assets/{file:str}",
     **route(
         "public",
         "Service",
@@ -42,10 +42,10 @@ async def page() -> Response[bytes]:
         errors=("NOT_FOUND",),
     ),
 )
-async def asset(name: FromPath[str]) -> Response[bytes]:
-    found = (await asyncio.to_thread(site.assets)).get(name)
+async def asset(file: FromPath[str]) -> Response[bytes]:
+    found = (await asyncio.to_thread(site.assets)).get(file)
     if found is None:
-        raise errors.Missing(f"the console has no file '{name[:60]}'; reload the page")
+        raise errors.Missing(f"the console has no file '{file[:60]}'; reload the page")
     return Response(found.content, media_type=found.media_type, headers={"cache-control": _FOR_EVER})
 
 
