@@ -36,6 +36,7 @@ def ran(history: History, pipeline_id: str, number: int, status: str, hours_ago:
     begin = CLOCK.now() - timedelta(hours=hours_ago)
     queued = a_run(f"run_{pipeline_id}_{number}", begin)
     history.add_run(pipeline_id, queued)
+    history.begin_attempt(msgspec.structs.replace(queued, status="running", start_time=begin))
     ended = msgspec.structs.replace(
         queued, status=status, start_time=begin, end_time=begin + timedelta(seconds=5), duration=5.0,
         error=Body("STEP_FAILED", "it broke") if status == "failed" else None,
@@ -47,7 +48,7 @@ def ran(history: History, pipeline_id: str, number: int, status: str, hours_ago:
         )  # fmt: skip
         history.publish(pipeline_id, msgspec.structs.replace(ended, version=number), version)
     else:
-        history.change_run(pipeline_id, ended)
+        history.change_run(ended)
     return ended
 
 
