@@ -82,8 +82,8 @@ function Row({ item, reload }) {
       ${item.cron && html`<div class="quiet mono">${item.cron}</div>`}</td>
     <td class="number" data-label="Rows" title=${count(item.rows)}>${compact(item.rows)}</td>
     <td><${Sparkline} values=${item.recent_rows.toReversed()} label=${`Rows of ${item.name}`} /></td>
-    <td class="row actions">${may("operator") && html`
+    <td><div class="row actions">${may("operator") && html`
       <${ActionButton} action=${start} disabled=${start.busy || going} aria-label=${`Run ${item.name}`}>Run<//>
-      ${item.cron && html`<${ActionButton} action=${pause} aria-label=${`${item.paused ? "Resume" : "Pause"} the schedule of ${item.name}`}>${item.paused ? "Resume" : "Pause"}<//>`}`}</td>
+      ${item.cron && html`<${ActionButton} action=${pause} aria-label=${`${item.paused ? "Resume" : "Pause"} the schedule of ${item.name}`}>${item.paused ? "Resume" : "Pause"}<//>`}`}</div></td>
   </tr>`;
 }
