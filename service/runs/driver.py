@@ -58,6 +58,7 @@ class RunDriver:
         self._release = runs.release
         self._shared = resources.history.queue.shared
         self._slots = slots
+        self._membership = membership
         self._records = RunRecords(resources.history)
         if self._shared:  # then the catalog is asked
             self._records.on_refused = runs.forget
@@ -69,7 +70,7 @@ class RunDriver:
 
     async def first_state(self, live: LiveRun) -> Run:
         """The state in which a new run is stored: with a free slot its first attempt begins at once."""
-        if not self._slots.has_free:
+        if not (self._slots.has_free and (self._membership.own.fits(live.run.label) or not self._shared)):
             return live.run
         await self._slots.take(live.run.run_id)
         live.fence = 1
@@ -122,6 +123,9 @@ class RunDriver:
         try:
             if live.stopped_as is not None:  # it was stopped before this task began
                 raise asyncio.CancelledError
+            if (misfit := self._membership.misfit(live.run.label)) is not None:
+                await self.fail(live, errors.Permanent(misfit, field="execution.label"))
+                return
             await self._wait(live)
             while (error := await self._attempt(live, record, replay)) is not None:
                 again = attempt_records.has_more(live.run) and attempt_records.is_transient(error)
@@ -244,6 +248,7 @@ class RunDriver:
         now = self._resources.clock.now()
         ended = msgspec.structs.replace(
             live.run, status=status, end_time=now, duration=live.elapsed(), phase=None, retry_at=None,
+            waiting_for=None,
             attempts=attempt_records.closed(live.run, now, error), error=error,
         )  # fmt: skip
         self._release(live)
