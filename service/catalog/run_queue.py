@@ -45,6 +45,10 @@ class RunQueue:
         """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
         return [(row["pipeline_id"], _run(row)) for row in self._store.rows(_SQL["waiting"])]
 
+    def length(self) -> int:
+        """How many runs wait for an attempt, of all processes."""
+        return sum(int(row["total"]) for row in self._store.rows(_SQL["count_waiting"]))
+
     def claim(
         self, now: datetime, begun: Callable[[Run, datetime], Run], labels: Collection[str] = (), *,
         only_labelled: bool = False,
