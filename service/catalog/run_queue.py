@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -24,9 +24,13 @@ class Change(Protocol):
 
 
 class RunQueue:
-    """The runs that have not ended; ``lease`` is that of this process. Methods block."""
+    """The runs that have not ended; ``lease`` is that of this process. Methods block.
+
+    ``on_taken_over`` are called with the runs that were taken over from other processes.
+    """
 
     def __init__(self, store: Store, lease: Lease, change: Change) -> None:
+        self.on_taken_over: list[Callable[[Sequence[Run]], None]] = []
         self._store = store
         self._lease = lease
         self._change = change
@@ -97,7 +101,10 @@ class RunQueue:
                 self._change(transaction, run, None, begun=1)
             return taken
 
-        return self._store.write(work, urgent=True)  # a start needs it
+        taken = self._store.write(work, urgent=True)  # a start needs it
+        for call in self.on_taken_over:
+            call(taken)
+        return taken
 
     def give_up(self, run_ids: Collection[str], successor: Callable[[Run], Run]) -> None:
         """Store the next states of running runs that belong to this process, though it does not work on them."""

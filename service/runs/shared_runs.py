@@ -93,7 +93,10 @@ class SharedRuns:
         """End a run that another process works on, or none. Its owner finds that it can store nothing any more."""
         now = self._resources.clock.now()
         await asyncio.to_thread(self._history.queue.end, run_id, lambda run: attempt_records.cancelled(run, now))
-        return await asyncio.to_thread(self._history.run, run_id)
+        run = await asyncio.to_thread(self._history.run, run_id)
+        if self._resources.spark is not None and run.status == "cancelled":  # its owner may be gone
+            self._resources.spark.end_taken([run])
+        return run
 
     async def wait(self, run_id: str, seconds: float) -> Run:
         """A run of another process when it has ended, or its state after ``seconds``."""

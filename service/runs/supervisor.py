@@ -49,8 +49,11 @@ class Supervisor:
         slots = Slots(resources.settings.max_concurrent_runs)
         self._loads = NativeLoads(resources, pipelines, slots)
         self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs, self._membership)
+        queue = resources.history.queue
+        if resources.spark is not None:
+            queue.on_taken_over.append(resources.spark.end_taken)
         self._shared: SharedRuns | None = None
-        if self.history.queue.shared:
+        if queue.shared:
             self._shared = SharedRuns(resources, pipelines, slots, self._driver, self._runs, self._membership)
         self.on_changed: list[Callable[[], None]] = self._shared.on_changed if self._shared is not None else []
         self._closing = False
