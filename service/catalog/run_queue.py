@@ -36,6 +36,11 @@ class RunQueue:
         return self._store.shared
 
     @property
+    def store(self) -> Store:
+        """The catalog that it is in."""
+        return self._store
+
+    @property
     def changes(self) -> int:
         """As ``Store.changes``."""
         return self._store.changes

@@ -48,8 +48,11 @@ class SharedRuns:
         self, resources: JobResources, pipelines: Pipelines, slots: Slots, driver: RunDriver, runs: ActiveRuns
     ) -> None:
         self.on_changed: list[Callable[[], None]] = []
+        from service.runs.pace_keeper import PaceKeeper  # only where services share an installation
+
         self._resources = resources
         self._history = resources.history
+        self.pace = PaceKeeper.of(resources)
         self._pipelines = pipelines
         self._slots = slots
         self._driver = driver
@@ -64,7 +67,8 @@ class SharedRuns:
         self._soon = asyncio.Event()
 
     def start(self) -> None:
-        """Begin to claim runs."""
+        """Begin to claim runs, and to share the pace of hosts."""
+        self.pace.start()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:

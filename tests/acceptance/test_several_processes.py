@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,40 +10,17 @@ from typing import Any
 import pytest
 
 from tests.acceptance.gated_source import Source, a_source
-from tests.acceptance.served import PASSWORD, PATIENCE, Served, serving, spawned
+from tests.acceptance.served import PATIENCE, Served, spawned
+from tests.acceptance.several import Start, installation
 from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
 
-LEASE = "2"
-
-
-class Start:
-    """Starts processes of one installation; each works on so many runs at once."""
-
-    def __init__(self, environment: dict[str, str], folder: Path, stack: contextlib.ExitStack) -> None:
-        self.environment = environment
-        self._folder = folder
-        self._stack = stack
-
-    def __call__(self, name: str, runs: int) -> Served:
-        more = {**self.environment, "PENSTOCK_MAX_CONCURRENT_RUNS": str(runs)}
-        served = self._stack.enter_context(serving(self._folder / name, **more))
-        served.login()
-        return served
-
 
 @pytest.fixture
 def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
-    with contextlib.ExitStack() as stack:
-        url = stack.enter_context(cluster.database())
-        environment = {
-            "PENSTOCK_ADMIN_PASSWORD": PASSWORD, "PENSTOCK_CATALOG_URL": url,
-            "PENSTOCK_WAREHOUSE_URL": f"file://{tmp_path}/store", "PENSTOCK_LEASE_SECONDS": LEASE,
-            "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1", "PENSTOCK_SPARE_WORKERS": "0",
-        }  # fmt: skip
-
-        yield Start(environment, tmp_path, stack)
+    with installation(cluster, tmp_path) as start:
+        yield start
 
 
 @pytest.fixture
