@@ -131,3 +131,10 @@ CREATE TABLE api_key_uses (
     id VARCHAR PRIMARY KEY,
     last_used TIMESTAMP NOT NULL
 );
+-- name: to_5
+ALTER TABLE runs ADD COLUMN label VARCHAR;
+CREATE TABLE processes (
+    id VARCHAR PRIMARY KEY,
+    last_seen TIMESTAMP NOT NULL,
+    value JSON NOT NULL
+);
