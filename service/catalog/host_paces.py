@@ -34,7 +34,7 @@ class HostPaces:
             rows = {row["host"]: row["value"] for row in transaction.rows(_SQL["read"], {"hosts": sorted(wishes)})}
             now, loans = _now(transaction), {}
             for host, wish in sorted(wishes.items()):
-                before = msgspec.json.decode(rows[host], type=HostPace) if host in rows else HostPace()
+                before = _pace(rows[host], now) if host in rows else HostPace()
                 after, loans[host] = pace_shares.exchange(before, self._name, wish, now)
                 if after.is_over(now):
                     transaction.execute(_SQL["remove"], {"host": host})
@@ -49,3 +49,11 @@ def _now(transaction: Transaction) -> float:
     row = transaction.row(_SQL["now"])
     assert row is not None
     return float(row["now"])
+
+
+def _pace(value: str, now: float) -> HostPace:
+    """The stored state of a host; where no release like this one wrote it, others may start requests for a while."""
+    try:
+        return msgspec.json.decode(value, type=HostPace)
+    except msgspec.ValidationError:
+        return HostPace(last=now + pace_shares.OPEN_SECONDS)

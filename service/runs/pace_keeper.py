@@ -178,7 +178,7 @@ class _Host:
     def _wanted(self, rows: list[Row], now: float) -> int:
         """How many requests the processes want to have in flight, or wanted a moment ago."""
         wanted = int(sum(row.busy + max(row.queued, row.since > 0) for row in rows))
-        recent = any(now - _LINGER < row.last for row in rows)
+        recent = int(any(now - _LINGER < row.last for row in rows))
         self._peaks = [(at, n) for at, n in self._peaks if now - at < _LINGER] + [(now, max(wanted, recent))]
         return max(n for _, n in self._peaks)
 

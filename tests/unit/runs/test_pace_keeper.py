@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from service.network import pace_shares
 from service.network.pace_file import ASKS, PaceFile
 from service.network.pace_shares import OPEN_SECONDS, HostPace, Loan, Wish
@@ -25,6 +27,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self.hosts: dict[str, HostPace] = {}
+        self._stored: dict[str, bytes] = {}
         self.answers = True
         self.exchanges = 0
 
@@ -34,8 +37,9 @@ class Catalog:
         self.exchanges += 1
         now, loans = time.monotonic() + AWAY, {}
         for host, wish in wishes.items():
-            found = self.hosts.get(host, HostPace())
+            found = msgspec.json.decode(self._stored.get(host, b"{}"), type=HostPace)
             self.hosts[host], loans[host] = pace_shares.exchange(found, service, wish, now)
+            self._stored[host] = msgspec.json.encode(self.hosts[host])
         return now, loans
 
 

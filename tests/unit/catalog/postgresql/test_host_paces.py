@@ -47,3 +47,14 @@ def test_windows_of_services_follow_each_other_on_the_clock_of_the_server(url: s
     assert second["a"].begin >= first["a"].until + 29.8
     for store in stores:
         store.close()
+
+
+def test_a_state_that_another_release_wrote_makes_requests_wait_and_stops_nobody(url: str) -> None:
+    store = PostgreSQLStore(Server(url))
+    paces, wish = HostPaces(store, "s"), {"a": Wish(wanted=1, shortest=1.0, longest=1.0)}
+    paces.exchange(wish)
+    for value, wait in (('{"claims": {"t": {"wanted": "many"}}}', 3.0), ('{"free": 0.0, "more": true}', 0.0)):
+        store.execute("UPDATE host_pace SET value = $value::JSON", {"value": value})
+        now, loans = paces.exchange(wish)
+        assert loans["a"].begin >= now + wait
+    store.close()
