@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
     from service.api.server import Listener
+    from service.api.services import Services
 
 _THREADS = 64
 _log = structlog.get_logger("penstock.server")
@@ -133,7 +135,19 @@ def application(core: Core, users: Users) -> Litestar:
         keys=ApiKeys(core.store, core.clock),
         first_rows=FirstRead(core.sources, core.engine).data if core.layout.objects is not None else None,
     )  # fmt: skip
-    return create_app(services)
+    return create_app(services if not core.store.shared else _with_shared_limits(services))
+
+
+def _with_shared_limits(services: Services) -> Services:
+    """The services of one of several processes, whose limits hold for all."""
+    from service.api.shared_limits import Part, PartLimiter, SharedLogInLimits
+    from service.catalog.log_in_counts import LogInCounts
+
+    processes, clock = services.history.processes, services.clock
+    part = Part(lambda: sum(one.kind == "serve" for one in processes.living(clock.now())), clock)
+    limit, counts = services.settings.login_rate_limit_per_minute, LogInCounts(services.store)
+    log_ins = SharedLogInLimits(limit, clock, services.limiter, counts)
+    return replace(services, limiter=lambda most, _: PartLimiter(most, clock, part), log_in_limits=log_ins)
 
 
 async def serve(

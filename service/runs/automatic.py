@@ -55,6 +55,10 @@ async def _at_work(core: Core, schedulers: list[Scheduler], here: Callable[[str]
     triggers = Triggers(core.supervisor, core.trigger_inputs)
     lineage = LineageEvents(core.store, core.clock)
     forget = [IdempotencyKeys(core.store, core.clock).sweep, core.deliveries.sweep]
+    if core.store.shared:
+        from service.catalog.log_in_counts import LogInCounts  # only where processes share an installation
+
+        forget.append(LogInCounts(core.store).sweep)
     forget += [lineage.sweep] if core.settings.openlineage_url is None else []
     retention = Retention(
         Surplus(core.store), ExpiredRuns(core.store), core.upkeep, core.layout, core.clock, forget

@@ -68,8 +68,10 @@ CREATE TABLE IF NOT EXISTS host_pace (
     value JSON NOT NULL,
     used TIMESTAMP NOT NULL
 ) WITH (fillfactor = 50);
-CREATE TABLE IF NOT EXISTS log_in_failures (
+CREATE TABLE IF NOT EXISTS log_in_counts (
     key VARCHAR PRIMARY KEY,
+    left_over DOUBLE PRECISION NOT NULL,
+    counted TIMESTAMP NOT NULL,
     failures INTEGER NOT NULL,
-    latest TIMESTAMP NOT NULL
+    failed TIMESTAMP
 );
