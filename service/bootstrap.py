@@ -104,7 +104,7 @@ async def open_core(
                 TriggerInputs(store, lambda name: own.reads(pipelines.get(name)) if own.any_private else None),
                 Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
                 Backups(store, history, layout, clock), marks, upkeep,
-                Verifier(store, history, pipelines, layout, condition),
+                Verifier(store, history, pipelines, layout, condition, clock),
                 HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock), audit,
             )  # fmt: skip
         finally:

@@ -32,7 +32,7 @@ class Backoff:
         self.require(self.wait(count, self._clock.monotonic() - at))
 
     def wait(self, count: int, seconds: float) -> float:
-        """How long to wait after ``count`` failures in a row, the last of them ``seconds`` ago; 0 or less: not at all."""
+        """How long to wait after ``count`` failures in a row, the last ``seconds`` ago; 0 or less: not at all."""
         if count < self._free or seconds >= FORGOTTEN:
             return 0.0
         return min(self._first * 2.0 ** min(count - self._free, 30), _LONGEST) - seconds

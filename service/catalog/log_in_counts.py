@@ -23,7 +23,7 @@ class LogInCounts:
     def take(self, key: str, per_minute: int, wait: Callable[[int, float], float] = lambda *_: 0.0) -> float:
         """Count an attempt of ``key``, and return 0; or the seconds to wait, and it is not counted.
 
-        ``wait`` has the seconds to wait after so many failures, the last of them so many seconds ago.
+        ``wait`` gets the number of failures and the seconds since the last, and answers the seconds to wait.
         """
         hashed = _hash(key)
 

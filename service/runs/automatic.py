@@ -66,7 +66,7 @@ async def _at_work(core: Core, schedulers: list[Scheduler], here: Callable[[str]
     notifications = Notifications(core.supervisor, core.tasks, core.deliveries, core.clock)
     openlineage = OpenLineage(core.supervisor, core.tasks, lineage, core.settings)
     rate = core.settings.scrub_mib_per_second
-    objects = StoreUpkeep(core.store, core.history, core.layout)
+    objects = StoreUpkeep(core.store, core.history, core.layout, core.clock, core.settings.query_timeout_seconds)
     scrub = Scrub(core.history, core.layout, core.condition.integrity, core.clock, rate)
 
     def changed() -> None:

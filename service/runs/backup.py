@@ -32,6 +32,7 @@ from service.kit import errors, ids
 from service.kit.clock import Clock
 from service.model.version import Version
 from service.runs import manifest, publication, version_objects
+from service.runs.exclusive import BACKUP, exclusive
 from service.steps.storage import File
 
 PINS = "backup"
@@ -79,7 +80,8 @@ class Backups:
         try:
             objects = self._layout.objects
             kept = objects.pinned() if objects is not None else contextlib.nullcontext()
-            with kept, place.locked(), _removed_on_failure(place.begin()) as partial:
+            alone = exclusive(self._store, self._clock, BACKUP)
+            with kept, alone, place.locked(), _removed_on_failure(place.begin()) as partial:
                 return self._make(place, partial, pins, directory)
         except OSError as error:
             if disk.is_full(error):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.gated_source import Source, a_source
-from tests.acceptance.served import PATIENCE, Served, spawned
+from tests.acceptance.served import PASSWORD, PATIENCE, Served, spawned
 from tests.acceptance.several import Start, installation
 from tests.postgresql import Cluster
 

@@ -79,3 +79,8 @@ CREATE TABLE IF NOT EXISTS log_in_counts (
     failures INTEGER NOT NULL,
     failed TIMESTAMP
 );
+-- name: retired_objects
+CREATE TABLE IF NOT EXISTS retired_objects (
+    key VARCHAR PRIMARY KEY,
+    noted TIMESTAMP NOT NULL
+);
