@@ -67,6 +67,15 @@ _THREADS = 64
 _log = structlog.get_logger("penstock.server")
 
 
+def _of_all(store: Store, clock: Clock) -> Clock:
+    """The clock that all processes of the installation go by."""
+    if not store.shared:
+        return clock
+    from service.catalog.shared_clock import SharedClock
+
+    return SharedClock(clock, store)
+
+
 @asynccontextmanager
 async def open_core(
     settings: Settings, environment: Mapping[str, str], clock: Clock | None = None
@@ -76,7 +85,7 @@ async def open_core(
     egress.check(settings.allowed_private_hosts)
     async with (
         data_directory.opened(settings) as (layout, store),
-        AuditLog.opened(settings, layout, store, clock) as audit,
+        AuditLog.opened(settings, layout, store, clock := _of_all(store, clock)) as audit,
     ):
         if layout.objects is not None:  # so that who waits for a store that stands still keeps nobody else waiting
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import structlog
 
 from service.api.services import Services
 from service.catalog.audit_log import AuditLog
+from service.catalog.history import History
 from service.catalog.store import Store
 from service.files import disk
 from service.kit import errors, ids
@@ -39,6 +41,11 @@ class Readiness:
             "data": lambda: asyncio.to_thread(services.condition),
             "audit": lambda: _audit(services.audit),
         }
+        if services.layout.objects is not None:
+            check = services.layout.objects.check
+            self._checks["store"] = lambda: asyncio.to_thread(_store, check)
+        if services.store.shared:
+            self._checks["lease"] = lambda: _lease(services.history)
         self._going: dict[str, asyncio.Task[str]] = {}
 
     async def checks(self) -> dict[str, str]:
@@ -71,6 +78,23 @@ def _catalog(store: Store) -> str:
     if not store.healthy:
         return "failed: an error of the catalog that only a restart ends; the log has it"
     return OK if store.row("SELECT 1 AS one") == {"one": 1} else "failed: it does not answer"
+
+
+def _store(check: Callable[[], None]) -> str:
+    check()
+    return OK
+
+
+async def _lease(history: History) -> str:
+    """Whether others see this process as living, and it sees what they do."""
+    read, renewed, seconds = time.monotonic() - history.queue.read_at, history.lease.age, history.lease.seconds
+    if renewed > seconds:
+        return (
+            f"failed: the lease was renewed {renewed:.0f} s ago and holds for {seconds:g} s; others may take the runs"
+        )
+    if read > max(seconds, _SECONDS):
+        return f"failed: the queue of runs was read {read:.0f} s ago"
+    return OK
 
 
 async def _workers(alive: Callable[[], Awaitable[bool]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Protocol
@@ -29,6 +30,8 @@ class RunQueue:
         self._store = store
         self._lease = lease
         self._change = change
+        self.read_at = time.monotonic()
+        """When this process read it last."""
 
     @property
     def shared(self) -> bool:

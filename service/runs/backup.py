@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 import service
+from service.catalog import migrations
 from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import Committed, History
 from service.catalog.store import Store
@@ -74,6 +75,7 @@ class Backups:
         ``errors.PenstockError`` (DATA_CORRUPT) if a stored file is damaged and no earlier backup has it.
         """
         place = BackupDirectory.at(directory, self._layout.root)
+        migrations.require_own(self._store, "a backup")
         if self._history.is_empty() and self._layout.version_folders():
             raise errors.Conflict("the catalog is missing; take the versions back with 'penstock verify --adopt' first")
         pins = self._layout.staging(ids.new(PINS))

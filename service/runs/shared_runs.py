@@ -136,6 +136,7 @@ class SharedRuns:
             self._soon.clear()
             try:
                 await self._look()
+                self._history.queue.read_at = time.monotonic()
             except Exception as error:  # the catalog does not answer now
                 self._seen = None
                 _log.warning("queue.not_read", reason=str(error), exception=type(error).__name__)
@@ -204,7 +205,7 @@ class SharedRuns:
                 self._driver.stop(live, "superseded")
 
     async def _claim(self) -> None:
-        while self._driver.resumes and await self._slots.reserve():
+        while self._driver.resumes and self._leased and await self._slots.reserve():
             given = False
             try:
                 found = await asyncio.to_thread(self._claimed)
@@ -217,6 +218,11 @@ class SharedRuns:
             finally:
                 if not given:
                     self._slots.give_back()
+
+    @property
+    def _leased(self) -> bool:
+        """Whether others see this process as living. One that could not renew its lease claims no run until it can."""
+        return self._history.lease.age < self._history.lease.seconds
 
     def _claimed(self) -> tuple[str, Run, int] | None:
         return self._history.queue.claim(self._resources.clock.now(), attempt_records.begun)

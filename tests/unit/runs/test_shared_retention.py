@@ -1,4 +1,4 @@
-"""Two processes of one installation: what one deletes stays readable to the other for a while, and a backup is whole."""
+"""Two processes of one installation: what one deletes stays readable to the other for a while; a backup is whole."""
 
 from __future__ import annotations
 
