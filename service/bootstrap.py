@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -61,19 +60,9 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
     from service.api.server import Listener
-    from service.api.services import Services
 
 _THREADS = 64
 _log = structlog.get_logger("penstock.server")
-
-
-def _of_all(store: Store, clock: Clock) -> Clock:
-    """The clock that all processes of the installation go by."""
-    if not store.shared:
-        return clock
-    from service.catalog.shared_clock import SharedClock
-
-    return SharedClock(clock, store)
 
 
 @asynccontextmanager
@@ -85,7 +74,7 @@ async def open_core(
     egress.check(settings.allowed_private_hosts)
     async with (
         data_directory.opened(settings) as (layout, store),
-        AuditLog.opened(settings, layout, store, clock := _of_all(store, clock)) as audit,
+        AuditLog.opened(settings, layout, store, clock := data_directory.clock_of(store, clock)) as audit,
     ):
         if layout.objects is not None:  # so that who waits for a store that stands still keeps nobody else waiting
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
@@ -144,19 +133,7 @@ def application(core: Core, users: Users) -> Litestar:
         keys=ApiKeys(core.store, core.clock),
         first_rows=FirstRead(core.sources, core.engine).data if core.layout.objects is not None else None,
     )  # fmt: skip
-    return create_app(services if not core.store.shared else _with_shared_limits(services))
-
-
-def _with_shared_limits(services: Services) -> Services:
-    """The services of one of several processes, whose limits hold for all."""
-    from service.api.shared_limits import Part, PartLimiter, SharedLogInLimits
-    from service.catalog.log_in_counts import LogInCounts
-
-    processes, clock = services.history.processes, services.clock
-    part = Part(lambda: sum(one.kind == "serve" for one in processes.living(clock.now())), clock)
-    limit, counts = services.settings.login_rate_limit_per_minute, LogInCounts(services.store)
-    log_ins = SharedLogInLimits(limit, clock, services.limiter, counts)
-    return replace(services, limiter=lambda most, _: PartLimiter(most, clock, part), log_in_limits=log_ins)
+    return create_app(services)
 
 
 async def serve(
@@ -190,3 +167,31 @@ async def serve(
         async with automatic(core), otlp.exporting(settings.otlp_endpoint, resources.metrics, resources.traces):
             await server.answer(listener, app, core.layout.root, stopping=stopping, started=started, drain=drain)
     _log.info("server.stopped")
+
+
+async def work(
+    settings: Settings, environment: Mapping[str, str], listener: Listener | None, stopping: asyncio.Event,
+    announce: Callable[[], None], clock: Clock | None = None,
+) -> None:  # fmt: skip
+    """Execute the runs of an installation that several processes serve, without its API, until ``stopping`` is set.
+
+    ``listener`` answers those who watch the worker; ``announce`` is called when it takes runs.
+    """
+    from service.api.worker_health import WorkerHealth
+
+    async with open_core(settings, environment, clock) as core:
+        if core.store.created:
+            _log.warning("worker.new_catalog", hint="nothing was there; is it the one that 'penstock serve' uses?")
+        resources = core.tasks.resources
+        await core.supervisor.resume("worker")
+        async with automatic(core), otlp.exporting(settings.otlp_endpoint, resources.metrics, resources.traces):
+            if listener is not None:
+                listener.answer_with(WorkerHealth(core, forkserver.alive))
+            startup.end()
+            announce()
+            await stopping.wait()
+            _log.info("worker.stopping")
+            await core.supervisor.close()
+    if listener is not None:
+        await listener.stop()
+    _log.info("worker.stopped")

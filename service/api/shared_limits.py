@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -17,6 +18,7 @@ from service.api import log_in_limits, rate_limit
 from service.api.log_in_backoff import FORGOTTEN
 from service.api.log_in_limits import ADDRESS_FACTOR, LIMIT, LogInLimits
 from service.api.rate_limit import Allowance, Limiter, RateLimiter
+from service.api.services import Services
 from service.catalog.log_in_counts import LogInCounts
 from service.kit.clock import Clock
 
@@ -94,3 +96,12 @@ class PartLimiter(RateLimiter):
 
     async def take(self, key: str, per_minute: int | None = None) -> Allowance:
         return await super().take(key, self._part.of(per_minute or self._most))
+
+
+def of_all(services: Services) -> Services:
+    """The services of one of several processes, whose limits hold for all."""
+    processes, clock = services.history.processes, services.clock
+    part = Part(lambda: sum(one.kind == "serve" for one in processes.living(clock.now())), clock)
+    limit, counts = services.settings.login_rate_limit_per_minute, LogInCounts(services.store)
+    log_ins = SharedLogInLimits(limit, clock, services.limiter, counts)
+    return replace(services, limiter=lambda most, _: PartLimiter(most, clock, part), log_in_limits=log_ins)

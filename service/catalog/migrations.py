@@ -1,8 +1,8 @@
 """The schema version of the catalog, and the migrations from older versions.
 
 Where several processes serve an installation, those of two releases work side by side while it is upgraded: migrations
-only add tables, and columns with defaults or without values, and what is stored says which is the oldest release that may
-work beside the newest. One that is older than the schema, and not too old, changes nothing of it.
+only add tables, and columns with defaults or without values, and a property has the oldest schema whose release may work
+beside the newest. A release that is older than the schema, and not too old, changes nothing of it.
 
 ``sql/schema.sql`` creates the newest schema. A catalog of an older release gets the migrations that it lacks, in
 one transaction. Version 0 is the schema of releases that stored no version. Both databases get the same files.
@@ -92,6 +92,6 @@ def require_own(store: Store, what: str) -> None:
     found = store.property(_NAME)
     if found != str(SCHEMA_VERSION):
         raise errors.Conflict(
-            f"a newer penstock has added to the catalog (schema version {found}, this release has {SCHEMA_VERSION}), so "
-            f"that {what} would lack that; do this with the newer release"
+            f"a newer penstock has added to the catalog (schema version {found}, this release has {SCHEMA_VERSION}), "
+            f"so that {what} would lack that; do this with the newer release"
         )

@@ -1,4 +1,4 @@
-"""The clock of an installation with several processes: that of the catalog, so that leases and due times mean one thing.
+"""The clock of an installation with several processes: that of the catalog, for leases and due times.
 
 How far it is ahead of this machine's is measured with each look at the catalog, which costs nothing more.
 """

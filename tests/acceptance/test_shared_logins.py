@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.acceptance.installation import installed
 from tests.acceptance.served import PASSWORD, PATIENCE, Served
-from tests.acceptance.several import installation
 from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.services
 
 @pytest.fixture(scope="module")
 def two(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
-    with installation(cluster, tmp_path_factory.mktemp("logins")) as start:
+    with installed(cluster, tmp_path_factory.mktemp("logins")) as start:
         yield start("one", 0), start("two", 0)
 
 

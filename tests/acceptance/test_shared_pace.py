@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.installation import Installation, installed
 from tests.acceptance.served import Served
-from tests.acceptance.several import Start, installation
 from tests.postgresql import Cluster
 from tests.unit.network import site
 from tests.unit.network.site import Hit, Reply
@@ -58,8 +58,8 @@ def host() -> Iterator[tuple[Host, str]]:
 
 
 @pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
-    with installation(cluster, tmp_path) as start:
+def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
+    with installed(cluster, tmp_path) as start:
         yield start
 
 
@@ -86,7 +86,7 @@ def run_all(served: Served, names: list[str]) -> list[str]:
     return statuses
 
 
-def test_four_processes_keep_the_distance_of_one(start: Start, host: tuple[Host, str]) -> None:
+def test_four_processes_keep_the_distance_of_one(start: Installation, host: tuple[Host, str]) -> None:
     watched, address = host
     processes = [start(f"p{number}", 1) for number in range(4)]
     names = [f"n{number}" for number in range(4)]
@@ -104,7 +104,7 @@ def test_four_processes_keep_the_distance_of_one(start: Start, host: tuple[Host,
 
 
 def test_no_more_requests_are_in_flight_than_one_process_might_have_and_a_killed_one_loses_its_places(
-    start: Start, host: tuple[Host, str]
+    start: Installation, host: tuple[Host, str]
 ) -> None:
     watched, address = host
     watched.hold = 0.2
@@ -126,7 +126,9 @@ def test_no_more_requests_are_in_flight_than_one_process_might_have_and_a_killed
     assert other.process.poll() is None
 
 
-def test_a_pause_that_one_process_was_asked_for_holds_for_the_others(start: Start, host: tuple[Host, str]) -> None:
+def test_a_pause_that_one_process_was_asked_for_holds_for_the_others(
+    start: Installation, host: tuple[Host, str]
+) -> None:
     watched, address = host
     watched.hold = 0.1
     processes = [start(f"p{number}", 1) for number in range(2)]

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from service.catalog.migrations import SCHEMA_VERSION
+from tests.acceptance.installation import Installation, installed
 from tests.acceptance.served import CSV, PATIENCE, Served
-from tests.acceptance.several import Start, installation
 from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
@@ -27,8 +27,8 @@ NEWER = f"""
 
 
 @pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
-    with installation(cluster, tmp_path) as start:
+def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
+    with installed(cluster, tmp_path) as start:
         yield start
 
 
@@ -53,7 +53,7 @@ def ready(served: Served, status: int) -> dict[str, str]:
         time.sleep(0.1)
 
 
-def test_a_release_works_beside_a_newer_one_that_has_added_to_the_catalog(start: Start, tmp_path: Path) -> None:
+def test_a_release_works_beside_a_newer_one_that_has_added_to_the_catalog(start: Installation, tmp_path: Path) -> None:
     running = start("running", 1)
     assert run(running, "before")["status"] == "completed"
     with psycopg.connect(start.environment["PENSTOCK_CATALOG_URL"]) as newer:
@@ -68,7 +68,7 @@ def test_a_release_works_beside_a_newer_one_that_has_added_to_the_catalog(start:
     assert not (tmp_path / "backup").exists()
 
 
-def test_readiness_names_a_catalog_that_is_away_and_recovers(start: Start, cluster: Cluster) -> None:
+def test_readiness_names_a_catalog_that_is_away_and_recovers(start: Installation, cluster: Cluster) -> None:
     processes = [start(f"p{number}", 0) for number in range(2)]
     assert ready(processes[0], 200) == {"catalog": "ok", "disk": "ok", "workers": "ok", "store": "ok", "lease": "ok"}
     cluster.stop("immediate")

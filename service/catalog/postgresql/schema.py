@@ -35,8 +35,8 @@ def prepare(server: Server) -> bool:
         except psycopg.errors.LockNotAvailable:
             if time.monotonic() > deadline:
                 raise errors.Unavailable(
-                    f"the schema of the catalog in {server.name} cannot be changed: others use its tables all the time; "
-                    "try again when fewer runs are going",
+                    f"the schema of the catalog in {server.name} cannot be changed: others use its tables all the "
+                    "time; try again when fewer runs are going",
                     code="CATALOG_UNAVAILABLE",
                 ) from None
             time.sleep(_WAIT)

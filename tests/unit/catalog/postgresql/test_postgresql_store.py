@@ -12,8 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from service.catalog.history import History
 from service.catalog import migrations
+from service.catalog.history import History
 from service.catalog.migrations import SCHEMA_VERSION
 from service.catalog.pipelines import Pipelines
 from service.catalog.postgresql import schema, watch
