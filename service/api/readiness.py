@@ -39,6 +39,9 @@ class Parts(Protocol):
     def store(self) -> Store: ...
 
     @property
+    def history(self) -> History: ...
+
+    @property
     def audit(self) -> AuditLog: ...
 
     @property

@@ -1,8 +1,8 @@
 """The schema version of the catalog, and the migrations from older versions.
 
 Where several processes serve an installation, those of two releases work side by side while it is upgraded: migrations
-only add tables, and columns with defaults or without values, and a property has the oldest schema whose release may work
-beside the newest. A release that is older than the schema, and not too old, changes nothing of it.
+only add tables, and columns with defaults or without values, and a property has the oldest schema whose release may
+work beside the newest. A release that is older than the schema, and not too old, changes nothing of it.
 
 ``sql/schema.sql`` creates the newest schema. A catalog of an older release gets the migrations that it lacks, in
 one transaction. Version 0 is the schema of releases that stored no version. Both databases get the same files.

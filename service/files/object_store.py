@@ -41,7 +41,6 @@ _PIECE = 4 << 20  # bytes of a request that reads
 _MOST_PARTS = 9_000  # of a multipart upload; S3 takes 10 000
 _AT_ONCE = 2  # blocks of one file that are on their way
 _FILES = 4  # files that are on their way
-_NOBODYS = "nobody-writes-this"
 _LOCK = ".lock"  # of a folder that stands for a store: it has no conditional writes of its own
 
 _T = TypeVar("_T")
@@ -206,10 +205,6 @@ class ObjectStore:
             return int(self._call("read", key, lambda api: api.head(self._store, key))["size"])
         except NoObject:
             return None
-
-    def check(self) -> None:
-        """Ask for an object that nobody wrote. Raises ``errors.Unavailable`` if the store does not answer."""
-        self.size(_NOBODYS)
 
     def fetch(self, key: str, out: BinaryIO, size: int, sha256: str) -> None:
         """Write an object to a file, some blocks at a time, and flush it. An empty ``sha256`` is not compared.

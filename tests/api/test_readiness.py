@@ -24,7 +24,7 @@ from service.kit.clock import FixedClock
 Client = TestClient[Litestar]
 
 
-def checked(client: Client, status: int) -> dict[str, str]:
+def checked(client: TestClient[Any], status: int) -> dict[str, str]:
     answer = client.get("/health/ready")
     assert answer.status_code == status, answer.text
     assert answer.json()["status"] == ("ready" if status == 200 else "not ready")

@@ -26,7 +26,7 @@ def prepare(server: Server) -> bool:
     """Create or migrate the schema. Returns whether it was created. Raises as ``migrations.migrate``.
 
     A change of a table waits for transactions that use it, and later ones wait for the change: after a short wait it
-    is tried again, so that processes that serve are not held up. Raises ``errors.Unavailable`` if that is no use.
+    is tried again, so that processes that serve are not held up. Raises ``errors.Unavailable`` if that never works.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
