@@ -24,6 +24,7 @@ from service.kit import errors, ids
 
 OK = "ok"
 _SECONDS = 5.0  # those who ask wait no longer than they do for an answer
+_LATE = 10.0  # seconds that a busy process may be late with a short lease
 _FULL = "full: free space on the disk of the data directory"
 
 _log = structlog.get_logger("penstock.api")
@@ -111,11 +112,11 @@ def _store(check: Callable[[], None]) -> str:
 async def _lease(history: History) -> str:
     """Whether others see this process as living, and it sees what they do."""
     read, renewed, seconds = time.monotonic() - history.queue.read_at, history.lease.age, history.lease.seconds
-    if renewed > seconds:
+    if renewed > max(seconds, _LATE):
         return (
             f"failed: the lease was renewed {renewed:.0f} s ago and holds for {seconds:g} s; others may take the runs"
         )
-    if read > max(seconds, _SECONDS):
+    if read > max(seconds, _LATE):
         return f"failed: the queue of runs was read {read:.0f} s ago"
     return OK
 

@@ -28,6 +28,10 @@ class Lease:
         self.seconds = seconds
         self._store = store
         self._clock = clock or SystemClock()
+        self.begin()
+
+    def begin(self) -> None:
+        """Count its age from now on: it is renewed regularly."""
         self._renewed = self._clock.monotonic()
 
     @property

@@ -21,6 +21,8 @@ from tests.unit.network.site import Hit, Reply
 pytestmark = pytest.mark.services
 
 PAGES = 12
+LEASE = {"PENSTOCK_LEASE_SECONDS": "15"}
+"""So long that no busy machine loses one."""
 
 
 class Host:
@@ -88,7 +90,7 @@ def run_all(served: Served, names: list[str]) -> list[str]:
 
 def test_four_processes_keep_the_distance_of_one(start: Installation, host: tuple[Host, str]) -> None:
     watched, address = host
-    processes = [start(f"p{number}", 1) for number in range(4)]
+    processes = [start(f"p{number}", 1, **LEASE) for number in range(4)]
     names = [f"n{number}" for number in range(4)]
     for name in names:
         create(processes[0], name, address, requests_per_second=5)
@@ -108,10 +110,11 @@ def test_no_more_requests_are_in_flight_than_one_process_might_have_and_a_killed
 ) -> None:
     watched, address = host
     watched.hold = 0.2
-    api, lost, other = start("api", 0), start("lost", 1), start("other", 1)
+    lease = {"PENSTOCK_LEASE_SECONDS": "5"}
+    api, lost, other = start("api", 0, **lease), start("lost", 1, **lease), start("other", 1, **lease)
     names = ["one", "two"]
     for name in names:
-        create(api, name, address, attempts=2, concurrency=2)
+        create(api, name, address, attempts=5, concurrency=2)
 
     def kill() -> None:
         while len({name for _, name in watched.seen}) < 2:
@@ -131,7 +134,7 @@ def test_a_pause_that_one_process_was_asked_for_holds_for_the_others(
 ) -> None:
     watched, address = host
     watched.hold = 0.1
-    processes = [start(f"p{number}", 1) for number in range(2)]
+    processes = [start(f"p{number}", 1, **LEASE) for number in range(2)]
     create(processes[0], "told", address, "?pause=1")
     create(processes[0], "other", address)
     assert run_all(processes[0], ["told", "other"]) == ["completed"] * 2

@@ -54,11 +54,12 @@ def ready(served: Served, status: int) -> dict[str, str]:
 
 
 def test_a_release_works_beside_a_newer_one_that_has_added_to_the_catalog(start: Installation, tmp_path: Path) -> None:
-    running = start("running", 1)
+    lease = {"PENSTOCK_LEASE_SECONDS": "15"}  # no busy machine loses one
+    running = start("running", 1, **lease)
     assert run(running, "before")["status"] == "completed"
     with psycopg.connect(start.environment["PENSTOCK_CATALOG_URL"]) as newer:
         newer.execute(NEWER)
-    started = start("started", 1)
+    started = start("started", 1, **lease)
     for number, served in enumerate((running, started)):
         assert run(served, f"after{number}")["status"] == "completed"
         answer = served.json("POST", "/query", json={"sql": f"SELECT count(*) AS n FROM after{number}"})
@@ -69,7 +70,7 @@ def test_a_release_works_beside_a_newer_one_that_has_added_to_the_catalog(start:
 
 
 def test_readiness_names_a_catalog_that_is_away_and_recovers(start: Installation, cluster: Cluster) -> None:
-    processes = [start(f"p{number}", 0) for number in range(2)]
+    processes = [start(f"p{number}", 0, PENSTOCK_LEASE_SECONDS="15") for number in range(2)]
     assert ready(processes[0], 200) == {"catalog": "ok", "disk": "ok", "workers": "ok", "store": "ok", "lease": "ok"}
     cluster.stop("immediate")
     try:
