@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from service.catalog import object_keys, retired_objects
+from service.catalog import object_keys
 from service.catalog.history import Committed, History
 from service.catalog.store import Store
 from service.files import shared_uploads
@@ -142,6 +142,8 @@ class StoreUpkeep:
         named = {key for version in kept for key in version_objects.named_by(version)}
         surplus = [key for keys in over for key in keys if key not in named]
         if self._catalog.shared:
+            from service.catalog import retired_objects  # only where processes share an installation
+
             surplus = retired_objects.due(self._catalog, surplus, self._grace)
         if surplus:
             store.delete(surplus)
