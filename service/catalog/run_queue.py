@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -34,11 +35,18 @@ class RunQueue:
         self._store = store
         self._lease = lease
         self._change = change
+        self.read_at = time.monotonic()
+        """When this process read it last."""
 
     @property
     def shared(self) -> bool:
         """Whether other processes take from it, too."""
         return self._store.shared
+
+    @property
+    def store(self) -> Store:
+        """The catalog that it is in."""
+        return self._store
 
     @property
     def changes(self) -> int:

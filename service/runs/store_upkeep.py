@@ -26,23 +26,32 @@ from service.files.checksums import Checksums
 from service.files.layout import MANIFEST, UNCOMMITTED, Layout
 from service.files.object_store import DamagedObject, ObjectStore
 from service.kit import errors
+from service.kit.clock import Clock, SystemClock
 from service.model.lifecycle import ENDED, STORED
 from service.model.version import Version
 from service.runs import manifest, version_objects
+from service.runs.exclusive import BACKUP, is_at_work
 from service.runs.version_objects import COMMITTED
 from service.steps.storage import File
 
 ATTEMPT = re.compile(r"(?P<prefix>(?P<pipeline>[^/]+)/v\d{6,}-(?P<run>run_\w+)-\d+)/")
 """How the keys of an attempt begin."""
-_HOUR = 3600.0
+_HOUR = _GRACE = 3600.0
 _log = structlog.get_logger("penstock.store")
 
 
 class StoreUpkeep:
-    """Looks after the objects of an installation. Its methods block."""
+    """Looks after the objects of an installation. Its methods block.
 
-    def __init__(self, store: Store, history: History, layout: Layout) -> None:
+    A query of another process that takes ``query_seconds`` finds the objects of a version that is deleted meanwhile.
+    """
+
+    def __init__(
+        self, store: Store, history: History, layout: Layout, clock: Clock | None = None, query_seconds: float = 0.0
+    ) -> None:  # fmt: skip
         self._catalog = store
+        self._clock = clock or SystemClock()
+        self._grace = max(_GRACE, 2 * query_seconds)
         self._history = history
         self._layout = layout
         self._stopped = threading.Event()
@@ -128,7 +137,7 @@ class StoreUpkeep:
 
         They were listed before the runs and the versions are read: what is written or committed meanwhile stays.
         """
-        if store.is_pinned:
+        if store.is_pinned or is_at_work(self._catalog, self._clock, BACKUP):
             return
         by_run: dict[str, list[str]] = {}
         for key in there:
@@ -138,6 +147,10 @@ class StoreUpkeep:
         kept = [c.version for c in self._history.committed() if c.live or f"{c.version.objects}/{MANIFEST}" in there]
         named = {key for version in kept for key in version_objects.named_by(version)}
         surplus = [key for keys in over for key in keys if key not in named]
+        if self._catalog.shared:
+            from service.catalog import retired_objects  # only where processes share an installation
+
+            surplus = retired_objects.due(self._catalog, surplus, self._grace)
         if surplus:
             store.delete(surplus)
             _log.info("objects.removed", objects=len(surplus))

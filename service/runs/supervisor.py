@@ -348,6 +348,8 @@ class Supervisor:
         await self._driver.close()
         await asyncio.to_thread(self._membership.end)
         await self._resources.close()
+        if self._shared is not None:
+            await self._shared.pace.close()
 
     async def loaded(self) -> None:
         """Wait until all native tables that are being loaded are ready; for the command line and tests."""
