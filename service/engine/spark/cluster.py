@@ -7,6 +7,7 @@ would go on with it.
 from __future__ import annotations
 
 import contextlib
+import pickle
 import socket
 import sys
 import urllib.parse
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import polars as pl
 import pyarrow.lib as pa
 
@@ -25,6 +27,8 @@ from service.kit import errors
 
 SETTING = "PENSTOCK_SPARK_URL"
 _PORT, _PATIENCE = 15_002, 10.0
+_CHECKS = 4
+"""Tasks that look whether executors share our files: the most of them find a way to several."""
 _RESULTS = "number long, result binary"
 _GONE = ("No module named 'service'", "No module named 'polars'")
 
@@ -46,16 +50,17 @@ class Cluster:
         self._session = _session(url, run)
         self._session.addTag(run)
 
-    def check(self) -> None:
-        """Raise ``errors.Permanent`` if executors lack what they need, or do not share the folder of the run."""
-        asked, answer = self._folder / "spark.asked", self._folder / "spark.answer"
+    def check(self, sources: Sequence[Path] = ()) -> None:
+        """Raise ``errors.Permanent`` if executors lack what they need, or do not share the run's folder or sources."""
+        asked, answers = self._folder / "spark.asked", [self._folder / f"spark.answer-{n}" for n in range(_CHECKS)]
+        files = {str(path): path.stat().st_size for path in sources}
         asked.write_text(self._run)
         try:
-            self.perform([Check(str(asked), str(answer))], messages.Done)
-            shared = answer.is_file() and answer.read_text() == self._run
+            self.perform([Check(str(asked), str(answer), files) for answer in answers], messages.Done)
+            shared = all(answer.is_file() and answer.read_text() == self._run for answer in answers)
         finally:
-            asked.unlink()
-            answer.unlink(missing_ok=True)
+            for path in (asked, *answers):
+                path.unlink(missing_ok=True)
         if not shared:
             raise errors.Permanent(f"the executors behind {SETTING} do not share this folder with us: {self._folder}")
 
@@ -68,6 +73,11 @@ class Cluster:
             return []
         found = self._results(self._table(tasks).mapInArrow(executor.perform, _RESULTS), kind, done)
         return [found[number] for number in range(len(tasks))]
+
+    def spread(self, function: Callable[[Any], Any], values: Sequence[Any], kind: Any) -> list[Any]:
+        """The results, of the type ``kind``, of a function of ours for each value, which tasks call."""
+        tasks = [messages.Call(pickle.dumps(function), pickle.dumps(value)) for value in values]
+        return [msgspec.msgpack.decode(found.value, type=kind) for found in self.perform(tasks, messages.Returned)]
 
     def exchange(
         self,

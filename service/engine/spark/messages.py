@@ -23,10 +23,14 @@ def versions() -> dict[str, str]:
 
 
 class Check(msgspec.Struct, frozen=True, tag=True):
-    """Read the file ``path`` and write the text in it to ``answer``: both lie on storage that all share."""
+    """Read the file ``path`` and write the text in it to ``answer``: both lie on storage that all share.
+
+    The sources ``files`` must be there, with these sizes.
+    """
 
     path: str
     answer: str
+    files: dict[str, int] = {}
 
 
 class Stage(msgspec.Struct, frozen=True, tag=True):
@@ -68,7 +72,20 @@ class Divide(msgspec.Struct, frozen=True, tag=True):
     plan: bytes
 
 
-Task = Check | Stage | Write | Count | Measure | Divide
+class Call(msgspec.Struct, frozen=True, tag=True):
+    """Call the pickled ``function`` with the pickled ``value``."""
+
+    function: bytes
+    value: bytes
+
+
+class Returned(msgspec.Struct, frozen=True, tag=True):
+    """The encoded result of a call."""
+
+    value: bytes
+
+
+Task = Call | Check | Stage | Write | Count | Measure | Divide
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -115,7 +132,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-Result = Staged | Counted | Measured | Done | Failed
+Result = Returned | Staged | Counted | Measured | Done | Failed
 
 _orders = msgspec.msgpack.Decoder(Order)
 _results: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)
