@@ -157,7 +157,7 @@ class CollectContext(Context):
     the collector that it depends on (``Collector.parent``), ``base`` the addresses of those above it, from the first
     on. ``state`` is None where nothing can be remembered, as in a preview. A rejected file goes into ``beside``, if it
     is set, else into ``folder``. ``now`` is the time of the run. ``spread`` calls a function for each of several values
-    on the executors of a cluster, if the run has one, and answers the results of a type that msgspec knows, in order.
+    on the executors of a cluster, if the run has one, and answers the results in order; their type is given.
     """
 
     network: Network = field(default_factory=Network)

@@ -71,10 +71,8 @@ def upload(served: Served, name: str, text: str) -> None:
 
 def executed(served: Served, name: str) -> dict[str, Any]:
     """A run of the pipeline that has ended, however long it took."""
-    run: dict[str, Any] = served.json("POST", f"/pipeline/{name}/execute?wait=30")
-    if run["end_time"] is None:
-        served.client().wait(run["run_id"], progress=False, check=False)
-    ended: dict[str, Any] = served.json("GET", f"/runs/{run['run_id']}")
+    run = served.client().execute(name, progress=False, check=False)
+    ended: dict[str, Any] = served.json("GET", f"/runs/{run.run_id}")
     return ended
 
 
