@@ -71,7 +71,8 @@ def upload(served: Served, name: str, text: str) -> None:
 
 def executed(served: Served, name: str) -> dict[str, Any]:
     """A run of the pipeline that has ended, however long it took."""
-    run = served.client().execute(name, progress=False, check=False)
+    with served.client() as client:
+        run = client.execute(name, progress=False, check=False)
     ended: dict[str, Any] = served.json("GET", f"/runs/{run.run_id}")
     return ended
 
