@@ -97,6 +97,8 @@ class Runs(Protocol):
 
     def processes(self) -> list[ServiceProcess]: ...
 
+    def lacking(self, label: str | None) -> str | None: ...
+
 
 class Upkeep(Protocol):
     """The part of the upkeep of versions that the API uses."""

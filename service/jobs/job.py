@@ -31,7 +31,7 @@ from service.kit import errors, placeholders
 from service.model.run import Phase, Step
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
-from service.steps.context import CollectContext, Context, ProcessContext, Spread, State, StorageContext, StoredVersion
+from service.steps.context import CollectContext, Context, ProcessContext, State, StorageContext, StoredVersion
 from service.steps.frame import FrameFactory
 from service.steps.report import StepReport, StepWarning
 from service.values import polars_errors
@@ -76,12 +76,12 @@ class Job:
         self._phase: Phase = "collecting"
         self._counters = Counters()
         self._frames: FrameFactory = functools.partial(PolarsFrame, progress=self._counters, memory=Memory())
-        self._spread: Spread | None = None
+        self._spread: Callable[..., Any] | None = None
         self._meters: dict[str, StepMeter] = {}
         self._reported: dict[str, Step] = {}
         self._reporting = threading.Lock()
 
-    def executes_with(self, engine: Callable[[Counters], FrameFactory], spread: Spread) -> None:
+    def executes_with(self, engine: Callable[[Counters], FrameFactory], spread: Callable[..., Any]) -> None:
         """Let another engine make the frames from now on; it gets the counters of this job."""
         self._frames, self._spread = engine(self._counters), spread
 

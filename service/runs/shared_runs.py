@@ -27,6 +27,7 @@ from service.runs.driver import RunDriver
 from service.runs.event_stream import Batch
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
+from service.runs.membership import Membership
 from service.runs.run_errors import running
 from service.runs.slots import Slots
 
@@ -45,8 +46,9 @@ class SharedRuns:
     """
 
     def __init__(
-        self, resources: JobResources, pipelines: Pipelines, slots: Slots, driver: RunDriver, runs: ActiveRuns
-    ) -> None:
+        self, resources: JobResources, pipelines: Pipelines, slots: Slots, driver: RunDriver, runs: ActiveRuns,
+        membership: Membership,
+    ) -> None:  # fmt: skip
         self.on_changed: list[Callable[[], None]] = []
         self._resources = resources
         self._history = resources.history
@@ -54,6 +56,7 @@ class SharedRuns:
         self._slots = slots
         self._driver = driver
         self._runs = runs
+        self._membership = membership
         self._changed = asyncio.Event()
         self._seen: int | None = None
         self._strays: set[str] = set()
@@ -90,7 +93,10 @@ class SharedRuns:
         """End a run that another process works on, or none. Its owner finds that it can store nothing any more."""
         now = self._resources.clock.now()
         await asyncio.to_thread(self._history.queue.end, run_id, lambda run: attempt_records.cancelled(run, now))
-        return await asyncio.to_thread(self._history.run, run_id)
+        run = await asyncio.to_thread(self._history.run, run_id)
+        if self._resources.spark is not None and run.status == "cancelled":  # its owner may be gone
+            self._resources.spark.end_taken([run])
+        return run
 
     async def wait(self, run_id: str, seconds: float) -> Run:
         """A run of another process when it has ended, or its state after ``seconds``."""
@@ -148,6 +154,7 @@ class SharedRuns:
             self._swept = now
             await asyncio.to_thread(leases.take_over, self._history, self._resources.clock.now(), alone=False)
             await self._give_up_strays()
+            await asyncio.to_thread(self._note_waiting)
         if now - self._shown_at >= _SHOW:
             self._shown_at = now
             await self._show()
@@ -215,7 +222,19 @@ class SharedRuns:
                     self._slots.give_back()
 
     def _claimed(self) -> tuple[str, Run, int] | None:
-        return self._history.queue.claim(self._resources.clock.now(), attempt_records.begun)
+        own, now = self._membership.own, self._resources.clock.now()
+        return self._history.queue.claim(now, attempt_records.begun, own.labels, only_labelled=own.only_labelled)
+
+    def _note_waiting(self) -> None:
+        """Let runs say what they wait for that no living process takes. Blocks."""
+        waiting = [run for _, run in self._history.queue.waiting()]
+        lacking = {label: self._membership.lacking(label) for label in {run.label for run in waiting}}
+        news = {run.run_id: lacking[run.label] for run in waiting if run.waiting_for != lacking[run.label]}
+        if news:
+            self._history.queue.note_waiting(news)
+        for run in waiting:
+            if news.get(run.run_id) is not None:
+                _log.warning("queue.no_process", run_id=run.run_id, pipeline=run.pipeline, reason=news[run.run_id])
 
     async def _begin(self, pipeline_id: str, run: Run, fence: int) -> None:
         live = LiveRun.of(self._resources, pipeline_id, run)

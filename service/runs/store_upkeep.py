@@ -76,22 +76,27 @@ class StoreUpkeep:
         self._delete_surplus(store, there)
         shared_uploads.push(self._layout)
         live = [committed for committed in self._history.committed() if committed.live]
+        incomplete = 0
         for committed in live:
             if self._stopped.is_set():
                 return
-            self.complete(store, committed, there)
+            incomplete += not self.complete(store, committed, there)
             if committed.version.objects and f"{committed.version.objects}/{COMMITTED}" not in there:
                 store.put(f"{committed.version.objects}/{COMMITTED}", b"")
         for pipeline_id in {committed.pipeline_id for committed in live}:
             if (newest := self._history.newest(pipeline_id)) is not None:
                 version_objects.point_current(self._layout, pipeline_id, newest)
+        _log.info("store.swept", versions=len(live), incomplete=incomplete)
 
-    def complete(self, store: ObjectStore, committed: Committed, there: Mapping[str, int]) -> None:
-        """Write those objects of a version that are not ``there`` and whose files are here, as they were written."""
+    def complete(self, store: ObjectStore, committed: Committed, there: Mapping[str, int]) -> bool:
+        """Write those objects of a version that are not ``there`` and whose files are here, as they were written.
+
+        Answers whether the store has all of it then.
+        """
         version = committed.version
         folder, checksums = self._layout.version(version.pipeline, version.version), Checksums()
         if (folder / UNCOMMITTED).exists():
-            return
+            return False
         prefix = version.objects or f"{version.pipeline}/v{version.version:06d}-{version.run_id}-0"
         missing = {
             file: file.key or version_objects.key_of(prefix, file)
@@ -108,14 +113,15 @@ class StoreUpkeep:
                 manifest.rewrite(folder, self._layout, keyed)
                 store.put(f"{prefix}/{MANIFEST}", (folder / MANIFEST).read_bytes())
             elif version.objects is None:  # not all of it is here, so that it stays as it is
-                return
+                return False
             if keyed != version:
                 object_keys.note(self._catalog, committed.pipeline_id, version, prefix, missing)
         except (errors.Unavailable, DamagedObject, OSError) as error:
             _log.warning("objects.missing", pipeline=version.pipeline, version=version.version, reason=str(error))
-            return
+            return False
         if missing:
             _log.info("objects.written", pipeline=version.pipeline, version=version.version, objects=len(missing))
+        return all(file in missing or there.get(file.key or "") == file.bytes for file in version.all_files)
 
     def _delete_surplus(self, store: ObjectStore, there: Iterable[str]) -> None:
         """Delete the objects of runs that have ended which no version names.

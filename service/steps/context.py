@@ -45,9 +45,6 @@ class State:
     earlier: Path | None = None
 
 
-Spread = Callable[[Callable[[Any], Any], Sequence[Any], Any], Sequence[Any]]
-
-
 def _ignore(*_: Any) -> None:
     return None
 
@@ -156,8 +153,8 @@ class CollectContext(Context):
     ``source`` is its id. ``stored`` is the version that it reads (``Collector.upstream``). ``parents`` are the rows of
     the collector that it depends on (``Collector.parent``), ``base`` the addresses of those above it, from the first
     on. ``state`` is None where nothing can be remembered, as in a preview. A rejected file goes into ``beside``, if it
-    is set, else into ``folder``. ``now`` is the time of the run. ``spread`` calls a function for each of several values
-    on the executors of a cluster, if the run has one, and answers the results in order; their type is given.
+    is set, else into ``folder``. ``now`` is the time of the run. ``spread`` calls a function for each value on a
+    cluster, if there is one, and answers the results, whose type is given, in order.
     """
 
     network: Network = field(default_factory=Network)
@@ -169,7 +166,7 @@ class CollectContext(Context):
     state: State | None = None
     beside: Path | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    spread: Spread | None = None
+    spread: Callable[[Callable[[Any], Any], Sequence[Any], Any], Sequence[Any]] | None = None
     on_rows: Callable[[int], None] = _ignore
     on_bytes: Callable[[int, int | None], None] = _ignore
 

@@ -23,13 +23,14 @@ def versions() -> dict[str, str]:
 
 
 class Check(msgspec.Struct, frozen=True, tag=True):
-    """Read the file ``path`` and write the text in it to ``answer``: both lie on storage that all share.
+    """Execute ``plan``, read the file ``path`` and write the text in it to ``answer``, on storage that all share.
 
     The sources ``files`` must be there, with these sizes.
     """
 
     path: str
     answer: str
+    plan: bytes
     files: dict[str, int] = {}
 
 
