@@ -88,7 +88,7 @@ def test_sources_must_be_what_executors_read(
     monkeypatch.setattr(cluster, "perform", later)
     with pytest.raises(errors.Permanent, match=r"an executor cannot read .*a\.csv as this service does"):
         cluster.check([source])
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_server_that_does_not_answer_is_worth_another_attempt(tmp_path: Path) -> None:
