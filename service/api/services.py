@@ -97,6 +97,9 @@ class Runs(Protocol):
 
     def processes(self) -> list[ServiceProcess]: ...
 
+    @property
+    def draining(self) -> bool: ...
+
     def lacking(self, label: str | None) -> str | None: ...
 
 

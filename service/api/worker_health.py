@@ -19,6 +19,7 @@ from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit.errors import Body
 from service.runs.core import Core
+from service.runs.supervisor import Supervisor
 from service.telemetry import exposition
 
 _TEXT = f"{exposition.MEDIA_TYPE}; charset=utf-8".encode()
@@ -28,6 +29,7 @@ class _Parts(NamedTuple):
     layout: Layout
     store: Store
     audit: AuditLog
+    supervisor: Supervisor
     condition: Callable[[], str]
     workers_alive: Callable[[], Awaitable[bool]]
 
@@ -38,7 +40,9 @@ class WorkerHealth:
     def __init__(self, core: Core, alive: Callable[[], Awaitable[bool]]) -> None:
         self._metrics = core.tasks.resources.metrics
         self._sandbox = f"landlock {core.engine.level}" if core.engine.level else "none"
-        self._readiness = Readiness(_Parts(core.layout, core.store, core.audit, core.condition.report, alive))
+        self._readiness = Readiness(
+            _Parts(core.layout, core.store, core.audit, core.supervisor, core.condition.report, alive)
+        )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":

@@ -129,7 +129,7 @@ class RunDriver:
                 if not (again and await self._store_waiting(live, error, delay)):
                     await self.fail(live, error)
                     return
-                if self._shared:  # whoever has a free slot then makes the next attempt
+                if self._shared or self._slots.closed:  # whoever has a free slot then makes the next attempt
                     self._suspend(live)
                     return
                 await self._wait(live)
@@ -226,6 +226,8 @@ class RunDriver:
         if live.run.status in WAITING:
             return True
         error = errors.from_body(interrupted(live.run))
+        if self._shared:  # it is handed to another process, which is no fault of the run's
+            live.run = attempt_records.with_another(live.run)
         return attempt_records.has_more(live.run) and await self._store_waiting(live, error, 0.0)
 
     async def _take_over(self, live: LiveRun, refusal: errors.PenstockError) -> None:

@@ -45,7 +45,7 @@ def installed(cluster: Cluster, folder: Path) -> Iterator[Installation]:
         environment = {
             "PENSTOCK_ADMIN_PASSWORD": PASSWORD, "PENSTOCK_CATALOG_URL": url,
             "PENSTOCK_WAREHOUSE_URL": f"file://{folder}/store", "PENSTOCK_LEASE_SECONDS": LEASE,
-            "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1",
+            "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1", "PENSTOCK_DRAIN_SECONDS": "0",
         }  # fmt: skip
         yield Installation(environment, folder, stack)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -113,6 +114,56 @@ def test_an_api_process_cancels_a_run_of_a_worker(start: Installation, source: S
     worker.until_logged(lambda line: line["event"] == "run.superseded" and line["run_id"] == run)
     source.open.set()
     assert api.json("GET", "/pipeline/slow/versions")["total"] == 0
+
+
+def is_draining(line: dict[str, Any]) -> bool:
+    return bool(line["event"] == "server.draining")
+
+
+@pytest.mark.parametrize("kind", ["worker", "serve"])
+def test_a_process_that_is_asked_to_stop_ends_its_runs_and_begins_none(
+    start: Installation, source: Source, kind: str
+) -> None:
+    source.open.clear()
+    api = start("api", 0)
+    going = (start.worker if kind == "worker" else start)("going", runs=1, PENSTOCK_DRAIN_SECONDS="600")
+    for name in ("slow", "next"):
+        create(api, name, source)
+    run = execute(api, "slow")["run_id"]
+    source.wait_for_a_request()
+    going.process.send_signal(signal.SIGTERM)
+    going.until_logged(is_draining)
+    waiting = execute(api, "next")
+    shown = {process["pid"]: process for process in api.json("GET", "/processes")["items"]}[going.process.pid]
+    assert shown["running"] == 1
+    ready = httpx.get(f"{going.address}/health/ready", timeout=PATIENCE, trust_env=False)
+    assert (ready.status_code, "stopping" in ready.json()["checks"]) == (503, True)
+    source.open.set()
+    found = ended(api, run)
+    assert (found["status"], found["attempt"]) == ("completed", 1)
+    assert going.ended() == 0
+    assert api.json("GET", f"/runs/{waiting['run_id']}")["status"] == "queued"
+    start.worker("other")
+    assert ended(api, waiting["run_id"])["status"] == "completed"
+
+
+def test_a_second_signal_hands_runs_over_at_once(start: Installation, source: Source) -> None:
+    """Also where the pipeline allows one attempt: that it was handed over is no fault of the run's."""
+    source.open.clear()
+    api, going = start("api", 0), start.worker("going", PENSTOCK_DRAIN_SECONDS="600")
+    create(api, "slow", source)
+    run = execute(api, "slow")["run_id"]
+    source.wait_for_a_request()
+    going.process.send_signal(signal.SIGTERM)
+    going.until_logged(is_draining)
+    going.process.send_signal(signal.SIGTERM)
+    assert going.ended() == 0
+    waiting = api.json("GET", f"/runs/{run}")
+    assert (waiting["status"], waiting["max_attempts"]) == ("retrying", 2)
+    start.worker("other")
+    source.open.set()
+    found = ended(api, run)
+    assert (found["status"], found["attempt"], found["version"]) == ("completed", 2, 1)
 
 
 def test_a_worker_without_a_catalog_that_answers_ends_and_says_so(tmp_path: Path) -> None:
