@@ -233,7 +233,7 @@ class RunDriver:
         if live.run.status in WAITING:
             return True
         error = errors.from_body(interrupted(live.run))
-        if self._shared:  # it is handed to another process, which is no fault of the run's
+        if self._shared:  # it is handed to another process, and lost nothing by its own doing
             live.run = attempt_records.with_another(live.run)
         return attempt_records.has_more(live.run) and await self._store_waiting(live, error, 0.0)
 
