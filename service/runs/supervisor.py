@@ -111,8 +111,8 @@ class Supervisor:
         return self._membership.all()
 
     def lacking(self, label: str | None) -> str | None:
-        """What runs with that label would wait for, if no process executes them; else None. Blocks."""
-        return self._membership.misfit(label) or self._membership.lacking(label)
+        """What runs with that label would lack, if no process executes them; else None. Blocks."""
+        return self._membership.lacking(label)
 
     def is_active(self, pipeline_id: str) -> bool:
         """Whether a run of the pipeline is waiting or in progress."""
