@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -24,17 +25,28 @@ class Change(Protocol):
 
 
 class RunQueue:
-    """The runs that have not ended; ``lease`` is that of this process. Methods block."""
+    """The runs that have not ended; ``lease`` is that of this process. Methods block.
+
+    ``on_taken_over`` are called with the runs that were taken over from other processes.
+    """
 
     def __init__(self, store: Store, lease: Lease, change: Change) -> None:
+        self.on_taken_over: list[Callable[[Sequence[Run]], None]] = []
         self._store = store
         self._lease = lease
         self._change = change
+        self.read_at = time.monotonic()
+        """When this process read it last."""
 
     @property
     def shared(self) -> bool:
         """Whether other processes take from it, too."""
         return self._store.shared
+
+    @property
+    def store(self) -> Store:
+        """The catalog that it is in."""
+        return self._store
 
     @property
     def changes(self) -> int:
@@ -44,6 +56,10 @@ class RunQueue:
     def waiting(self) -> list[tuple[str, Run]]:
         """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
         return [(row["pipeline_id"], _run(row)) for row in self._store.rows(_SQL["waiting"])]
+
+    def length(self) -> int:
+        """How many runs wait for an attempt, of all processes."""
+        return sum(int(row["total"]) for row in self._store.rows(_SQL["count_waiting"]))
 
     def claim(
         self, now: datetime, begun: Callable[[Run, datetime], Run], labels: Collection[str] = (), *,
@@ -93,7 +109,10 @@ class RunQueue:
                 self._change(transaction, run, None, begun=1)
             return taken
 
-        return self._store.write(work, urgent=True)  # a start needs it
+        taken = self._store.write(work, urgent=True)  # a start needs it
+        for call in self.on_taken_over:
+            call(taken)
+        return taken
 
     def give_up(self, run_ids: Collection[str], successor: Callable[[Run], Run]) -> None:
         """Store the next states of running runs that belong to this process, though it does not work on them."""

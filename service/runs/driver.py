@@ -6,8 +6,10 @@ A run holds a slot while a worker is at work for it (``runs.slots``), and none w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -32,6 +34,9 @@ from service.runs.run_errors import interrupted
 from service.runs.run_records import RunRecords
 from service.runs.slots import Slots
 from service.telemetry import log_context
+
+_PATIENCE = 2.0
+"""Seconds that the end of an attempt waits until its job on a cluster is interrupted; that goes on without it."""
 
 
 class RunDriver:
@@ -161,9 +166,11 @@ class RunDriver:
     ) -> errors.PenstockError | None:
         """Make one attempt. Returns its error; None if it has committed."""
         attempt: Attempt | None = None
+        has_committed = False
         try:
             attempt = Attempt(self._resources, self._pipelines, live, record, replay)
             unfinished = await attempt.run(functools.partial(self._slots.commit_without, live.run.run_id))
+            has_committed = True
             self._release(live)
             if unfinished:
                 self._loads.finish(attempt, live)
@@ -186,9 +193,23 @@ class RunDriver:
         finally:
             live.committing = False
             if attempt is not None:
-                await attempt.close()
+                async with self._ending_session(live, record, is_left=not has_committed):
+                    await attempt.close()
                 live.close()
             self._slots.free(live.run.run_id)
+
+    @contextlib.asynccontextmanager
+    async def _ending_session(self, live: LiveRun, record: PipelineRecord, *, is_left: bool) -> AsyncIterator[None]:
+        """End what the attempt may have left behind on a cluster, beside what else ends. Its log has the outcome."""
+        spark = self._resources.spark
+        if spark is None or not is_left or execution(record).engine == "polars":
+            yield
+            return
+        ending = spark.end(live.run.run_id, live.run.attempt)
+        yield
+        await asyncio.wait({ending}, timeout=_PATIENCE)
+        if not ending.cancel() and (line := ending.result()) is not None:
+            live.log(line.level, line.event, **line.fields)
 
     async def _store_waiting(self, live: LiveRun, error: errors.PenstockError, delay: float) -> bool:
         """Store that a run waits for its next attempt. Returns whether the catalog could be written."""

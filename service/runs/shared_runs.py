@@ -50,8 +50,11 @@ class SharedRuns:
         membership: Membership,
     ) -> None:  # fmt: skip
         self.on_changed: list[Callable[[], None]] = []
+        from service.runs.pace_keeper import PaceKeeper  # only where services share an installation
+
         self._resources = resources
         self._history = resources.history
+        self.pace = PaceKeeper.of(resources)
         self._pipelines = pipelines
         self._slots = slots
         self._driver = driver
@@ -67,7 +70,8 @@ class SharedRuns:
         self._soon = asyncio.Event()
 
     def start(self) -> None:
-        """Begin to claim runs."""
+        """Begin to claim runs, and to share the pace of hosts."""
+        self.pace.start()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -93,7 +97,10 @@ class SharedRuns:
         """End a run that another process works on, or none. Its owner finds that it can store nothing any more."""
         now = self._resources.clock.now()
         await asyncio.to_thread(self._history.queue.end, run_id, lambda run: attempt_records.cancelled(run, now))
-        return await asyncio.to_thread(self._history.run, run_id)
+        run = await asyncio.to_thread(self._history.run, run_id)
+        if self._resources.spark is not None and run.status == "cancelled":  # its owner may be gone
+            self._resources.spark.end_taken([run])
+        return run
 
     async def wait(self, run_id: str, seconds: float) -> Run:
         """A run of another process when it has ended, or its state after ``seconds``."""
@@ -135,6 +142,7 @@ class SharedRuns:
             self._soon.clear()
             try:
                 await self._look()
+                self._history.queue.read_at = time.monotonic()
             except Exception as error:  # the catalog does not answer now
                 self._seen = None
                 _log.warning("queue.not_read", reason=str(error), exception=type(error).__name__)
@@ -204,7 +212,7 @@ class SharedRuns:
                 self._driver.stop(live, "superseded")
 
     async def _claim(self) -> None:
-        while self._driver.resumes and await self._slots.reserve():
+        while self._driver.resumes and self._leased and await self._slots.reserve():
             given = False
             try:
                 found = await asyncio.to_thread(self._claimed)
@@ -217,6 +225,11 @@ class SharedRuns:
             finally:
                 if not given:
                     self._slots.give_back()
+
+    @property
+    def _leased(self) -> bool:
+        """Whether others see this process as living. One that could not renew its lease claims no run until it can."""
+        return self._history.lease.age < self._history.lease.seconds
 
     def _claimed(self) -> tuple[str, Run, int] | None:
         own, now = self._membership.own, self._resources.clock.now()

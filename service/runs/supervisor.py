@@ -52,8 +52,11 @@ class Supervisor:
         self._slots = slots = Slots(resources.settings.max_concurrent_runs)
         self._loads = NativeLoads(resources, pipelines, slots)
         self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs, self._membership)
+        queue = resources.history.queue
+        if resources.spark is not None:
+            queue.on_taken_over.append(resources.spark.end_taken)
         self._shared: SharedRuns | None = None
-        if self.history.queue.shared:
+        if queue.shared:
             self._shared = SharedRuns(resources, pipelines, slots, self._driver, self._runs, self._membership)
         self.on_changed: list[Callable[[], None]] = self._shared.on_changed if self._shared is not None else []
         self._closing = False
@@ -372,6 +375,8 @@ class Supervisor:
         await self._driver.close()
         await asyncio.to_thread(self._membership.end)
         await self._resources.close()
+        if self._shared is not None:
+            await self._shared.pace.close()
 
     async def loaded(self) -> None:
         """Wait until all native tables that are being loaded are ready; for the command line and tests."""
