@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,40 +10,17 @@ from typing import Any
 import pytest
 
 from tests.acceptance.gated_source import Source, a_source
-from tests.acceptance.served import PASSWORD, PATIENCE, Served, serving, spawned
+from tests.acceptance.installation import Installation, create, ended, execute, installed
+from tests.acceptance.served import PASSWORD, PATIENCE, spawned
 from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
 
-LEASE = "2"
-
-
-class Start:
-    """Starts processes of one installation; each works on so many runs at once."""
-
-    def __init__(self, environment: dict[str, str], folder: Path, stack: contextlib.ExitStack) -> None:
-        self.environment = environment
-        self._folder = folder
-        self._stack = stack
-
-    def __call__(self, name: str, runs: int) -> Served:
-        more = {**self.environment, "PENSTOCK_MAX_CONCURRENT_RUNS": str(runs)}
-        served = self._stack.enter_context(serving(self._folder / name, **more))
-        served.login()
-        return served
-
 
 @pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
-    with contextlib.ExitStack() as stack:
-        url = stack.enter_context(cluster.database())
-        environment = {
-            "PENSTOCK_ADMIN_PASSWORD": PASSWORD, "PENSTOCK_CATALOG_URL": url,
-            "PENSTOCK_WAREHOUSE_URL": f"file://{tmp_path}/store", "PENSTOCK_LEASE_SECONDS": LEASE,
-            "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1", "PENSTOCK_SPARE_WORKERS": "0",
-        }  # fmt: skip
-
-        yield Start(environment, tmp_path, stack)
+def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
+    with installed(cluster, tmp_path) as found:
+        yield found
 
 
 @pytest.fixture
@@ -53,33 +29,7 @@ def source() -> Iterator[Source]:
         yield found
 
 
-def create(served: Served, name: str, source: Source, attempts: int = 1, **more: Any) -> None:
-    collector = {"type": "api", "endpoint": source.address, "retry": {"max_attempts": 1}}
-    execution = {"max_attempts": attempts, "retry_delay_seconds": 0}
-    document = {
-        "name": name,
-        "collectors": [collector],
-        "storage": [{"type": "parquet"}],
-        "execution": execution,
-        **more,
-    }
-    served.json("POST", "/pipeline/create", status=201, json=document | more)
-
-
-def execute(served: Served, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = served.json("POST", f"/pipeline/{name}/execute?wait=0", status=202)
-    return found
-
-
-def ended(served: Served, run_id: str) -> dict[str, Any]:
-    """The run at its end, as the process follows it."""
-    with served.http.stream("GET", f"/runs/{run_id}/events", timeout=PATIENCE) as events:
-        assert "event: end" in events.iter_lines()
-    found: dict[str, Any] = served.json("GET", f"/runs/{run_id}")
-    return found
-
-
-def test_a_run_is_queued_by_one_process_and_executed_by_another(start: Start, source: Source) -> None:
+def test_a_run_is_queued_by_one_process_and_executed_by_another(start: Installation, source: Source) -> None:
     api, worker = start("api", 0), start("worker", 1)
     names = ["one", "two", "three"]
     for name in names:
@@ -93,7 +43,7 @@ def test_a_run_is_queued_by_one_process_and_executed_by_another(start: Start, so
     assert worker.json("GET", f"/runs/{runs[0]}")["status"] == "completed"
 
 
-def test_one_pipeline_has_one_active_run_whichever_process_is_asked(start: Start, source: Source) -> None:
+def test_one_pipeline_has_one_active_run_whichever_process_is_asked(start: Installation, source: Source) -> None:
     source.open.clear()
     api, worker = start("api", 0), start("worker", 1)
     create(api, "slow", source)
@@ -107,7 +57,7 @@ def test_one_pipeline_has_one_active_run_whichever_process_is_asked(start: Start
     assert ended(worker, run["run_id"])["status"] == "completed"
 
 
-def test_accounts_and_log_ins_are_the_same_at_every_process(start: Start) -> None:
+def test_accounts_and_log_ins_are_the_same_at_every_process(start: Installation) -> None:
     first, second = start("first", 0), start("second", 0)
     account = {"username": "vera", "password": PASSWORD, "role": "viewer"}
     first.json("POST", "/users", status=201, json=account)
@@ -123,7 +73,7 @@ def test_accounts_and_log_ins_are_the_same_at_every_process(start: Start) -> Non
     first.json("GET", "/auth/me", headers=vera, status=401)
 
 
-def test_any_process_cancels_a_run_and_its_owner_stops_it(start: Start, source: Source) -> None:
+def test_any_process_cancels_a_run_and_its_owner_stops_it(start: Installation, source: Source) -> None:
     source.open.clear()
     api, worker = start("api", 0), start("worker", 1)
     create(api, "slow", source)
@@ -142,7 +92,7 @@ def test_any_process_cancels_a_run_and_its_owner_stops_it(start: Start, source: 
     assert worker.json("GET", "/pipeline/slow/versions")["total"] == 0
 
 
-def test_the_run_of_a_killed_process_is_taken_over_when_its_lease_is_over(start: Start, source: Source) -> None:
+def test_the_run_of_a_killed_process_is_taken_over_when_its_lease_is_over(start: Installation, source: Source) -> None:
     source.open.clear()
     api, lost = start("api", 0), start("lost", 1)
     create(api, "slow", source, attempts=2)
@@ -157,7 +107,7 @@ def test_the_run_of_a_killed_process_is_taken_over_when_its_lease_is_over(start:
     assert api.json("GET", "/pipeline/slow/versions")["total"] == 1
 
 
-def test_a_process_that_is_drained_leaves_its_run_to_another_one(start: Start, source: Source) -> None:
+def test_a_process_that_is_drained_leaves_its_run_to_another_one(start: Installation, source: Source) -> None:
     source.open.clear()
     api, drained = start("api", 0), start("drained", 1)
     create(api, "slow", source, attempts=2)
@@ -170,7 +120,7 @@ def test_a_process_that_is_drained_leaves_its_run_to_another_one(start: Start, s
     assert (found["status"], found["attempt"], found["version"]) == ("completed", 2, 1)
 
 
-def test_a_data_directory_belongs_to_one_process(start: Start, tmp_path: Path) -> None:
+def test_a_data_directory_belongs_to_one_process(start: Installation, tmp_path: Path) -> None:
     start("api", 0)
     second = spawned(tmp_path / "api", **start.environment)
     _, said = second.communicate(timeout=PATIENCE)
@@ -178,7 +128,7 @@ def test_a_data_directory_belongs_to_one_process(start: Start, tmp_path: Path) -
     assert "each process needs a data directory of its own" in said
 
 
-def test_triggers_fire_once_after_runs_of_another_process_whoever_leads(start: Start, source: Source) -> None:
+def test_triggers_fire_once_after_runs_of_another_process_whoever_leads(start: Installation, source: Source) -> None:
     """The first process leads; when it is killed another one does so."""
     first = start("first", 0)
     first.until_logged(lambda line: line["event"] == "leadership.taken")
@@ -202,7 +152,7 @@ def down_has(version: int) -> Callable[[dict[str, Any]], bool]:
 
 @pytest.mark.slow
 def test_whoever_is_killed_or_frozen_every_run_ends_and_every_version_is_there_once(
-    start: Start, source: Source
+    start: Installation, source: Source
 ) -> None:
     api = start("api", 0)
     workers = [start(f"worker{number}", 1) for number in range(3)]
