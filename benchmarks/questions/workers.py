@@ -8,6 +8,7 @@ service does, and by hand with ``FOR UPDATE SKIP LOCKED`` and nothing else.
 from __future__ import annotations
 
 import itertools
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -52,11 +53,12 @@ def ask(options: Options) -> dict[str, Any]:
 
 
 def _hosts(options: Options, url: str) -> dict[str, Any]:
-    shared = {"PENSTOCK_CATALOG_URL": url, "PENSTOCK_WAREHOUSE_URL": f"file://{options.folder}/workers-store"}
     names = [f"tiny{number}" for number in range(RUNS)]
     seconds: dict[int, list[float]] = {1: [], 2: []}
     with ExitStack() as stack:
         source = stack.enter_context(_slow_source())
+        store = stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder))
+        shared = {"PENSTOCK_CATALOG_URL": url, "PENSTOCK_WAREHOUSE_URL": f"file://{store}"}
         api = stack.enter_context(server.running(options.folder, shared | {"PENSTOCK_MAX_CONCURRENT_RUNS": "0"}))
         host = shared | {"PENSTOCK_MAX_CONCURRENT_RUNS": str(SLOTS)}
         stack.enter_context(server.running(options.folder, host))

@@ -117,7 +117,7 @@ class Store(Protocol):
         """
 
     def claim(self, work: Callable[[Transaction], T]) -> T:
-        """As ``write``, of work that depends on a row that it has ``claimed`` alone: others who do so do not disturb."""
+        """As ``write``, of work that depends on nothing but a row that it has ``claimed``; others do so beside it."""
         return self.write(work)
 
     @abstractmethod

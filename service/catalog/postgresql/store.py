@@ -1,8 +1,9 @@
 """The catalog in a PostgreSQL database. Other processes may read and write it at the same time.
 
 Nothing is answered from memory. A write is one SERIALIZABLE transaction, which is repeated when it and others could
-not have happened one after the other; only who claims a row waits for nobody, and repeats nothing. If the connection is lost while it commits, the server is asked what became of
-it, so that nothing is done twice and nothing that was done is reported as failed.
+not have happened one after the other; only who claims a row waits for nobody, and repeats nothing. If the connection is
+lost while it commits, the server is asked what became of it, so that nothing is done twice and nothing that was done is
+reported as failed.
 """
 
 from __future__ import annotations
