@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -69,6 +69,8 @@ class Store(Protocol):
 
     created: bool
     shared: bool = False
+    ahead: timedelta = timedelta()
+    """How far the clock of the database is ahead of this machine's, where several processes go by it."""
 
     @property
     @abstractmethod

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection
 from contextlib import suppress
+from datetime import timedelta
 
 import psycopg
 import structlog
@@ -23,6 +24,7 @@ COUNTED = {
 }  # fmt: skip
 """Tables whose changes are counted by triggers: they change rarely, and every request asks whether they did. The tables
 that are read together with each."""
+_TOLERANCE = 0.25  # seconds: clocks that are kept agree better
 _AGAIN_SECONDS = 1.0
 _WAIT_SECONDS = 0.2
 """How long somebody who asks for a number waits for others that use the connection."""
@@ -49,6 +51,7 @@ class Watch:
         self._server = server
         self._alone = alone
         self.taken = False
+        self.ahead = timedelta()
         server.on_connect = self._confirm
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -82,9 +85,9 @@ class Watch:
         """A number that is another one after each commit; one that was never there if the server does not answer.
 
         It is made of the transactions that a statement now would see, so that commits of any process change it, at
-        once. It costs a round trip, and never waits for a server that restarts.
+        once. It costs a round trip, and never waits for a server that restarts. It compares the clocks, too.
         """
-        return self._number("SELECT pg_current_snapshot()::text")
+        return self._number("SELECT pg_current_snapshot()::text || ' ' || extract(epoch FROM clock_timestamp())")
 
     def changes(self, tables: Collection[str]) -> int:
         """As ``snapshot``, of commits that wrote to these tables; some of ``COUNTED``."""
@@ -101,7 +104,10 @@ class Watch:
         try:
             if self._connection is None:
                 raise psycopg.OperationalError("not connected")
-            found = _answer(self._connection, sql)
+            began = time.time()
+            found, _, clock = _answer(self._connection, sql).partition(" ")
+            if clock:
+                self._compare(float(clock), began, time.time())
         except psycopg.Error:
             self._drop()
             self._connect_soon()
@@ -119,6 +125,13 @@ class Watch:
     def _connect(self) -> None:
         with suppress(psycopg.Error, errors.Conflict):
             self._confirm()
+
+    def _compare(self, clock: float, began: float, ended: float) -> None:
+        """Note how far the server's clock is ahead; a difference that the round trip can explain is none."""
+        ahead = clock - (began + ended) / 2
+        if abs(ahead - self.ahead.total_seconds()) > _TOLERANCE + (ended - began):
+            before, self.ahead = self.ahead, timedelta(seconds=ahead if abs(ahead) > _TOLERANCE else 0)
+            _log.warning("clock.differs", seconds=round(ahead, 3), before=round(before.total_seconds(), 3))
 
     def _confirm(self) -> None:
         """Hold the installation still, or again. Raises ``psycopg.Error``, ``errors.Conflict``."""
