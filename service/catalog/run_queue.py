@@ -1,4 +1,7 @@
-"""The rows of runs as a queue that several processes take from. What is read in a transaction holds when it commits."""
+"""The rows of runs as a queue that several processes take from.
+
+What is read in a transaction holds when it commits. Who claims a run passes over those that others are claiming.
+"""
 
 from __future__ import annotations
 
@@ -76,13 +79,13 @@ class RunQueue:
         due = {"now": moment, "labels": sorted(labels), "only_labelled": only_labelled}
 
         def work(transaction: Transaction) -> tuple[str, Run, int] | None:
-            row = transaction.row(_SQL["due"], due)
+            row = transaction.claimed(_SQL["due"], due)
             if row is None:
                 return None
             run = begun(_run(row), now)
             return row["pipeline_id"], run, self._change(transaction, run, None, begun=1)
 
-        return self._store.write(work)
+        return self._store.claim(work)
 
     def end(self, run_id: str, successor: Callable[[Run], Run]) -> None:
         """Store the end of a run, whoever works on it; one that has ended stays as it is.

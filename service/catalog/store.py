@@ -54,6 +54,10 @@ class Transaction(Protocol):
         found = self.rows(sql, parameters)
         return found[0] if found else None
 
+    def claimed(self, sql: str, parameters: Parameters = NONE) -> Row | None:
+        """The first row of a SELECT from one table that nobody else claims now, until the transaction ends."""
+        return self.row(sql, parameters)
+
 
 class Store(Protocol):
     """The catalog's database. Methods block, and may be called in any thread.
@@ -113,6 +117,10 @@ class Store(Protocol):
         other effect. ``urgent`` is what frees space or lets somebody in, also on a full disk. Raises what it raises;
         then nothing was stored. Only after ``Uncertain``, or when the store is not ``healthy`` any more, it may be.
         """
+
+    def claim(self, work: Callable[[Transaction], T]) -> T:
+        """As ``write``, of work that depends on nothing but a row that it has ``claimed``; others do so beside it."""
+        return self.write(work)
 
     @abstractmethod
     def urgent(self, work: Callable[[], T]) -> T:

@@ -1,8 +1,9 @@
 """The catalog in a PostgreSQL database. Other processes may read and write it at the same time.
 
 Nothing is answered from memory. A write is one SERIALIZABLE transaction, which is repeated when it and others could
-not have happened one after the other. If the connection is lost while it commits, the server is asked what became of
-it, so that nothing is done twice and nothing that was done is reported as failed.
+not have happened one after the other; only who claims a row waits for nobody, and repeats nothing. If the connection is
+lost while it commits, the server is asked what became of it, so that nothing is done twice and nothing that was done is
+reported as failed.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class PostgreSQLStore(Store):
         self.shared = shared
         self._reserve = reserve
         self._watch = Watch(self._server, alone=alone)
-        self._group = _Group(threading.Lock(), self._open)
+        self._writing = threading.Lock()
+        self._group = _Group(self._writing, self._open)
         self._writer = ids.new("writer")
         try:
             self._server.open()
@@ -99,11 +101,21 @@ class PostgreSQLStore(Store):
         return self._watch.changes(tables) if COUNTED.keys() >= set(tables) else self._watch.snapshot()
 
     def write(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+        return self._written(lambda: self._group.write(work))
+
+    def claim(self, work: Callable[[Transaction], T]) -> T:
+        def once() -> T:
+            with self._writing, self._open("READ COMMITTED") as transaction:
+                return work(transaction)
+
+        return self._written(once)
+
+    def _written(self, write: Callable[[], T]) -> T:
         if not self.healthy:
             raise errors.Unavailable(
                 "another penstock has opened the catalog; stop one of them", code="CATALOG_UNAVAILABLE"
             )
-        result = self._server.until_it_answers(lambda: self._group.write(work))
+        result = self._server.until_it_answers(write)
         if self._reserve is not None:
             self._reserve.take()
         return result
@@ -115,11 +127,11 @@ class PostgreSQLStore(Store):
             connection.execute(_SIGN, [self._writer, ""])
 
     @contextmanager
-    def _open(self) -> Iterator[PostgreSQLTransaction]:
+    def _open(self, isolation: str = "SERIALIZABLE") -> Iterator[PostgreSQLTransaction]:
         """A transaction. Raises ``psycopg.Error`` if it was surely rolled back, or ``Uncertain``."""
         token = ids.new("commit")
         with self._server.lent() as connection:
-            connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
+            connection.execute(f"BEGIN ISOLATION LEVEL {isolation}".encode())
             transaction = PostgreSQLTransaction(connection)
             try:
                 yield transaction
@@ -210,6 +222,9 @@ class PostgreSQLTransaction(Transaction):
         found = _rows(_executed(self._connection, sql, parameters))
         self.changed = before
         return found
+
+    def claimed(self, sql: str, parameters: Parameters = NONE) -> Row | None:
+        return self.row(f"{sql} FOR UPDATE SKIP LOCKED", parameters)
 
     def kept_row(self, table: str, key: str, sql: str, parameters: Parameters) -> Row | None:
         return self.row(sql, parameters)
