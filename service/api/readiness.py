@@ -27,7 +27,17 @@ _SECONDS = 5.0  # those who ask wait no longer than they do for an answer
 _LATE = 10.0  # seconds that a busy process may be late with a short lease
 _FULL = "full: free space on the disk of the data directory"
 
+_QUIET = ("data", "audit", "stopping")
+"""Checks that are listed only if something is wrong."""
+
 _log = structlog.get_logger("penstock.api")
+
+
+class Draining(Protocol):
+    """What begins no run any more before it ends."""
+
+    @property
+    def draining(self) -> bool: ...
 
 
 class Parts(Protocol):
@@ -49,6 +59,9 @@ class Parts(Protocol):
     def condition(self) -> Callable[[], str]: ...
 
     @property
+    def supervisor(self) -> Draining: ...
+
+    @property
     def workers_alive(self) -> Callable[[], Awaitable[bool]]: ...
 
 
@@ -64,6 +77,7 @@ class Readiness:
             "workers": lambda: _workers(services.workers_alive),
             "data": lambda: asyncio.to_thread(services.condition),
             "audit": lambda: _audit(services.audit),
+            "stopping": lambda: _stopping(services.supervisor),
         }
         if services.layout.objects is not None:
             check = services.layout.objects.check
@@ -73,11 +87,11 @@ class Readiness:
         self._going: dict[str, asyncio.Task[str]] = {}
 
     async def checks(self) -> dict[str, str]:
-        """``ok`` or what is wrong, by check. Data and audit log are listed only if something is wrong with them."""
+        """``ok`` or what is wrong, by check. Some are listed only if something is wrong with them."""
         going = {name: self._task(name) for name in self._checks}
         await asyncio.wait(going.values(), timeout=self._seconds)
         found = {name: self._result(name, task) for name, task in going.items()}
-        return {name: state for name, state in found.items() if name not in ("data", "audit") or state != OK}
+        return {name: state for name, state in found.items() if name not in _QUIET or state != OK}
 
     def _task(self, name: str) -> asyncio.Task[str]:
         task = self._going.get(name)
@@ -123,6 +137,10 @@ async def _lease(history: History) -> str:
 
 async def _workers(alive: Callable[[], Awaitable[bool]]) -> str:
     return OK if await alive() else "failed: the process that starts workers has died or stands still; it is replaced"
+
+
+async def _stopping(supervisor: Draining) -> str:
+    return "it ends soon: it begins no run any more" if supervisor.draining else OK
 
 
 async def _audit(log: AuditLog) -> str:

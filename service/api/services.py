@@ -98,6 +98,9 @@ class Runs(Protocol):
 
     def processes(self) -> list[ServiceProcess]: ...
 
+    @property
+    def draining(self) -> bool: ...
+
     def lacking(self, label: str | None) -> str | None: ...
 
 

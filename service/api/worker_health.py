@@ -20,6 +20,7 @@ from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit.errors import Body
 from service.runs.core import Core
+from service.runs.supervisor import Supervisor
 from service.telemetry import exposition
 
 _TEXT = f"{exposition.MEDIA_TYPE}; charset=utf-8".encode()
@@ -30,6 +31,7 @@ class _Parts(NamedTuple):
     store: Store
     history: History
     audit: AuditLog
+    supervisor: Supervisor
     condition: Callable[[], str]
     workers_alive: Callable[[], Awaitable[bool]]
 
@@ -40,7 +42,9 @@ class WorkerHealth:
     def __init__(self, core: Core, alive: Callable[[], Awaitable[bool]]) -> None:
         self._metrics = core.tasks.resources.metrics
         self._sandbox = f"landlock {core.engine.level}" if core.engine.level else "none"
-        parts = _Parts(core.layout, core.store, core.history, core.audit, core.condition.report, alive)
+        parts = _Parts(
+            core.layout, core.store, core.history, core.audit, core.supervisor, core.condition.report, alive
+        )  # fmt: skip
         self._readiness = Readiness(parts)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

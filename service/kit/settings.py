@@ -21,6 +21,8 @@ TOKEN_VARIABLE = "PENSTOCK_TOKEN"  # noqa: S105 - the name of a variable
 MIB = 1024 * 1024
 LEASE_SECONDS = 15.0
 """How long a lease of a run holds unless it is renewed."""
+DRAIN_SECONDS = 25.0
+"""How long runs go on after SIGTERM: less than the 30 s after which Kubernetes kills."""
 _QUERIES, _TASKS = 4, 7
 
 _SIZE = re.compile(r"^(\d+)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
@@ -119,6 +121,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=memory_budget.SMALLEST_RUN)] = (
         msgspec.field(default_factory=_run_memory)
     )
+    drain_seconds: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)] | None,
+        _about(
+            "How long runs may go on after SIGTERM before they are handed to other processes; by default "
+            f"{DRAIN_SECONDS:g} where several serve, and 0 (stopped at once) where one does."
+        ),
+    ] = None
     run_timeout_seconds: Annotated[float, _about("The longest time of a run.", gt=0)] = 24 * 3600
     query_timeout_seconds: Annotated[float, _about("The longest time of a query.", gt=0)] = 30
     query_memory_limit: Annotated[int, _about("Memory of one query, in bytes.", ge=memory_budget.SMALLEST_QUERY)] = (
@@ -217,6 +226,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def budget(self) -> memory_budget.Budget:
         """What children may use together: these limits, and those of one-shot tasks."""
         return _budget({name: getattr(self, name) for name in self.__struct_fields__})
+
+    @property
+    def grace_seconds(self) -> float:
+        """How long runs go on after the first signal."""
+        if self.drain_seconds is not None:
+            return self.drain_seconds
+        return DRAIN_SECONDS if self.catalog_url is not None and self.warehouse_url is not None else 0.0
 
     @property
     def spare_workers(self) -> int:

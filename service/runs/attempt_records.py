@@ -55,6 +55,11 @@ def cancelled(run: Run, now: datetime) -> Run:
     )  # fmt: skip
 
 
+def with_another(run: Run) -> Run:
+    """The run, which may have one attempt more than it has had."""
+    return msgspec.structs.replace(run, max_attempts=max(run.max_attempts, len(run.attempts) + 1))
+
+
 def has_more(run: Run) -> bool:
     """Whether another attempt may begin."""
     return max(len(run.attempts), run.attempt) < run.max_attempts

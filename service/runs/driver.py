@@ -136,7 +136,8 @@ class RunDriver:
                 again = attempt_records.has_more(live.run) and attempt_records.is_transient(error)
                 delay = attempt_records.delay(live.run, execution(record), error)
                 is_stored = again and await self._store_waiting(live, error, delay)
-                if again and self._shared:  # whoever has a free slot goes on, at the latest when the lease is over
+                if (again and self._shared) or (is_stored and self._slots.closed):
+                    # whoever has a free slot goes on, at the latest when the lease is over; or the next start does
                     self._suspend(live)
                     return
                 if not is_stored:
@@ -253,6 +254,8 @@ class RunDriver:
         if live.run.status in WAITING:
             return True
         error = errors.from_body(interrupted(live.run))
+        if self._shared:  # it is handed to another process, and lost nothing by its own doing
+            live.run = attempt_records.with_another(live.run)
         return attempt_records.has_more(live.run) and await self._store_waiting(live, error, 0.0)
 
     async def _take_over(self, live: LiveRun, refusal: errors.PenstockError) -> None:

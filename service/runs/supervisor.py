@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from service.catalog import trigger_inputs
 from service.catalog.history import Alongside
@@ -35,6 +36,8 @@ from service.runs.shared_runs import SharedRuns
 from service.runs.slots import Slots
 from service.telemetry import log_context
 
+_log = structlog.get_logger("penstock.server")
+
 
 class Supervisor:
     """The runs of this process. ``on_freed`` are called when a run has ended and its pipeline may run again."""
@@ -46,7 +49,7 @@ class Supervisor:
         self._runs = ActiveRuns()
         self.on_freed = self._runs.on_freed
         self._membership = Membership(resources)
-        slots = Slots(resources.settings.max_concurrent_runs)
+        self._slots = slots = Slots(resources.settings.max_concurrent_runs)
         self._loads = NativeLoads(resources, pipelines, slots)
         self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs, self._membership)
         queue = resources.history.queue
@@ -111,8 +114,8 @@ class Supervisor:
         return self._membership.all()
 
     def lacking(self, label: str | None) -> str | None:
-        """What runs with that label would wait for, if no process executes them; else None. Blocks."""
-        return self._membership.misfit(label) or self._membership.lacking(label)
+        """What runs with that label would lack, if no process executes them; else None. Blocks."""
+        return self._membership.lacking(label)
 
     def is_active(self, pipeline_id: str) -> bool:
         """Whether a run of the pipeline is waiting or in progress."""
@@ -328,6 +331,30 @@ class Supervisor:
         purged = purge and await asyncio.to_thread(version_upkeep.purge, self._resources.layout, self.history, name)
         if absent is not None and not purged:
             raise absent
+
+    @property
+    def draining(self) -> bool:
+        """Whether this process begins no run any more, since it ends soon."""
+        return self._slots.closed
+
+    async def drain(self, seconds: float, at_once: asyncio.Event) -> None:
+        """Begin no run any more, let those that are going end, and close.
+
+        After ``seconds``, or when ``at_once`` is set, those that have not ended are stopped, as ``close`` does.
+        """
+        self._slots.close()
+        going = [live for live in self._runs.all if live.run.status == "running"]
+        if going and seconds:
+            _log.info("server.draining", runs=len(going), seconds=seconds)
+            await asyncio.to_thread(self._membership.drain)
+            ends = [asyncio.create_task(event.wait()) for event in (at_once, *(live.settled for live in going))]
+            hurry, *rest = ends
+            ended = asyncio.ensure_future(asyncio.wait(rest))
+            await asyncio.wait([hurry, ended], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            for task in (ended, *ends):
+                task.cancel()
+            await asyncio.gather(ended, *ends, return_exceptions=True)
+        await self.close()
 
     async def close(self) -> None:
         """Stop; publications finish. Runs that another attempt may complete wait for the next start if it resumes

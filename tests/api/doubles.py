@@ -40,6 +40,7 @@ class Supervisor:
     going: dict[str, Run] = field(default_factory=dict)
     loaded: list[int] = field(default_factory=list)
     purged: list[str] = field(default_factory=list)
+    draining: bool = False
     replayed: list[tuple[str, str | None, int]] = field(default_factory=list)
 
     async def execute(

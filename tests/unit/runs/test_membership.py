@@ -10,6 +10,7 @@ from service.catalog.history import History
 from service.catalog.leases import Lease
 from service.catalog.store import Store
 from service.files.layout import Layout
+from service.kit import errors
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
 from service.query.integrity import Integrity
@@ -53,6 +54,23 @@ def test_processes_of_one_installation_see_each_other(
     worker.end()
     store.write(worker.renew)  # too late
     assert api.all() == []
+
+
+def test_a_process_ends_though_the_catalog_does_not_answer(
+    tmp_path: Path, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stores.new()
+    monkeypatch.setattr(store, "shared", True)
+    worker = member(store, clock, tmp_path, Settings())
+    worker.begin("worker")
+
+    def away(*_: object, **__: object) -> None:
+        raise errors.Unavailable("PostgreSQL does not answer", code="CATALOG_UNAVAILABLE")
+
+    monkeypatch.setattr(store, "write", away)
+    worker.drain()
+    worker.end()
+    assert worker.own.draining
 
 
 def test_a_process_alone_writes_nothing_and_sees_itself(tmp_path: Path, clock: FixedClock) -> None:
