@@ -26,7 +26,7 @@ from tests import sail
 
 PYTHON = "PENSTOCK_TEST_SPARK_PYTHON"
 _SECONDS = 180.0  # of a start on a busy machine; an idle one takes 15
-_FRUGAL = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+PerfDisableSharedMem"
+FRUGAL = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+PerfDisableSharedMem"
 _DEPLOY = "org.apache.spark.deploy"
 _STATIC = {
     "spark.connect.grpc.binding.address": "127.0.0.1",
@@ -56,8 +56,8 @@ class SparkCluster:
     ) -> None:  # fmt: skip
         self._folder, self._python, self._workers, self._path = folder, python, workers, path
         self._conf = {**_STATIC, **(conf or {})}
-        self._home = _home(python)
-        self._master_port, self._pages, self.port, self._ui = _free_ports(4)
+        self._home = home(python)
+        self._master_port, self._pages, self.port, self._ui = free_ports(4)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -80,7 +80,7 @@ class SparkCluster:
             "master", "spark-class", f"{_DEPLOY}.master.Master", *address, "--port", str(self._master_port),
             "--webui-port", str(self._pages),
         )  # fmt: skip
-        self._wait(lambda: self._is_listening(self._master_port), until, "the master listens")
+        self._wait(lambda: is_listening(self._master_port), until, "the master listens")
         for number in range(self._workers):
             self._spawn(
                 f"worker-{number}", "spark-class", f"{_DEPLOY}.worker.Worker", *address, "--webui-port", "0",
@@ -98,7 +98,7 @@ class SparkCluster:
             "org.apache.spark.sql.connect.service.SparkConnectServer", *options, "spark-internal",
         )  # fmt: skip
         until = until or time.monotonic() + _SECONDS
-        self._wait(lambda: self._is_listening(self.port), until, "the Connect server listens")
+        self._wait(lambda: is_listening(self.port), until, "the Connect server listens")
 
     def kill(self, name: str) -> None:
         """Kill ``connect``, or an executor by its id."""
@@ -136,7 +136,7 @@ class SparkCluster:
         environment |= {
             "SPARK_HOME": str(self._home), "PYSPARK_PYTHON": self._python, "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "512m", "SPARK_NO_DAEMONIZE": "1", "SPARK_LOCAL_DIRS": str(self._folder),
-            "JDK_JAVA_OPTIONS": _FRUGAL, "PYTHONPATH": self._path,
+            "JDK_JAVA_OPTIONS": FRUGAL, "PYTHONPATH": self._path,
         }  # fmt: skip
         with (self._folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
@@ -150,13 +150,6 @@ class SparkCluster:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
-
-    def _is_listening(self, port: int) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
 
     def _wait(self, there: Callable[[], bool], until: float, what: str) -> None:
         while not there():
@@ -192,7 +185,7 @@ def running(folder: Path, **options: Any) -> Iterator[SparkCluster]:
         cluster.close()
 
 
-def _home(python: str) -> Path:
+def home(python: str) -> Path:
     """The folder of Spark in an environment."""
     code = "import importlib.util; print(importlib.util.find_spec('pyspark').submodule_search_locations[0])"
     answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
@@ -209,12 +202,22 @@ def _executors(worker: int) -> dict[str, int]:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on at this moment."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(one.getsockname()[1]) for one in held]
     for one in held:
         one.close()
     return ports
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _children(pid: int) -> list[int]:

@@ -44,8 +44,7 @@ class Gate:
 
     def last_sign(self) -> float:
         """When something that waits showed itself last, as a time of the clock."""
-        texts = [path.read_text() for path in self.waiting]
-        return max((float(text) for text in texts if text), default=0.0)
+        return max((path.stat().st_mtime for path in self.waiting), default=0.0)
 
     def until_waiting(self) -> None:
         until_true(lambda: bool(self.waiting), "something waits at the gate")

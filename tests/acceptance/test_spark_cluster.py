@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from service.engine.spark.cluster import Cluster
 from tests import spark_cluster
-from tests.acceptance import spark_runs
+from tests.acceptance import documents, spark_runs
 from tests.acceptance.served import Served
 from tests.acceptance.spark_runs import Gate, until_true
 from tests.spark_cluster import SparkCluster
@@ -124,13 +128,36 @@ def test_a_service_that_ends_leaves_no_job(cluster: SparkCluster, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_the_lines_of_the_documentation_start_a_cluster(tmp_path: Path) -> None:
+    text = (documents.ROOT / "service" / "docs" / "spark.md").read_text().replace("\\\n", " ")
+    master, connect = spark_cluster.free_ports(2)
+    python = os.environ[spark_cluster.PYTHON]
+    variables = {"$SPARK_HOME": str(spark_cluster.home(python)), "spark.example.org": "127.0.0.1"}
+    variables |= {":7077": f":{master}", "--port 7077": f"--port {master}", "15002": str(connect)}
+    environment = {"PATH": os.environ["PATH"], "PYSPARK_PYTHON": python, "SPARK_LOCAL_IP": "127.0.0.1"}
+    environment |= {"SPARK_WORKER_DIR": str(tmp_path / "work"), "JDK_JAVA_OPTIONS": spark_cluster.FRUGAL}
+    with contextlib.ExitStack() as stack:
+        for line in (line for line in text.splitlines() if line.startswith("$SPARK_HOME")):
+            for name, value in variables.items():
+                line = line.replace(name, value)
+            process = subprocess.Popen(shlex.split(line), cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            port = connect if "spark-submit" in line else master
+            until_true(lambda port=port: spark_cluster.is_listening(port), f"port {port} listens")
+        session = Cluster(f"sc://127.0.0.1:{connect}", f"documented {tmp_path}", tmp_path)
+        session.check()
+        session.close()
+
+
+@pytest.mark.slow
 def test_the_death_of_the_connect_server_is_worth_another_attempt(
     served: Served, cluster: SparkCluster, tmp_path: Path
 ) -> None:
     """Its jobs die with it. The run is tried again, and completes when a server is there."""
     gate = Gate(tmp_path / "gate")
     spark_runs.create(
-        served, spark_runs.document("server", "spark", gate, max_attempts=3, retry_delay_seconds=1)
+        served, spark_runs.document("server", "spark", gate, max_attempts=10, retry_delay_seconds=5)
     )  # fmt: skip
     run = spark_runs.begin(served, "server")
     gate.until_waiting()

@@ -17,13 +17,13 @@ SECONDS = 900.0  # after which it lets through whatever the test does
 
 
 def wait(folder: str, rows: Any) -> Any:
-    """Wait for the file ``open``; meanwhile there is a file ``waiting-…``, as long as this process lives."""
+    """Wait for the file ``open``; meanwhile a file ``waiting-…`` is touched, as long as this process lives."""
     here = Path(folder)
     mine = here / f"waiting-{uuid.uuid4().hex}"
     until = time.monotonic() + SECONDS
     while not (here / "open").exists() and time.monotonic() < until:
         if here.is_dir():
-            mine.write_text(str(time.time()))
+            mine.touch()
         time.sleep(0.05)
     mine.unlink(missing_ok=True)
     return rows
