@@ -14,7 +14,7 @@ from types import ModuleType
 import duckdb
 import msgspec
 
-from service.catalog import data_directory, transfer
+from service.catalog import data_directory, journal_files, transfer
 from service.catalog.duckdb_store import DuckDBStore, not_opened
 from service.catalog.migrations import SCHEMA_VERSION
 from service.catalog.transfer import DuckDBRows, Rows, Table
@@ -55,8 +55,18 @@ def copy(source: str, target: str) -> list[Copied]:
                 code="DATA_CORRUPT",
             )
     if not target.startswith(_SCHEMES):
-        Layout(Path(target)).catalog_elsewhere.unlink(missing_ok=True)
+        _give_back(Layout(Path(target).absolute()))
     return [Copied(table=name, rows=digest.rows, hash=digest.hash) for name, digest in read.items()]
+
+
+def _give_back(layout: Layout) -> None:
+    """Let a data directory have in files what would be rows elsewhere."""
+    store = DuckDBStore(layout.catalog)
+    try:
+        journal_files.give_back(store, layout)
+    finally:
+        store.close()
+    layout.catalog_elsewhere.unlink(missing_ok=True)
 
 
 def _databases() -> ModuleType:

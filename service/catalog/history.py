@@ -11,6 +11,7 @@ import msgspec
 from service.catalog import lineage_events, run_rows, statistics, version_marks, version_rows
 from service.catalog.leases import Lease
 from service.catalog.newest_versions import NewestVersions
+from service.catalog.run_events import RunEvents
 from service.catalog.run_queue import RunQueue
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction
@@ -50,7 +51,7 @@ class History:
 
     ``on_published`` is called with the id of the pipeline after a version was published. ``has_newest`` and
     ``has_table`` say that ``newest`` and ``table`` do not block. With ``lineage`` the starts and ends of runs become
-    events for an OpenLineage service.
+    events for an OpenLineage service. ``events`` are those of runs, unless they are in files.
     """
 
     def __init__(self, store: Store, *, lineage: bool = False, lease: Lease | None = None) -> None:
@@ -58,6 +59,7 @@ class History:
         self._lineage = lineage
         self.lease = lease or Lease(store)
         self.queue = RunQueue(store, self.lease, self._change)
+        self.events = RunEvents(store) if store.remote else None
         self.on_published: Callable[[str], None] = lambda _: None
         self._newest = NewestVersions(store)
         self.has_newest, self.has_table = self._newest.has, self._newest.has_table

@@ -15,7 +15,7 @@ from service.catalog.statements import load_sql
 from service.catalog.store import PROPERTY, SET_PROPERTY, Parameters
 from service.kit import errors
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 6
 """The version that this release reads and writes: the highest number in ``sql/migrations.sql`` (``to_1``, …)."""
 _NAME = "schema_version"
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 import msgspec
 
+from service.catalog import run_events
 from service.catalog.leases import Lease
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction
 from service.model.run import Run
 
 _SQL = load_sql("run_queue")
+LOST = "the process that worked on the run is lost; log lines of its last moments may be missing"
 
 
 class Change(Protocol):
@@ -39,6 +42,10 @@ class RunQueue:
     def changes(self) -> int:
         """As ``Store.changes``."""
         return self._store.changes
+
+    def hints(self, call: Callable[[str], None]) -> AbstractContextManager[None]:
+        """As ``Store.hints``."""
+        return self._store.hints(call)
 
     def waiting(self) -> list[tuple[str, Run]]:
         """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
@@ -68,7 +75,7 @@ class RunQueue:
         def work(transaction: Transaction) -> None:
             row = transaction.row(_SQL["going"], {"run_id": run_id})
             if row is not None:
-                self._change(transaction, successor(_run(row)), None, begun=1)
+                self._take(transaction, successor(_run(row)), "another process ended the run")
 
         self._store.write(work)
 
@@ -81,7 +88,7 @@ class RunQueue:
         def work(transaction: Transaction) -> list[Run]:
             taken = [successor(_run(row)) for row in self._lease.lost(transaction, expired_at)]
             for run in taken:
-                self._change(transaction, run, None, begun=1)
+                self._take(transaction, run, LOST)
             return taken
 
         return self._store.write(work, urgent=True)  # a start needs it
@@ -91,7 +98,7 @@ class RunQueue:
 
         def work(transaction: Transaction) -> None:
             for row in transaction.rows(_SQL["mine"], {"owner": self._lease.owner, "run_ids": sorted(run_ids)}):
-                self._change(transaction, successor(_run(row)), None, begun=1)
+                self._take(transaction, successor(_run(row)), LOST)
 
         self._store.write(work)
 
@@ -111,6 +118,12 @@ class RunQueue:
     def owned(self) -> set[str]:
         """The ids of the running runs that belong to this process."""
         return {row["run_id"] for row in self._store.rows(_SQL["owned"], {"owner": self._lease.owner})}
+
+    def _take(self, transaction: Transaction, run: Run, reason: str) -> None:
+        """Write the next state of a run, of which its owner can store nothing any more, nor show events."""
+        self._change(transaction, run, None, begun=1)
+        if self._store.remote:
+            run_events.note_taken(transaction, run, reason)
 
 
 def active(transaction: Transaction, pipeline_id: str, *, besides: str | None = None) -> Run | None:

@@ -26,6 +26,7 @@ from service.processes.limits import Limits
 from service.processes.spares import Spares
 from service.query.integrity import Integrity
 from service.runs import native_changes, publication, remembered_state
+from service.runs.journals import Journals
 from service.steps.collector import Upstream
 from service.steps.storage import Earlier, File
 from service.telemetry.metrics import Metrics
@@ -57,8 +58,10 @@ class JobResources:
     reads: Callable[[PipelineRecord], Readable] = lambda _: None
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
+    journals: Journals = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "journals", Journals.of(self.layout, self.history, self.clock))
         if self.same_since is None:
             object.__setattr__(self, "same_since", self.clock.now())
 

@@ -131,3 +131,20 @@ CREATE TABLE api_key_uses (
     id VARCHAR PRIMARY KEY,
     last_used TIMESTAMP NOT NULL
 );
+-- name: to_5
+SELECT 1;
+-- name: to_6
+CREATE TABLE run_events (
+    run_id VARCHAR NOT NULL,
+    id BIGINT NOT NULL,
+    kind VARCHAR NOT NULL,
+    data VARCHAR NOT NULL,
+    PRIMARY KEY (run_id, id)
+);
+CREATE TABLE audit_lines (
+    chain VARCHAR NOT NULL,
+    n BIGINT NOT NULL,
+    time TIMESTAMP NOT NULL,
+    line VARCHAR NOT NULL,
+    PRIMARY KEY (chain, n)
+);
