@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,13 +26,11 @@ from service.catalog.pipelines import Pipelines
 from service.catalog.saved_queries import SavedQueries
 from service.catalog.schedules import Schedules
 from service.catalog.sessions import Sessions
-from service.catalog.store import Store
 from service.catalog.system_tables import SystemTables
 from service.catalog.trigger_inputs import TriggerInputs
 from service.catalog.users import Users
 from service.catalog.version_marks import VersionMarks
 from service.files import signing_secret
-from service.files.layout import Layout
 from service.kit import settings as configuration
 from service.kit import startup
 from service.kit.clock import Clock, SystemClock
@@ -50,6 +47,7 @@ from service.runs import gauges, program
 from service.runs.automatic import automatic
 from service.runs.backup import Backups
 from service.runs.condition import Condition
+from service.runs.core import Core
 from service.runs.held_versions import HeldVersions
 from service.runs.job_resources import JobResources
 from service.runs.supervisor import Supervisor
@@ -65,33 +63,6 @@ if TYPE_CHECKING:
 
 _THREADS = 64
 _log = structlog.get_logger("penstock.server")
-
-
-@dataclass(frozen=True)
-class Core:
-    """Everything below the API, built and running."""
-
-    settings: Settings
-    clock: Clock
-    registry: Registry
-    layout: Layout
-    store: Store
-    pipelines: Pipelines
-    history: History
-    schedules: Schedules
-    trigger_inputs: TriggerInputs
-    deliveries: Deliveries
-    supervisor: Supervisor
-    engine: Engine
-    tasks: TaskRunner
-    sources: Sources
-    condition: Condition
-    backups: Backups
-    marks: VersionMarks
-    upkeep: VersionUpkeep
-    verifier: Verifier
-    held: HeldVersions
-    audit: AuditLog
 
 
 @asynccontextmanager

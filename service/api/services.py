@@ -37,6 +37,7 @@ from service.model.query_parameters import Kind
 from service.model.registry import Registry
 from service.model.rights import Readable, Rights
 from service.model.run import Run
+from service.model.service_process import ServiceProcess
 from service.model.version import Version
 from service.query.scope import EVERYTHING, Scope
 from service.runs.backup import BackupReport
@@ -95,6 +96,8 @@ class Runs(Protocol):
     def log_lines(self, run_id: str) -> AsyncGenerator[Sequence[bytes], None]: ...
 
     async def delete(self, name: str, *, purge: bool, readable: Readable = None) -> None: ...
+
+    def processes(self) -> list[ServiceProcess]: ...
 
 
 class Upkeep(Protocol):

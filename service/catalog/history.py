@@ -11,6 +11,7 @@ import msgspec
 from service.catalog import lineage_events, run_rows, statistics, version_marks, version_rows
 from service.catalog.leases import Lease
 from service.catalog.newest_versions import NewestVersions
+from service.catalog.process_list import ProcessList
 from service.catalog.run_events import RunEvents
 from service.catalog.run_queue import RunQueue
 from service.catalog.statements import load_sql
@@ -60,6 +61,7 @@ class History:
         self.lease = lease or Lease(store)
         self.queue = RunQueue(store, self.lease, self._change)
         self.events = RunEvents(store) if store.remote else None
+        self.processes = ProcessList(store, self.lease.seconds)
         self.on_published: Callable[[str], None] = lambda _: None
         self._newest = NewestVersions(store)
         self.has_newest, self.has_table = self._newest.has, self._newest.has_table

@@ -7,6 +7,7 @@ lost its lease can store nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from service.catalog.statements import load_sql
@@ -34,14 +35,15 @@ class Lease:
             return {"owner": None, "leased_until": None}
         return {"owner": self.owner, "leased_until": self._end(self.seconds)}
 
-    def renew(self) -> list[str]:
+    def renew(self, alongside: Callable[[Transaction], None] = lambda _: None) -> list[str]:
         """Renew the lease of each run whose lease is older than a third of ``seconds``. Returns their ids. Blocks.
 
-        One that another owner has taken is not among them.
+        One that another owner has taken is not among them. ``alongside`` is committed with it.
         """
         values = self.terms("running") | {"due": self._end(self.seconds * 2 / 3)}
 
         def work(transaction: Transaction) -> list[str]:  # ``rows``: what is kept in memory of runs shows no lease
+            alongside(transaction)
             return [row["run_id"] for row in transaction.rows(_SQL["renew"], values)]
 
         return self._store.write(work)

@@ -5,7 +5,6 @@ The modules behind the commands are imported when a command runs, so that ``--he
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import service
 from service.cli import errors, options
 from service.cli.catalog import catalog_group
 from service.cli.key_commands import key_group
+from service.cli.user_commands import user_group
 from service.cli.version_commands import version_group
 from service.kit import startup
 from service.model.formats import FORMATS
-from service.model.user import Role
 
 
 def _prefork() -> None:
@@ -268,6 +267,17 @@ def queries(**chosen: Any) -> None:
     saved.show(**chosen)
 
 
+@penstock.command()
+@options.data_dir()
+@options.url
+@options.as_json
+def processes(**chosen: Any) -> None:
+    """List the processes that serve the installation: those with the API, and workers."""
+    from service.cli import processes as living
+
+    living.show(**chosen)
+
+
 @penstock.group()
 def schedule() -> None:
     """Schedules of pipelines."""
@@ -311,78 +321,4 @@ def resume_schedule(pipeline: str, **chosen: Any) -> None:
 penstock.add_command(catalog_group)
 penstock.add_command(version_group)
 penstock.add_command(key_group)
-
-
-@penstock.group()
-def user() -> None:
-    """Accounts."""
-
-
-def _password_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking."
-    )(command)
-
-
-@user.command("add")
-@click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
-@_password_options
-@options.data_dir()
-@options.url
-@options.as_json
-def add_user(name: str, role: Role, password_stdin: bool, **chosen: Any) -> None:
-    """Add an account."""
-    from service.cli import users
-
-    users.add(name, role, from_stdin=password_stdin, **chosen)
-
-
-@user.command("password")
-@click.argument("name")
-@_password_options
-@options.data_dir()
-@options.url
-@options.as_json
-def change_password(name: str, password_stdin: bool, **chosen: Any) -> None:
-    """Set an account's password; its tokens become invalid."""
-    from service.cli import users
-
-    users.change_password(name, from_stdin=password_stdin, **chosen)
-
-
-@user.command("change")
-@click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "operator", "admin"]))
-@click.option("--disable/--enable", "disabled", default=None, help="Whether the account is closed.")
-@options.data_dir()
-@options.url
-@options.as_json
-def change_user(name: str, role: Role | None, disabled: bool | None, **chosen: Any) -> None:
-    """Change an account's role or state and end its logins."""
-    from service.cli import users
-
-    users.change(name, role, disabled, **chosen)
-
-
-@user.command("list")
-@options.data_dir()
-@options.url
-@options.as_json
-def list_users(**chosen: Any) -> None:
-    """List the accounts."""
-    from service.cli import users
-
-    users.show(**chosen)
-
-
-@user.command("remove")
-@click.argument("name")
-@options.data_dir()
-@options.url
-@options.as_json
-def remove_user(name: str, **chosen: Any) -> None:
-    """Remove an account and end its logins."""
-    from service.cli import users
-
-    users.remove(name, **chosen)
+penstock.add_command(user_group)

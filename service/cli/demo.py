@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import UNSET
 
-from service.bootstrap import Core
 from service.cli import demo_site, errors, output, query, session
 from service.cli import run as execution
 from service.cli.output import OUT
 from service.files.layout import Layout
 from service.model import pipeline as pipelines
 from service.model.answers import TableSchema
+from service.runs.core import Core
 from service.values.profile import ColumnProfile, Profile
 
 

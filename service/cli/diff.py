@@ -9,9 +9,9 @@ import click
 import msgspec
 
 from service.api import path_lookup
-from service.bootstrap import Core
 from service.cli import output, remote, session
 from service.runs import version_comparison
+from service.runs.core import Core
 
 _COLUMNS = ["name", "change", "type", "changed", "missing before", "missing after", "mean before", "mean after", "psi"]
 _COUNTS = ("added", "removed", "changed", "unchanged")

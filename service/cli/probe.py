@@ -10,11 +10,11 @@ from typing import Any
 import click
 import msgspec
 
-from service.bootstrap import Core
 from service.cli import output, session
 from service.jobs.tasks.task import Probing
 from service.kit import errors
 from service.probing.finding import Finding, Probe
+from service.runs.core import Core
 
 _SECONDS = 30.0
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 import msgspec
 
 from service.api import audit_actions
-from service.bootstrap import Core
 from service.cli import output, remote, session
 from service.cli.deed import Deed
 from service.client.connection import Connection
 from service.kit import errors
 from service.model.answers import QueryResult
 from service.model.formats import FORMATS
+from service.runs.core import Core
 
 
 def query(

@@ -13,7 +13,6 @@ import click
 import msgspec
 
 from service.api import audit_actions
-from service.bootstrap import Core
 from service.cli import errors as command_errors
 from service.cli import output, pipeline_file, remote, remote_run, session
 from service.cli.deed import Deed, recorded
@@ -23,6 +22,7 @@ from service.model.lifecycle import STORED
 from service.model.pipeline import Pipeline
 from service.model.registry import Registry
 from service.model.run import Run
+from service.runs.core import Core
 
 _QUIET_SECONDS = 60.0
 

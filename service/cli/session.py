@@ -17,9 +17,9 @@ from service.kit.settings import Settings
 from service.telemetry import logs
 
 if TYPE_CHECKING:
-    from service.bootstrap import Core
     from service.catalog.store import Store
     from service.cli.deed import Deed
+    from service.runs.core import Core
 
 T = TypeVar("T")
 

@@ -8,11 +8,11 @@ import click
 import msgspec
 
 from service.api import audit_actions
-from service.bootstrap import Core
 from service.cli import output, remote, session
 from service.cli.deed import Deed
 from service.cli.errors import Ended
 from service.kit import errors
+from service.runs.core import Core
 from service.runs.verification import Verification
 
 

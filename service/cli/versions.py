@@ -11,7 +11,6 @@ import msgspec
 
 from service.api import audit_actions, path_lookup, responses
 from service.api.audit_actions import Action
-from service.bootstrap import Core
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
@@ -20,6 +19,7 @@ from service.cli import output, remote, session
 from service.cli.deed import Deed
 from service.kit.clock import SystemClock
 from service.model.version import Version
+from service.runs.core import Core
 
 _COLUMNS = ["version", "state", "created", "rows", "bytes", "run_id", "pinned", "tags"]
 _EVERY = 1 << 31

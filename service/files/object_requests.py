@@ -21,7 +21,9 @@ SETTING = "PENSTOCK_WAREHOUSE_URL"
 _PAUSES = (0.1, 0.4, 1.0, 1.0)  # seconds between tries
 _LONGEST_REQUEST = 30.0
 _STATUS = re.compile(r"status code: (\d{3}(?: [A-Z][A-Za-z ]*)?)")
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")  # Azure's word is the second
 _PROVIDERS = ("AWS_", "AZURE_", "GOOGLE_")  # how the names of their variables begin
+_ADDRESSES = ("ENDPOINT", "ENDPOINT_URL", "BASE_URL")  # and how those of addresses end
 
 _T = TypeVar("_T")
 _log = structlog.get_logger("penstock.store")
@@ -70,7 +72,7 @@ class Requests:
         try:
             api.get(self.store, "current.json")
         except FileNotFoundError as error:  # a bucket without the object is answered in the same way, except for this
-            if "NoSuchBucket" in str(error):
+            if any(code in str(error) for code in _NO_BUCKET):
                 raise errors.Invalid(f"{SETTING} names a bucket that does not exist", field=SETTING) from None
         except (api.exceptions.PermissionDeniedError, api.exceptions.UnauthenticatedError) as error:
             raise errors.Invalid(
@@ -120,9 +122,7 @@ class Requests:
                     f"{SETTING}: the folder cannot be used ({error.strerror})", field=SETTING
                 ) from error
             return api.LocalStore(folder)
-        endpoints = [
-            v for k, v in environment.items() if "ENDPOINT" in k and k.startswith(("AWS_", "AZURE_", "GOOGLE_"))
-        ]
+        endpoints = [v for k, v in environment.items() if k.startswith(_PROVIDERS) and k.endswith(_ADDRESSES)]
         config = {"checksum_algorithm": "SHA256"} if self._url.startswith("s3") else {}
         if "AWS_CHECKSUM_ALGORITHM" in environment:
             config = {}

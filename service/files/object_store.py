@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -238,16 +238,13 @@ class ObjectStore:
         if not keys:
             return
         if self._folder is None:
-            self._call("delete", keys[0], lambda api: api.delete(self._store, list(keys)))
-            return
-        for key in keys:  # a folder answers for what is not there
+            with contextlib.suppress(NoObject):  # S3 has no answer for what is not there, others name it and stop
+                self._call("delete", keys[0], lambda api: api.delete(self._store, list(keys)))
+                return
+        for key in keys:
             with contextlib.suppress(NoObject):
                 self._call("delete", key, functools.partial(self._delete_one, key))
-            for above in (self._folder / key).parents:
-                if above == self._folder or not above.is_relative_to(self._folder):
-                    break
-                with contextlib.suppress(OSError):  # it is not empty
-                    above.rmdir()
+            self._prune(key)
 
     # requests
 
@@ -277,15 +274,22 @@ class ObjectStore:
     def _delete_one(self, key: str, api: Any) -> None:
         api.delete(self._store, key)
 
+    def _prune(self, key: str) -> None:
+        """Remove what a folder has left of an object that was deleted: the empty folders above it."""
+        for above in self._above(key):
+            with contextlib.suppress(OSError):  # it is not empty
+                above.rmdir()
+
     def _settle(self, key: str) -> None:
         """Flush what a folder has taken, as other stores do before they answer."""
         if self._folder is not None:
-            path = self._folder / key
-            flush(path)
-            for above in path.parents:
+            flush(self._folder / key)
+            for above in (*self._above(key), self._folder):
                 flush(above)
-                if above == self._folder:
-                    break
+
+    def _above(self, key: str) -> Sequence[Path]:
+        """The folders between a folder that stands for a store and an object in it, the nearest first."""
+        return () if self._folder is None else [self._folder / above for above in PurePath(key).parents][:-1]
 
 
 def _each(api: Any, store: Any, prefix: str) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from service.kit import errors, memory_budget, oidc_settings, signing_keys, store_url
+from service.kit.labels import Label
 
 PREFIX = "PENSTOCK_"
 SECRET_PREFIX = "PENSTOCK_SECRET_"  # noqa: S105 - a prefix of names, not a password
@@ -30,7 +31,9 @@ _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
 _SIZES = frozenset(
     {"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes", "spool_limit", "cache_bytes"}
 )
-_LISTS = frozenset({"file_roots", "allowed_private_hosts", "cors_origins", "trusted_proxies", "jwt_secrets"})
+_LISTS = frozenset(
+    {"file_roots", "allowed_private_hosts", "cors_origins", "trusted_proxies", "jwt_secrets", "worker_labels"}
+)
 
 
 def _cores() -> int:
@@ -99,6 +102,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrent_runs: Annotated[
         int, _about("Runs that may be in progress at the same time; 0 accepts runs, which wait.", ge=0)
     ] = msgspec.field(default_factory=_cores)
+    worker_labels: Annotated[
+        tuple[Label, ...], _about("Labels that this process has, for runs of pipelines whose execution.label is one.")
+    ] = ()
+    only_labelled: Annotated[
+        bool, _about("Execute only runs that have one of the labels of this process, and none without a label.")
+    ] = False
     max_queued_runs: Annotated[int, _about("Runs that may wait; a further one is refused with 503.", ge=0)] = 1000
     run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=memory_budget.SMALLEST_RUN)] = (
         msgspec.field(default_factory=_run_memory)

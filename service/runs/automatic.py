@@ -5,24 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
 
-from service.catalog.deliveries import Deliveries
 from service.catalog.expired_runs import ExpiredRuns
-from service.catalog.history import History
 from service.catalog.idempotency import IdempotencyKeys
 from service.catalog.lineage_events import LineageEvents
 from service.catalog.named_lease import NamedLease
-from service.catalog.pipelines import Pipelines
-from service.catalog.schedules import Schedules
-from service.catalog.store import Store
 from service.catalog.surplus import Surplus
-from service.catalog.trigger_inputs import TriggerInputs
-from service.files.layout import Layout
-from service.kit.clock import Clock
-from service.kit.settings import Settings
 from service.runs.cache_keeper import CacheKeeper
-from service.runs.condition import Condition
+from service.runs.core import Core
 from service.runs.leadership import led
 from service.runs.notifications import Notifications
 from service.runs.openlineage import OpenLineage
@@ -30,62 +20,7 @@ from service.runs.retention import Retention
 from service.runs.scheduler import Scheduler
 from service.runs.scrub import Scrub
 from service.runs.store_upkeep import StoreUpkeep
-from service.runs.supervisor import Supervisor
-from service.runs.task_runner import TaskRunner
 from service.runs.triggers import Triggers
-from service.runs.version_upkeep import VersionUpkeep
-
-
-class Follower(Protocol):
-    """What holds versions open, and lets older ones go."""
-
-    def follow_soon(self) -> None: ...
-
-
-class Core(Protocol):
-    """The part of the service that works by itself."""
-
-    @property
-    def supervisor(self) -> Supervisor: ...
-
-    @property
-    def engine(self) -> Follower: ...
-
-    @property
-    def tasks(self) -> TaskRunner: ...
-
-    @property
-    def pipelines(self) -> Pipelines: ...
-
-    @property
-    def history(self) -> History: ...
-
-    @property
-    def schedules(self) -> Schedules: ...
-
-    @property
-    def trigger_inputs(self) -> TriggerInputs: ...
-
-    @property
-    def deliveries(self) -> Deliveries: ...
-
-    @property
-    def store(self) -> Store: ...
-
-    @property
-    def upkeep(self) -> VersionUpkeep: ...
-
-    @property
-    def clock(self) -> Clock: ...
-
-    @property
-    def settings(self) -> Settings: ...
-
-    @property
-    def layout(self) -> Layout: ...
-
-    @property
-    def condition(self) -> Condition: ...
 
 
 @asynccontextmanager

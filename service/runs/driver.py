@@ -26,6 +26,7 @@ from service.runs.attempt import Attempt
 from service.runs.job_resources import JobResources
 from service.runs.leases import Renewal
 from service.runs.live_run import LiveRun, Reason
+from service.runs.membership import Membership
 from service.runs.native_loads import NativeLoads
 from service.runs.run_errors import interrupted
 from service.runs.run_records import RunRecords
@@ -46,6 +47,7 @@ class RunDriver:
         slots: Slots,
         loads: NativeLoads,
         runs: ActiveRuns,
+        membership: Membership,
     ) -> None:
         self.resumes = False
         self._resources = resources
@@ -57,7 +59,7 @@ class RunDriver:
         self._shared = resources.history.queue.shared
         self._slots = slots
         self._records = RunRecords(resources.history)
-        self._renewal = Renewal(resources.history.lease, resources.clock)
+        self._renewal = Renewal(resources.history.lease, resources.clock, membership.renew)
 
     def open(self) -> None:
         """Begin to renew the lease of this process on its runs."""

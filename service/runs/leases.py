@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 import msgspec
@@ -11,6 +11,7 @@ import structlog
 
 from service.catalog.history import History
 from service.catalog.leases import Lease
+from service.catalog.store import Transaction
 from service.kit.clock import Clock
 from service.model.run import Run
 from service.runs import attempt_records, run_errors
@@ -41,11 +42,12 @@ def _taken_over(run: Run, now: datetime) -> Run:
 
 
 class Renewal:
-    """Renews a lease in a task of the event loop, each third of its time."""
+    """Renews a lease in a task of the event loop, each third of its time; ``alongside`` is committed with it."""
 
-    def __init__(self, lease: Lease, clock: Clock) -> None:
+    def __init__(self, lease: Lease, clock: Clock, alongside: Callable[[Transaction], None] = lambda _: None) -> None:
         self._lease = lease
         self._clock = clock
+        self._alongside = alongside
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -62,6 +64,6 @@ class Renewal:
         while True:
             await self._clock.sleep_until(self._clock.now() + pause)
             try:
-                await asyncio.to_thread(self._lease.renew)
+                await asyncio.to_thread(self._lease.renew, self._alongside)
             except Exception as error:  # the catalog cannot be written now; the runs stay ours while nobody takes them
                 _log.warning("lease.not_renewed", reason=str(error))

@@ -92,10 +92,10 @@ class LiveRun:
             assert run.start_time is not None
             before = max(0.0, (self._clock.now() - run.start_time).total_seconds())  # of attempts in other processes
             self._began = self._clock.monotonic() - before
-        before = self.run.status
+        known = self.run.status
         self.run = msgspec.structs.replace(self.run, progress=0.0)  # progress never goes back within an attempt
         self.replace_run(run)
-        if before == run.status:  # it was claimed with this attempt
+        if known == run.status:  # it was claimed with this attempt
             self.announce()
         return stored is not None
 

@@ -13,19 +13,21 @@ from service.catalog import run_events, trigger_inputs
 from service.catalog.history import Alongside
 from service.catalog.pipelines import PipelineRecord, Pipelines, missing, refuse_deleted
 from service.catalog.store import Transaction
-from service.files import disk
 from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.lifecycle import Status
 from service.model.run import Run
+from service.model.service_process import ProcessKind, ServiceProcess
 from service.model.version import Version
-from service.runs import attempt_records, replay_request, restoration, shared_runs, version_upkeep
+from service.runs import replay_request, shared_runs, version_upkeep
 from service.runs.active_runs import ActiveRuns
 from service.runs.driver import RunDriver, execution
 from service.runs.event_stream import Batch
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
+from service.runs.membership import Membership
 from service.runs.native_loads import NativeLoads
+from service.runs.restorer import Restorer
 from service.runs.shared_runs import SharedRuns
 from service.runs.slots import Slots
 from service.telemetry import log_context
@@ -40,14 +42,15 @@ class Supervisor:
         self._resources = resources
         self._runs = ActiveRuns()
         self.on_freed = self._runs.on_freed
+        self._membership = Membership(resources)
         slots = Slots(resources.settings.max_concurrent_runs)
         self._loads = NativeLoads(resources, pipelines, slots)
-        self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs)
+        self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs, self._membership)
         queue = resources.history.queue
         self._shared = SharedRuns(resources, pipelines, slots, self._driver, self._runs) if queue.shared else None
         self.on_changed: list[Callable[[], None]] = self._shared.on_changed if self._shared is not None else []
         self._closing = False
-        self._restoring: set[asyncio.Task[Version]] = set()
+        self._restorer = Restorer(resources, self._runs, self._driver, self._loads)
 
     # called by the API and the command line
 
@@ -60,11 +63,12 @@ class Supervisor:
         if self._shared is not None:
             self._shared.start()
 
-    async def resume(self) -> None:
+    async def resume(self, kind: ProcessKind = "serve") -> None:
         """Go on with the runs that wait for an attempt since an earlier start; at the end leave such runs waiting.
 
-        From now on workers wait for runs.
+        From now on workers wait for runs, and others see this process.
         """
+        await asyncio.to_thread(self._membership.begin, kind)
         self._driver.resumes = True
         await self._resources.warm()
         if self._shared is not None:
@@ -94,6 +98,10 @@ class Supervisor:
         """
         record = await self._idle(name)
         return await self._queue(record, requested_by, full_refresh=full_refresh, alongside=alongside)
+
+    def processes(self) -> list[ServiceProcess]:
+        """The processes that serve the installation, oldest first. Blocks."""
+        return self._membership.all()
 
     def is_active(self, pipeline_id: str) -> bool:
         """Whether a run of the pipeline is waiting or in progress."""
@@ -146,66 +154,9 @@ class Supervisor:
         CONFLICT for a held version) and ``errors.PenstockError`` (DATA_CORRUPT).
         """
         record = await self._idle(name)
-        source = await asyncio.to_thread(self.history.version, record.id, name, number)
-        restoration.refuse_held(source)
-        newest = await asyncio.to_thread(self.history.version, record.id, name)
-        await asyncio.to_thread(self._resources.integrity.require, source, source.base_files)
-        await asyncio.to_thread(self._resources.integrity.require, newest, newest.state)
-        if restoration.equals(source, newest, state=state):
-            return newest
-        self._runs.refuse_second(record)
-        now = self._resources.clock.now()
-        run = Run(
-            run_id=ids.new("run"), pipeline=name, revision=source.revision, status="queued", requested_by=requested_by,
-            queued_at=now, restored_from=source.version, request_id=log_context.request_id(),
-        )  # fmt: skip
-        live = LiveRun.of(self._resources, record.id, run)
-        live.committing = True  # it is over soon, and cannot be cancelled
-        live.reads = tuple(str(self._resources.layout.version(v.pipeline, v.version)) for v in (source, newest))
-        self._runs.add(live)
-        there = functools.partial(refuse_deleted, record)
-        work = asyncio.create_task(
-            self._restore(live, source, newest, state=state, alongside=[there, *self._refusals(record), *alongside])
+        return await self._restorer.restore(
+            record, number, requested_by, state=state, alongside=[*self._refusals(record), *alongside]
         )
-        self._restoring.add(work)
-        work.add_done_callback(self._restoring.discard)
-        return await asyncio.shield(work)
-
-    async def _restore(
-        self, live: LiveRun, source: Version, newest: Version, *, state: bool, alongside: Sequence[Alongside]
-    ) -> Version:
-        history, now = self.history, self._resources.clock.now()
-        begun = attempt_records.begun(live.run, now)
-        try:
-            # Its files stay from here on, since ``live`` reads them; it must not have been deleted before.
-            await asyncio.to_thread(history.version, live.pipeline_id, source.pipeline, source.version)
-            await asyncio.to_thread(history.add_run, live.pipeline_id, begun, alongside)
-        except BaseException:
-            self._runs.drop(live)
-            live.suspend()
-            raise
-        live.begin(begun)
-        try:
-            completed, version = await asyncio.to_thread(
-                restoration.commit, history, self._resources.layout, live.pipeline_id, source, newest, begun,
-                self._resources.clock.now(), state=state,
-            )  # fmt: skip
-        except Exception as error:
-            known = (
-                error
-                if isinstance(error, errors.PenstockError)
-                else disk.storage_full()
-                if disk.is_full(error)
-                else errors.Permanent(f"the version was not restored: {error}")
-            )
-            await self._driver.fail(live, known)
-            raise known from error
-        self._runs.release(live)
-        live.log("info", "run.restored", version=version.version, restored_from=source.version)
-        live.replace_run(completed)
-        live.close()
-        self._loads.load_missing(live.pipeline_id, version)
-        return version
 
     async def _idle(self, name: str) -> PipelineRecord:
         if self._closing:
@@ -373,10 +324,12 @@ class Supervisor:
         for live in going:
             await live.settled.wait()
         tasks = [live.task for live in self._runs.known if live.task is not None]
-        await asyncio.gather(*tasks, *self._restoring, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._restorer.close()
         await self._loads.close()
         await self._driver.close()
         await self._resources.journals.close()
+        await asyncio.to_thread(self._membership.end)
         await self._resources.close()
 
     async def loaded(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +19,34 @@ from tests.cutting_proxy import CuttingProxy
 
 ADMIN = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD}
 SUM = {"sql": "SELECT count(*) AS n, max(city) AS last FROM cities"}
+Servers = Callable[[str], Mapping[str, str]]
 Place = tuple[ObjectStore, dict[str, str]]
 
 
-@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.services)])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    with object_stores.servers() as found:
+        yield found
+
+
+@pytest.fixture(
+    params=["file", *(pytest.param(name, marks=pytest.mark.services, id=label)
+                      for name, label in [("s3", "s3"), ("gs", "gs"), ("az", "azure")])]
+)  # fmt: skip
+def place(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
     """An object store, and the environment of a service that uses it."""
     if request.param == "file":
         url, environment = f"file://{tmp_path}/store", dict[str, str]()
     else:
-        environment = dict(object_stores.environment(request.getfixturevalue("server").port))
-        url = f"s3://{object_stores.BUCKET}/{tmp_path.name}"
+        environment = dict(servers(request.param))
+        url = f"{request.param}://{object_stores.BUCKET}/{tmp_path.name}"
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     store = ObjectStore(url, seconds=10)
     yield store, {**ADMIN, **environment, "PENSTOCK_WAREHOUSE_URL": url}
     store.close()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[object_stores.S3]:
-    with object_stores.s3() as found:
-        yield found
 
 
 def forgotten(data: Path) -> None:

@@ -19,6 +19,7 @@ from service.kit import errors
 from service.kit.clock import Clock
 from service.model.lifecycle import Status
 from service.model.run import Run, public
+from service.model.service_process import ServiceProcess
 from service.model.version import Column, Source, Version
 from service.query.scope import EVERYTHING, Scope
 from service.steps.report import FittedStep
@@ -112,6 +113,14 @@ class Supervisor:
         if record.id in self.going:
             raise errors.Conflict(f"'{record.name}' is being run", code="PIPELINE_RUNNING")
         yield
+
+    def processes(self) -> list[ServiceProcess]:
+        return [
+            ServiceProcess(
+                id="start_1", kind="worker", host="h", pid=1, release="0.1.0", concurrency=2, started=self.clock.now(),
+                last_seen=self.clock.now(),
+            )
+        ]  # fmt: skip
 
     def load_native(self, pipeline_id: str, version: Version) -> None:
         self.loaded.append(version.version)

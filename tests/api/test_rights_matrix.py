@@ -44,7 +44,13 @@ PEOPLE = {
     "DELETE /api/v1/keys/{id}",
 }  # fmt: skip
 """Not for keys with bounds, and changed by no key."""
-WHOLE = {"POST /api/v1/admin/backup", "POST /api/v1/admin/verify", "GET /api/v1/audit", "GET /metrics"}
+WHOLE = {
+    "POST /api/v1/admin/backup",
+    "POST /api/v1/admin/verify",
+    "GET /api/v1/audit",
+    "GET /metrics",
+    "GET /api/v1/processes",
+}
 """About the whole service: not for keys with bounds."""
 HIDING = {
     "GET /api/v1/tables/{table}", "GET /api/v1/queries/{name}", "DELETE /api/v1/queries/{name}", "GET /api/v1/q/{name}",

@@ -132,7 +132,12 @@ CREATE TABLE api_key_uses (
     last_used TIMESTAMP NOT NULL
 );
 -- name: to_5
-SELECT 1;
+ALTER TABLE runs ADD COLUMN label VARCHAR;
+CREATE TABLE processes (
+    id VARCHAR PRIMARY KEY,
+    last_seen TIMESTAMP NOT NULL,
+    value JSON NOT NULL
+);
 -- name: to_6
 CREATE TABLE run_events (
     run_id VARCHAR NOT NULL,

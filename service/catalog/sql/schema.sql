@@ -44,7 +44,8 @@ CREATE TABLE runs (
     fence BIGINT DEFAULT 0,
     owner VARCHAR,
     leased_until TIMESTAMP,
-    restored BOOLEAN DEFAULT false
+    restored BOOLEAN DEFAULT false,
+    label VARCHAR
 );
 -- name: versions
 CREATE TABLE versions (
@@ -209,6 +210,12 @@ CREATE TABLE api_keys (
 CREATE TABLE api_key_uses (
     id VARCHAR PRIMARY KEY,
     last_used TIMESTAMP NOT NULL
+);
+-- name: processes
+CREATE TABLE processes (
+    id VARCHAR PRIMARY KEY,
+    last_seen TIMESTAMP NOT NULL,
+    value JSON NOT NULL
 );
 -- name: run_events
 CREATE TABLE run_events (

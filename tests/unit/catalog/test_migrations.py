@@ -51,11 +51,15 @@ TO_2 = load_sql("migrations")["to_2"] + "UPDATE properties SET value = '2' WHERE
 TO_3 = load_sql("migrations")["to_3"] + "UPDATE properties SET value = '3' WHERE name = 'schema_version';"
 """What version 3 added."""
 
+TO_4 = load_sql("migrations")["to_4"] + "UPDATE properties SET value = '4' WHERE name = 'schema_version';"
+"""What version 4 added."""
+
 RUN = '{"run_id": "%s", "pipeline": "orders", "revision": 1, "status": "%s"}'
 
 
 OLD = [FIRST, FIRST + TO_1, FIRST + TO_1 + TO_2, FIRST + TO_1 + TO_2 + TO_3]
-IDS = ["version 0", "version 1", "version 2", "version 3"]
+OLD.append(OLD[-1] + TO_4)
+IDS = ["version 0", "version 1", "version 2", "version 3", "version 4"]
 
 
 def fill(old: duckdb.DuckDBPyConnection, schema: str) -> None:

@@ -1,4 +1,4 @@
-"""One meaning of all object stores: the same tests over a folder and an S3-compatible server."""
+"""One meaning of all object stores: the same tests over a folder and servers that speak as S3, Google and Azure do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,23 +17,33 @@ from service.files.object_store import Changed, DamagedObject, NoObject, ObjectS
 from service.kit import errors
 from tests import object_stores
 
+Servers = Callable[[str], Mapping[str, str]]
 LARGE = (8 << 20) * 2 + 12_345
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[object_stores.S3]:
-    with object_stores.s3() as found:
+def servers() -> Iterator[Servers]:
+    with object_stores.servers() as found:
         yield found
 
 
-@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.services)])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+REMOTE = [
+    "gs",
+    pytest.param("s3", marks=pytest.mark.services),
+    pytest.param("az", marks=pytest.mark.services, id="azure"),  # .ci/object_store leaves it out where npm is missing
+]
+
+
+@pytest.fixture(params=["file", *REMOTE])
+def store(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ObjectStore]:
     if request.param == "file":
         url = f"file://{tmp_path}/a store"
     else:
-        for name, value in object_stores.environment(request.getfixturevalue("server").port).items():
+        for name, value in servers(request.param).items():
             monkeypatch.setenv(name, value)
-        url = f"s3://{object_stores.BUCKET}/{tmp_path.name}"
+        url = f"{request.param}://{object_stores.BUCKET}/{tmp_path.name}"
     opened = ObjectStore(url, seconds=5)
     opened.check()
     yield opened
@@ -141,16 +151,6 @@ def test_a_url_that_is_not_one_of_a_store_is_refused_without_its_secrets(url: st
     assert refused.value.details["field"] == "PENSTOCK_WAREHOUSE_URL"
 
 
-@pytest.mark.services
-def test_a_bucket_that_does_not_exist_is_refused_at_the_start(
-    server: object_stores.S3, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in object_stores.environment(server.port).items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(errors.Invalid, match="bucket"):
-        ObjectStore("s3://no-such-bucket/x").check()
-
-
 def test_a_store_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, caplog: object) -> None:
     for name, value in object_stores.environment(1).items():
         monkeypatch.setenv(name, value)
@@ -181,6 +181,14 @@ def test_a_store_that_is_closed_tries_nothing_again(monkeypatch: pytest.MonkeyPa
     with pytest.raises(errors.Unavailable):
         store.put("a", b"1")
     assert len(tries) == 1
+
+
+@pytest.mark.parametrize("kind", REMOTE)
+def test_a_bucket_that_does_not_exist_is_refused(kind: str, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in servers(kind).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(errors.Invalid, match="a bucket that does not exist"):
+        ObjectStore(f"{kind}://another/folder", seconds=5).check()
 
 
 def test_whoever_has_no_store_imports_nothing_of_it() -> None:

@@ -156,7 +156,7 @@ def test_renewals_go_on_after_one_that_failed(two: Two, monkeypatch: pytest.Monk
     renewed: list[Any] = []
     real = two.first.lease.renew
 
-    def renew() -> list[str]:
+    def renew(_: Any) -> list[str]:
         renewed.append(None)
         if len(renewed) == 1:
             raise OSError("the disk is full")

@@ -1,0 +1,66 @@
+"""Membership: this process among those that serve the installation.
+
+Others see it from ``begin`` to ``end``: for which runs it is there, and that it lives. With the catalog in a file, or
+with one process alone, nothing is written.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import msgspec
+
+import service
+from service.catalog.store import Transaction
+from service.model.service_process import ProcessKind, ServiceProcess
+from service.runs.job_resources import JobResources
+
+
+class Membership:
+    """The process of ``resources``. Methods that block say so."""
+
+    def __init__(self, resources: JobResources) -> None:
+        settings, now = resources.settings, resources.clock.now()
+        self.own = ServiceProcess(
+            id=resources.history.lease.owner, kind="serve", host=socket.gethostname(), pid=os.getpid(),
+            release=service.__version__, labels=settings.worker_labels, only_labelled=settings.only_labelled,
+            concurrency=settings.max_concurrent_runs, started=now, last_seen=now,
+        )  # fmt: skip
+        self._resources = resources
+        self._list = resources.history.processes
+        self._shared = resources.history.queue.shared
+        self._serves = False
+
+    def begin(self, kind: ProcessKind) -> None:
+        """Serve from now on. Blocks."""
+        self.own = msgspec.structs.replace(self.own, kind=kind, started=self._resources.clock.now())
+        self._serves = self._shared
+        self._write()
+
+    def drain(self) -> None:
+        """Begin no run any more. Blocks."""
+        self.own = msgspec.structs.replace(self.own, draining=True)
+        self._write()
+
+    def renew(self, transaction: Transaction) -> None:
+        """Part of the transaction that renews leases: the process lives."""
+        if self._serves:
+            self._list.note(transaction, self._present())
+
+    def end(self) -> None:
+        """Serve no more. Blocks. Safe to call again."""
+        if self._serves:
+            self._serves = False
+            self._list.remove(self.own.id, self._resources.clock.now())
+
+    def all(self) -> list[ServiceProcess]:
+        """The processes that serve the installation, oldest first. Blocks."""
+        return self._list.living(self._resources.clock.now()) if self._shared else [self._present()]
+
+    def _write(self) -> None:
+        if self._serves:
+            self._list.write(self._present())
+
+    def _present(self) -> ServiceProcess:
+        return msgspec.structs.replace(self.own, last_seen=self._resources.clock.now())
