@@ -108,7 +108,7 @@ class EventWriter:
         self._bytes += len(data)
 
     def _loss(self, run_id: str, count: int) -> bytes:
-        message = "the catalog did not answer for too long: so many events are left out here"
+        message = "the catalog did not answer for too long: events are left out here"
         line = {"time": clock.rfc3339(self._clock.now()), "level": "warning", "event": "log.incomplete"}
         return msgspec.json.encode({**line, "run_id": run_id, "lines": count, "message": message})
 
