@@ -14,7 +14,7 @@ from types import ModuleType
 import duckdb
 import msgspec
 
-from service.catalog import data_directory, journal_files, transfer
+from service.catalog import audit_files, data_directory, journal_files, transfer
 from service.catalog.duckdb_store import DuckDBStore, not_opened
 from service.catalog.migrations import SCHEMA_VERSION
 from service.catalog.transfer import DuckDBRows, Rows, Table
@@ -64,6 +64,7 @@ def _give_back(layout: Layout) -> None:
     store = DuckDBStore(layout.catalog)
     try:
         journal_files.give_back(store, layout)
+        audit_files.give_back(store, layout.audit)
     finally:
         store.close()
     layout.catalog_elsewhere.unlink(missing_ok=True)

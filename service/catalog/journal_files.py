@@ -54,6 +54,7 @@ def give_back(store: Store, layout: Layout) -> None:
     """Make files in ``layout`` of all rows, and remove these. Blocks."""
     rows = RunEvents(store)
     for row in store.rows(_SQL["runs"]):
+        layout.logs.mkdir(mode=0o700, exist_ok=True)
         path = layout.log(row["run_id"])
         with path.open("wb") as file:
             path.chmod(0o600)
