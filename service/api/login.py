@@ -7,7 +7,7 @@ then demands its role (``authorise``, a guard of the whole application: a route 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ from service.model.user import Role, User
 PUBLIC = "public"
 _LOG_INS = "log-ins"
 _HASHES_AT_ONCE = 2
+_FOLLOWED = ("api_keys", "revoked_tokens", "users")
 _ADDRESS_FACTOR = 10  # logins of an address over all names, as a multiple of the limit for one name
 
 _log = structlog.get_logger("penstock.auth")
@@ -51,11 +52,11 @@ class Identity(msgspec.Struct, frozen=True):
     rights: Rights | None = None
     claims: Claims | None = None
     refusal: errors.PenstockError | None = None
-    again: Callable[[], Identity] | None = None
+    again: Callable[[], Awaitable[Identity]] | None = None
 
-    def confirm(self) -> None:
+    async def confirm(self) -> None:
         """Raise ``errors.Unauthenticated`` if the user, or what the request may do, has changed since."""
-        if self.again is not None and self.again().rights != self.rights:
+        if self.again is not None and (await self.again()).rights != self.rights:
             raise errors.Unauthenticated("what this login or key may do has changed meanwhile; send the request again")
 
 
@@ -78,6 +79,7 @@ class Authenticator:
         self._per_address = services.limiter(limit * _ADDRESS_FACTOR, services.clock)
         self._backoff = Backoff(limit, 60 / limit, services.clock)
         self._openid = openid.configured(services.settings, services.clock)
+        self._seen: int | None = None
 
     async def identify(self, authorization: str | None, *, local: bool = False) -> Identity:
         """The user that an ``Authorization`` header names. Never raises, since open routes need no user.
@@ -94,15 +96,26 @@ class Authenticator:
         token = token.strip()
         try:
             if token.startswith(api_keys.START):
-                return self._machine(token)
+                return await self._machine(token)
             if self._openid is not None and (header := issuer_tokens.header_of(token)) is not None:
                 return _identity(await self._openid.user(token, header))
-            return self._login(self._services.tokens.read(token))
+            return await self._login(self._services.tokens.read(token))
         except (errors.Unauthenticated, errors.Forbidden, errors.Unavailable) as refusal:
             return Identity(refusal=refusal)
 
-    def _machine(self, secret: str) -> Identity:
+    async def _follow(self) -> None:
+        """Read accounts, keys and ended logins again if another process has changed some. Raises as ``Store.rows``."""
+        if not self._services.store.shared:
+            return
+        stamp = self._services.store.stamp(_FOLLOWED)
+        if stamp != self._seen:
+            for kept in (self._services.users, self._services.sessions, self._services.keys):
+                await asyncio.to_thread(kept.refresh)
+            self._seen = stamp
+
+    async def _machine(self, secret: str) -> Identity:
         """The user of an API key, with the rights that both have now."""
+        await self._follow()
         key = self._services.keys.find(secret)
         account = self._services.users.account(key.owner) if key is not None else None
         if key is None or account is None or account.user.disabled:
@@ -113,8 +126,9 @@ class Authenticator:
         user = msgspec.structs.replace(account.user, role=rights.role)
         return Identity(user, rights, again=partial(self._machine, secret))
 
-    def _login(self, claims: Claims) -> Identity:
+    async def _login(self, claims: Claims) -> Identity:
         """The user of an access token, as long as that login lasts."""
+        await self._follow()
         return msgspec.structs.replace(_identity(self._user(claims), claims), again=partial(self._login, claims))
 
     def _user(self, claims: Claims) -> User:
@@ -132,6 +146,7 @@ class Authenticator:
         Raises ``errors.Unauthenticated`` (INVALID_CREDENTIALS, whatever was wrong), ``errors.Throttled``.
         """
         key = await self._count(address, username)
+        await self._follow()
         before = self._services.users.account(username)  # a change of the account meanwhile ends this login
         async with self._hashing:
             user = await asyncio.to_thread(self._services.users.log_in, username, password)
@@ -153,6 +168,7 @@ class Authenticator:
         except Reused as error:
             _log.warning("auth.refresh_reused", username=error.username, address=address)
             raise
+        await self._follow()
         account = self._services.users.account(fresh.username)
         if account is None or account.user.disabled:
             await asyncio.to_thread(self._services.sessions.end, fresh.family)

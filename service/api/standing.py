@@ -29,7 +29,7 @@ async def admit(connection: Connection, services: Services) -> None:
 async def confirm(connection: Connection) -> None:
     """Admit a request again, if anything changed. Raises ``errors.Unauthenticated``, or as ``access.admit``."""
     identity: Identity = connection.scope["identity"]  # type: ignore[typeddict-item]
-    identity.confirm()
+    await identity.confirm()
     admitted: tuple[Services, int] | None = connection.scope.get(_ADMITTED)  # type: ignore[assignment]
     if admitted is not None and admitted[0].ownership.stamp != admitted[1]:
         await admit(connection, admitted[0])

@@ -46,6 +46,10 @@ class ApiKeys:
             self._stamp = stamp
         return self._keys
 
+    def refresh(self) -> None:
+        """Read what has changed."""
+        self._now()
+
     def find(self, secret: str) -> MachineKey | None:
         """The key, if it has not ended."""
         found = self._now().get(tokens.digest(secret))

@@ -1,7 +1,8 @@
 """Refresh tokens in families, and access tokens that were revoked before they expired.
 
 A login opens a family. A refresh token is valid for one use; a second use ends the family, because then two parties
-hold the token. Revocations are also held in memory, because every request checks them.
+hold the token. Revocations are also held in memory, because every request checks them; ``refresh`` reads those of other
+processes.
 """
 
 from __future__ import annotations
@@ -46,8 +47,13 @@ class Sessions:
         self._clock = clock
         self._life = timedelta(days=days)
         self._lock = threading.Lock()
-        now = naive(clock.now())
-        self._revoked = {r["jti"]: r["expires"].replace(tzinfo=UTC) for r in store.rows(_SQL["denied"], {"now": now})}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read again what was revoked: another process may have done so."""
+        with self._lock:
+            rows = self._store.rows(_SQL["denied"], {"now": naive(self._clock.now())})
+            self._revoked = {row["jti"]: row["expires"].replace(tzinfo=UTC) for row in rows}
 
     def open(self, username: str, generation: int | None = None) -> Refresh:
         """A new family with its first refresh token; ``generation`` is the ``valid_after`` of its account."""

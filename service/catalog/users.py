@@ -1,21 +1,23 @@
 """User accounts. All of them are also held in memory, because every request needs one.
 
-The catalog belongs to one process, so the copy in memory is current: it changes after the file has changed.
+The copy in memory changes after the catalog has changed. Where several processes serve an installation, ``refresh``
+reads what others have changed; what a change depends on is read in its transaction.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import structlog
 
 from service.catalog import api_keys, ownership
 from service.catalog.idempotency import Claim
 from service.catalog.statements import load_sql
-from service.catalog.store import Store, Transaction, naive
+from service.catalog.store import Row, Store, Transaction, naive
 from service.kit import errors, passwords
 from service.kit.clock import Clock
 from service.kit.tokens import Claims
@@ -23,6 +25,7 @@ from service.model.user import RANK, Role, User
 
 _SQL = load_sql("users")
 _SESSIONS, _KEYS = load_sql("sessions"), load_sql("idempotency")
+_log = structlog.get_logger("penstock.auth")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 
 
@@ -50,19 +53,12 @@ class Users:
         self._store = store
         self._clock = clock
         self._writing = threading.Lock()
-        self._accounts = {
-            r["username"]: Account(
-                user=User(
-                    username=r["username"],
-                    role=r["role"],
-                    created=r["created"].replace(tzinfo=UTC),
-                    disabled=r["disabled"],
-                ),
-                password_hash=r["password_hash"],
-                valid_after=int(r["tokens_valid_after"].replace(tzinfo=UTC).timestamp()),
-            )
-            for r in store.rows(_SQL["all"])
-        }
+        self._accounts = _accounts(store.rows(_SQL["all"]))
+
+    def refresh(self) -> None:
+        """Read the accounts again: another process may have changed them."""
+        with self._writing:
+            self._accounts = _accounts(self._store.rows(_SQL["all"]))
 
     def account(self, username: str) -> Account | None:
         """The account with that name, from memory."""
@@ -76,10 +72,10 @@ class Users:
         """Create the account of an admin if no enabled account is one.
 
         A password that is generated goes to ``show`` before the account exists: one that nobody saw could not be shown
-        again. Raises ``errors.Conflict`` (USER_EXISTS) if the name is that of an account with another role,
-        ``errors.Invalid`` naming the setting.
+        again. Of several processes that start at once one creates it. Raises ``errors.Conflict`` (USER_EXISTS) if the
+        name is that of an account with another role, ``errors.Invalid`` naming the setting.
         """
-        if any(account.user.may("admin") for account in self._accounts.values()):
+        if self._has_admin:
             return
         if username in self._accounts:
             raise errors.Conflict(
@@ -97,6 +93,16 @@ class Users:
             field = str(error.details["field"])
             setting, text = f"PENSTOCK_ADMIN_{field.upper()}", error.message.removeprefix(f"{field}: ")
             raise errors.Invalid(f"{setting}: {text}", field=setting) from None
+        except errors.Conflict:
+            self.refresh()
+            if not self._has_admin:
+                raise
+            if password is None:
+                _log.warning("admin.exists", username=username, hint="another process made it; its password is valid")
+
+    @property
+    def _has_admin(self) -> bool:
+        return any(account.user.may("admin") for account in self._accounts.values())
 
     def add(self, username: str, password: str, role: Role, claim: Claim | None = None) -> User:
         """Create an account, with the idempotency key of the request.
@@ -105,12 +111,10 @@ class Users:
         ``errors.Conflict`` (USER_EXISTS).
         """
         if claim is not None and claim.resource is not None:
-            return self._known(claim.resource).user
+            return self._made(claim.resource)
         _check(username, role)
         kept = passwords.hashed(password)
         with self._writing:
-            if username in self._accounts:
-                raise errors.Conflict(f"a user '{username}' exists", code="USER_EXISTS", field="username")
             now = self._clock.now()
             account = Account(
                 user=User(username=username, role=role, created=now),
@@ -123,6 +127,8 @@ class Users:
             }  # fmt: skip
 
             def work(transaction: Transaction) -> None:
+                if username in _accounts(transaction.rows(_SQL["all"])):
+                    raise errors.Conflict(f"a user '{username}' exists", code="USER_EXISTS", field="username")
                 transaction.execute(_SQL["insert"], values)
                 if claim is not None:
                     claim.note(transaction, username)
@@ -130,6 +136,12 @@ class Users:
             self._store.write(work)
             self._accounts[username] = account
             return account.user
+
+    def _made(self, username: str) -> User:
+        """The user that an earlier try made, which may have been another process."""
+        if username not in self._accounts:
+            self.refresh()
+        return _known(self._accounts, username).user
 
     def change(
         self, username: str, *, password: str | None = None, role: Role | None = None, disabled: bool | None = None,
@@ -143,8 +155,11 @@ class Users:
         if role is not None:
             _check(username, role)
         kept = passwords.hashed(password) if password is not None else None
-        with self._writing:
-            before = self._known(username)
+        now = self._clock.now()
+
+        def work(transaction: Transaction) -> Account:
+            accounts = _accounts(transaction.rows(_SQL["all"]))
+            before = _known(accounts, username)
             if since is not None and before.valid_after != since:
                 raise errors.Unauthenticated("the account was changed meanwhile; log in again")
             user = msgspec.structs.replace(
@@ -152,8 +167,7 @@ class Users:
                 role=before.user.role if role is None else role,
                 disabled=before.user.disabled if disabled is None else disabled,
             )
-            self._keep_an_admin(before.user, user)
-            now = self._clock.now()
+            _keep_an_admin(accounts, before.user, user)
             after = Account(
                 user=user,
                 password_hash=kept or before.password_hash,
@@ -163,18 +177,18 @@ class Users:
                 "username": username, "role": user.role, "password_hash": after.password_hash,
                 "disabled": user.disabled, "tokens_valid_after": _moment(after.valid_after),
             }  # fmt: skip
+            transaction.execute(_SQL["update"], values)
+            transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": naive(now)})
+            return after
 
-            def work(transaction: Transaction) -> None:
-                transaction.execute(_SQL["update"], values)
-                transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": naive(now)})
-
-            self._store.write(work, urgent=True)  # also on a full disk nobody stays who must go
+        with self._writing:
+            after = self._store.write(work, urgent=True)  # also on a full disk nobody stays who must go
             self._accounts[username] = after
-            return user
+            return after.user
 
     def change_password(self, username: str, old: str, new: str) -> User | None:
         """Change the password of an account, as ``change``, or answer None if ``old`` is not its password."""
-        account = self._known(username)
+        account = _known(self._accounts, username)
         if not passwords.matches(account.password_hash, old):
             return None
         return self.change(username, password=new, since=account.valid_after)
@@ -184,12 +198,12 @@ class Users:
 
         Raises ``errors.Missing``, ``errors.Conflict`` (LAST_ADMIN).
         """
+        now = naive(self._clock.now())
         with self._writing:
-            before = self._known(username)
-            self._keep_an_admin(before.user, None)
-            now = naive(self._clock.now())
 
             def work(transaction: Transaction) -> None:
+                accounts = _accounts(transaction.rows(_SQL["all"]))
+                _keep_an_admin(accounts, _known(accounts, username).user, None)
                 transaction.execute(_SQL["delete"], {"username": username})
                 ownership.pass_on(transaction, username)
                 api_keys.forget(transaction, username)
@@ -197,7 +211,7 @@ class Users:
                 transaction.execute(_SESSIONS["revoke_user"], {"username": username, "now": now})
 
             self._store.write(work, urgent=True)
-            del self._accounts[username]
+            self._accounts.pop(username, None)
 
     def log_in(self, username: str, password: str) -> User | None:
         """The user, if the password is right and the account is enabled, else None; both take equally long.
@@ -215,24 +229,40 @@ class Users:
     def _rehash(self, account: Account, kept: str) -> None:
         with self._writing:
             if self._accounts.get(account.user.username) == account:
-                values = {"username": account.user.username, "password_hash": kept}
+                before = account.password_hash  # it may have been changed by another process
+                values = {"username": account.user.username, "password_hash": kept, "before": before}
                 self._store.execute(_SQL["rehash"], values, urgent=True)
                 self._accounts[account.user.username] = msgspec.structs.replace(account, password_hash=kept)
 
-    def _known(self, username: str) -> Account:
-        account = self._accounts.get(username)
-        if account is None:
-            raise errors.Missing(f"there is no user '{username}'", code="USER_NOT_FOUND", field="username")
-        return account
 
-    def _keep_an_admin(self, before: User, after: User | None) -> None:
-        """Raise ``errors.Conflict`` if the change would leave no enabled admin."""
-        if not before.may("admin") or (after is not None and after.may("admin")):
-            return
-        if not any(a.user.may("admin") for n, a in self._accounts.items() if n != before.username):
-            raise errors.Conflict(
-                f"'{before.username}' is the last admin; make another one first", code="LAST_ADMIN", field="username"
-            )
+def _accounts(rows: Iterable[Row]) -> dict[str, Account]:
+    return {
+        r["username"]: Account(
+            user=User(
+                username=r["username"], role=r["role"], created=r["created"].replace(tzinfo=UTC), disabled=r["disabled"]
+            ),
+            password_hash=r["password_hash"],
+            valid_after=int(r["tokens_valid_after"].replace(tzinfo=UTC).timestamp()),
+        )
+        for r in rows
+    }
+
+
+def _known(accounts: Mapping[str, Account], username: str) -> Account:
+    account = accounts.get(username)
+    if account is None:
+        raise errors.Missing(f"there is no user '{username}'", code="USER_NOT_FOUND", field="username")
+    return account
+
+
+def _keep_an_admin(accounts: Mapping[str, Account], before: User, after: User | None) -> None:
+    """Raise ``errors.Conflict`` if the change would leave no enabled admin."""
+    if not before.may("admin") or (after is not None and after.may("admin")):
+        return
+    if not any(a.user.may("admin") for n, a in accounts.items() if n != before.username):
+        raise errors.Conflict(
+            f"'{before.username}' is the last admin; make another one first", code="LAST_ADMIN", field="username"
+        )
 
 
 def _check(username: str, role: str) -> None:

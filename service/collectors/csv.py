@@ -107,6 +107,9 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         misfits = self.misfits(ctx)
         scans = reading.scans(sources, types, misfits)
         frame = ctx.frame(
-            reading.united(scans), explain=lambda e: reading.on_error(e, sources), row_bytes=width, parts=scans
+            reading.united(scans),
+            explain=lambda e: reading.on_error(e, sources),
+            row_bytes=width,
+            parts=lambda: reading.parts(sources, types, misfits),
         )
         return frame.convert(ctx.step, reading.conversions(types, misfits))

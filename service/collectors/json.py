@@ -120,8 +120,10 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
             again = ctx.folder / "again"
             again.mkdir()
             spool = reader.read(paths, again, texts | {name: spool.schema[name] for name in changed})
-        parts = [spool.part(place) for place in range(len(spool.parts))]
-        frame = ctx.frame(spool.scan(), expensive=False, row_bytes=spool.row_bytes, parts=parts)
+        frame = ctx.frame(
+            spool.scan(), expensive=False, row_bytes=spool.row_bytes,
+            parts=lambda: [spool.part(place) for place in range(len(spool.parts))],
+        )  # fmt: skip
         frame = record_schema.cast_columns(frame, self.schema, ctx, self.misfits(ctx))
         return frame.rows(lambda lf: record_schema.select(lf, self.columns, ctx))
 

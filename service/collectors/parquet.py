@@ -27,6 +27,8 @@ else:
     pl = lazy.module("polars")
 
 
+_PART_ROWS = 983_040
+"""About a million, in whole row groups of most writers."""
 _ORIGINAL = "\x01original "
 """Begins the names of the columns with values before a cast; no file has such columns."""
 
@@ -132,7 +134,15 @@ class _ParquetFile(msgspec.Struct, frozen=True):
         return cls(path, schema, parquet_types.texts(path, schema), rows)
 
     def scan(self) -> pl.LazyFrame:
-        return parquet_types.readable(pl.scan_parquet(self.path, glob=False), self.schema, self.texts)
+        return self._read(pl.scan_parquet(self.path, glob=False))
+
+    def scans(self) -> list[pl.LazyFrame]:
+        """The rows of ``scan`` in scans of at most ``_PART_ROWS`` rows."""
+        whole = pl.scan_parquet(self.path, glob=False)
+        return [self._read(whole.slice(at, _PART_ROWS)) for at in range(0, max(1, self.rows), _PART_ROWS)]
+
+    def _read(self, lf: pl.LazyFrame) -> pl.LazyFrame:
+        return parquet_types.readable(lf, self.schema, self.texts)
 
     @property
     def types(self) -> dict[str, pl.DataType]:
@@ -160,14 +170,21 @@ def _all_rows(
     if all((f.schema, f.texts) == (first.schema, first.texts) for f in files) and not added.types:
         lf = pl.scan_parquet([f.path for f in files], glob=False)
         lf = parquet_types.readable(lf, first.schema, first.texts)
-        frame = ctx.frame(lf, expensive=False, parts=[file.scan() for file in files])
+        frame = ctx.frame(lf, expensive=False, parts=lambda: [scan for file in files for scan in file.scans()])
         return record_schema.cast_columns(frame, schema, ctx, misfits)
     types = _common_types(files, kept, schema, ctx)
     types |= {name: dtype for name, dtype in added.types.items() if name not in types}
     counted = [name for name in schema if misfits.become_null and any(name in f.schema for f in files)]
     originals = {name: f"{_ORIGINAL}{place}" for place, name in enumerate(counted)}
-    parts = [_scan_as(file, types, schema, originals, added, ctx) for file in files]
-    frame = ctx.frame(pl.concat(parts), expensive=False, parts=parts)
+
+    def parts(*, divided: bool = True) -> list[pl.LazyFrame]:
+        return [
+            _scan_as(file, scan, types, schema, originals, added, ctx)
+            for file in files
+            for scan in (file.scans() if divided else [file.scan()])
+        ]
+
+    frame = ctx.frame(pl.concat(parts(divided=False)), expensive=False, parts=parts)
     if not originals:
         return frame
     made = [
@@ -178,13 +195,14 @@ def _all_rows(
 
 def _scan_as(
     file: _ParquetFile,
+    scan: pl.LazyFrame,
     types: Mapping[str, pl.DataType],
     schema: Mapping[str, str],
     originals: Mapping[str, str],
     added: PathColumns,
     ctx: CollectContext,
 ) -> pl.LazyFrame:
-    """One file with the columns and types of all, and with the texts of ``originals``, columns with misfits."""
+    """A ``scan`` of a file in the columns and types of all, and with the texts of ``originals``, which have misfits."""
     own = {name: text for name, text in schema.items() if name in file.schema}
     try:
         made = record_schema.casts_of(file.types, own, ctx, Misfits(become_null=bool(originals)))
@@ -205,7 +223,7 @@ def _scan_as(
     known = [
         pl.when(pl.col(n).is_not_null()).then(pl.col(text)).alias(text) for n, text in originals.items() if n in own
     ]
-    lf = file.scan().with_columns(texts).with_columns(known)
+    lf = scan.with_columns(texts).with_columns(known)
     lf = lf.with_columns([*plain_values(made), *casts, *missing]).with_columns(from_path)
     return lf.select([*types, *originals.values()])
 

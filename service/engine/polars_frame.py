@@ -37,7 +37,7 @@ from service.engine.memory import Memory
 from service.engine.scratch import Engine, Scratch
 from service.engine.stage import Stage, Staging
 from service.kit import errors
-from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
+from service.steps.frame import Explain, Frame, JoinHow, Keep, Parts, RowLocal
 from service.steps.metric import Metric, Values
 from service.values import polars_errors
 from service.values.losses import Conversion, LostValues, plain_values
@@ -73,7 +73,7 @@ class PolarsFrame:
         explain: Explain | None = None,
         row_bytes: int = 0,
         files: Sequence[Path] = (),
-        parts: Sequence[pl.LazyFrame] = (),  # this engine divides rows itself
+        parts: Parts | None = None,  # this engine divides rows itself
         progress: Counters | None = None,
         memory: Memory | None = None,
     ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from service.jobs import source_size
 from service.jobs.job import Job
 from service.kit import errors
 from service.model import engines
@@ -43,20 +44,29 @@ def chosen(pipeline: Pipeline, job: Job, run: str) -> Iterator[None]:
         cluster.close()
 
 
-def of_size(pipeline: Pipeline, job: Job) -> tuple[engines.Engine, str]:
-    """The engine for the sources of the pipeline as they are now, and the reason in words."""
-    limit = job.grants.memory_bytes
+def of_size(pipeline: Pipeline, job: Job, limit: int | None = None) -> tuple[engines.Engine, str]:
+    """The engine for the sources of the pipeline as they are now, and the reason in words.
+
+    ``limit`` is the memory of a run in bytes, if it is not that of this job.
+    """
+    limit = limit or job.grants.memory_bytes
     if job.grants.spark_url is None:
         return "polars", "there is no cluster (PENSTOCK_SPARK_URL)"
     if places := engines.only_polars(pipeline.processors):
         return "polars", f"processors[{places[0]}] needs all rows in one place"
     size = 0
     for index, collector in enumerate(pipeline.collectors):
-        seen = collector.outlook(job.collect_context(f"collectors[{index}]")) if collector.local else {}
-        if "bytes" not in seen:
+        found = source_size.of(collector, job.collect_context(f"collectors[{index}]"))
+        if found is None:
             return "polars", f"the size of collectors[{index}] is not known before it is read"
-        size += int(seen["bytes"])
-    sizes = f"the sources have {size / MIB:,.0f} MiB, and a run {limit / MIB:,.0f} MiB of memory"
+        size += found
+    sizes = f"the sources have {size / MIB:,.0f} MiB unpacked, and a run {limit / MIB:,.0f} MiB of memory"
     if size > TIMES * limit:
         return "spark", f"{sizes}: more than {TIMES} times as much"
-    return "polars", f"{sizes}: below {TIMES} times as much one process is faster"
+    return "polars", f"{sizes}: up to {TIMES} times as much one process is faster"
+
+
+def planned(pipeline: Pipeline, job: Job, limit: int | None) -> engines.Chosen:
+    """The engine that a run would have now, and why."""
+    name = pipeline.execution.engine
+    return engines.Chosen(*of_size(pipeline, job, limit)) if name == "auto" else engines.Chosen(name, "as configured")

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import polars as pl
-
 from service.engine.fit_record import FitRecord, Recorder
 from service.engine.polars_frame import PolarsFrame
 from service.jobs import process
@@ -52,6 +50,6 @@ def profiles_of(
     pipeline: Pipeline, places: frozenset[int], parts: Sequence[Path], record: FitRecord, job: Job
 ) -> tuple[tuple[Profile, ...], FitRecord]:
     """The profiles of the rows in ``parts`` by the analyzers at ``places``, and the fit record with them."""
-    frame = PolarsFrame(pl.scan_parquet(list(parts), glob=False, hive_partitioning=False), job.folder, expensive=False)
+    frame = job.context("profile").scan_parquet(parts)
     processed, record = profiled(pipeline, places, Processed(frame), record, job)
     return processed.profiles, record

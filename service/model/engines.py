@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+import msgspec
+
 from service.kit.errors import Problem
 from service.steps.processor import Processor
 
 Engine = Literal["polars", "spark", "auto"]
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """The engine of a run, and the reason in words."""
+
+    name: Engine
+    reason: str
 
 
 def problems(processors: Sequence[Processor], written: Any) -> Iterable[Problem]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from service.kit.errors import Problem
+from service.model.engines import Chosen
 from service.model.run import Step
 from service.model.version import SchemaChange, Source
 from service.steps.report import StepWarning
@@ -97,7 +98,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Polars plan, one text for each pass over the rows; a staged or fetched table is shown as DF. ``passes`` is how often
     rows are read at most (for a stage, for what a step measures, for a query, to be stored), and ``stages`` how often
     they are computed once and kept for later passes; null if the steps are not known. Small memory makes more passes.
-    ``memory_limit_bytes`` is what a run may use.
+    ``memory_limit_bytes`` is what a run may use; ``engine`` would execute it (null if a source is missing).
     """
 
     configuration: dict[str, Any]
@@ -113,3 +114,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     passes: int | None = None
     stages: int | None = None
     memory_limit_bytes: int | None = None
+    engine: Chosen | None = None

@@ -17,7 +17,7 @@ from service.files.allowed_files import Files
 from service.kit import placeholders
 from service.network.pacing import HostLimiters
 from service.network.policy import Network
-from service.steps.frame import Explain, Frame, FrameFactory
+from service.steps.frame import Explain, Frame, FrameFactory, Parts
 from service.steps.report import CollectReport, ProcessReport, Rejected, Split, StepReport, StepWarning
 from service.values.profile import Profile
 from service.values.version_mode import BaseVersion, VersionMode
@@ -97,9 +97,9 @@ class Context:
 
     def frame(
         self, lf: pl.LazyFrame, *, expensive: bool = True, explain: Explain | None = None, row_bytes: int = 0,
-        parts: Sequence[pl.LazyFrame] = (),
+        parts: Parts | None = None,
     ) -> Frame:  # fmt: skip
-        """A frame over a Polars plan; ``parts`` are plans of the same rows, one after another, where there are several.
+        """A frame over a Polars plan; ``parts`` makes plans of the same rows, one after another, if there are several.
 
         ``expensive`` says that reading the source costs more than reading Parquet, so that it is read once. ``explain``
         may turn an engine error into a better one. ``row_bytes`` is the memory of a row, where it is known.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RowLocal = Callable[["pl.LazyFrame"], "pl.LazyFrame"]
 Explain = Callable[["pl.exceptions.PolarsError"], Exception | None]
+Parts = Callable[[], "Sequence[pl.LazyFrame]"]
 Keep = Literal["first", "last", "none", "any"]
 JoinHow = Literal["inner", "left", "full"]
 
@@ -102,5 +103,5 @@ class FrameFactory(Protocol):
 
     def __call__(
         self, lf: pl.LazyFrame, folder: Path, *, expensive: bool = True, explain: Explain | None = None,
-        row_bytes: int = 0, files: Sequence[Path] = (), parts: Sequence[pl.LazyFrame] = (),
+        row_bytes: int = 0, files: Sequence[Path] = (), parts: Parts | None = None,
     ) -> Frame: ...  # fmt: skip

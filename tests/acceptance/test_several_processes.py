@@ -57,6 +57,22 @@ def test_one_pipeline_has_one_active_run_whichever_process_is_asked(start: Start
     assert ended(worker, run["run_id"])["status"] == "completed"
 
 
+def test_accounts_and_log_ins_are_the_same_at_every_process(start: Start) -> None:
+    first, second = start("first", 0), start("second", 0)
+    account = {"username": "vera", "password": PASSWORD, "role": "viewer"}
+    first.json("POST", "/users", status=201, json=account)
+    del account["role"]
+    tokens = second.json("POST", "/auth/token", json=account)  # at once, where the account was not made
+    vera = {"authorization": f"Bearer {tokens['access_token']}"}
+    assert first.json("GET", "/auth/me", headers=vera)["username"] == "vera"
+    first.json("POST", "/auth/logout", headers=vera, status=200)
+    second.json("GET", "/auth/me", headers=vera, status=401)
+    again = first.json("POST", "/auth/token", json=account)
+    vera = {"authorization": f"Bearer {again['access_token']}"}
+    second.json("PATCH", "/users/vera", json={"disabled": True})
+    first.json("GET", "/auth/me", headers=vera, status=401)
+
+
 def test_any_process_cancels_a_run_and_its_owner_stops_it(start: Start, source: Source) -> None:
     source.open.clear()
     api, worker = start("api", 0), start("worker", 1)

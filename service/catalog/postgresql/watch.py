@@ -17,7 +17,10 @@ from service.kit import errors
 
 IN_USE = 7_369_276_011  # any number, the same in every release
 """The advisory lock of whoever has opened the installation."""
-COUNTED = {"pipelines": ("pipelines", "revisions"), "api_keys": ("api_keys",)}
+COUNTED = {
+    "pipelines": ("pipelines", "revisions"), "api_keys": ("api_keys",), "users": ("users",),
+    "revoked_tokens": ("revoked_tokens",),
+}  # fmt: skip
 """Tables whose changes are counted by triggers: they change rarely, and every request asks whether they did. The tables
 that are read together with each."""
 _AGAIN_SECONDS = 1.0

@@ -8,6 +8,6 @@ UPDATE users SET role = $role, password_hash = $password_hash, disabled = $disab
     tokens_valid_after = $tokens_valid_after
 WHERE username = $username
 -- name: rehash
-UPDATE users SET password_hash = $password_hash WHERE username = $username
+UPDATE users SET password_hash = $password_hash WHERE username = $username AND password_hash = $before
 -- name: delete
 DELETE FROM users WHERE username = $username

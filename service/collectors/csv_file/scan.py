@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from service.collectors.csv_file import strict_reader, suspicions, type_inference, wide_batches
+from service.collectors.csv_file import byte_ranges, strict_reader, suspicions, type_inference, wide_batches
 from service.collectors.csv_file.checked_columns import CheckedColumn
 from service.collectors.csv_file.malformed_rows import Padded, Rejects, Shape
 from service.collectors.csv_file.settings import LOSSY, CsvSettings
@@ -201,22 +201,22 @@ class CsvReader:
         return self.error(original, f"{wrong}{hint}", "encoding" if strict_reader.NOT_UTF8 in wrong else "file_path")
 
     def _scan(self, source: Any, found: Survey, columns: dict[str, pl.DataType] | None, **more: Any) -> pl.LazyFrame:
+        return pl.scan_csv(source, schema=columns, **self._options(found), **more)
+
+    def _options(self, found: Survey) -> dict[str, Any]:
         settings = self._settings
-        return pl.scan_csv(
-            source,
-            has_header=settings.has_header,
-            separator=settings.separator,
-            quote_char=settings.quote_char,
-            comment_prefix=settings.comment_prefix,
-            null_values=settings.null_values or None,
-            schema=columns,
-            infer_schema=False,
-            encoding="utf8-lossy" if settings.encoding == LOSSY else "utf8",
-            eol_char=found.eol.decode(),
-            decimal_comma=settings.decimal_comma,
-            glob=False,
-            **more,
-        )
+        return {
+            "has_header": settings.has_header,
+            "separator": settings.separator,
+            "quote_char": settings.quote_char,
+            "comment_prefix": settings.comment_prefix,
+            "null_values": settings.null_values or None,
+            "infer_schema": False,
+            "encoding": "utf8-lossy" if settings.encoding == LOSSY else "utf8",
+            "eol_char": found.eol.decode(),
+            "decimal_comma": settings.decimal_comma,
+            "glob": False,
+        }
 
     def _column_names(self, original: Path, raw: list[str], found: Survey) -> list[str]:
         wanted = self._settings.column_names
@@ -259,9 +259,23 @@ class CsvReader:
 
         Columns under ``schema`` whose ``misfits`` become null are text, for ``conversions``.
         """
-        if misfits.become_null:
-            types = types | {name: pl.String() for name in self._settings.schema if name in types}
-        return [self._scan_typed(source, types, counted=misfits.become_null) for source in sources]
+        types = self._read_as(types, misfits)
+        return [self._typed(source, self._text(source), types, counted=misfits.become_null) for source in sources]
+
+    def parts(self, sources: list[CsvFile], types: dict[str, pl.DataType], misfits: Misfits) -> list[pl.LazyFrame]:
+        """The rows of ``scans`` in more scans: large files are divided."""
+        types = self._read_as(types, misfits)
+        return [
+            self._typed(source, text, types, counted=misfits.become_null)
+            for source in sources
+            for text in self._texts(source)
+        ]
+
+    def _read_as(self, types: dict[str, pl.DataType], misfits: Misfits) -> dict[str, pl.DataType]:
+        """The types in which the scans have their columns."""
+        if not misfits.become_null:
+            return types
+        return types | {name: pl.String() for name in self._settings.schema if name in types}
 
     def united(self, scans: list[pl.LazyFrame]) -> pl.LazyFrame:
         """All files one after another: columns by name, in order of first appearance."""
@@ -296,7 +310,22 @@ class CsvReader:
                 made.append(record_schema.misfit(name, value, source, types[name], misfits))
         return made
 
-    def _scan_typed(self, source: CsvFile, types: dict[str, pl.DataType], *, counted: bool) -> pl.LazyFrame:
+    def _text(self, source: CsvFile) -> pl.LazyFrame:
+        """The file as text, in columns as the parser names them."""
+        read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())
+        limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
+        return self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
+
+    def _texts(self, source: CsvFile) -> list[pl.LazyFrame]:
+        """The file as texts of its byte ranges, if it is large."""
+        ranges = byte_ranges.divided(source.path, source.survey, self._dialect.quote, len(source.raw))
+        options = self._options(source.survey) | {"skip_lines": source.skip_lines}
+        return byte_ranges.scans(source.path, ranges, source.raw, options) or [self._text(source)]
+
+    def _typed(
+        self, source: CsvFile, lf: pl.LazyFrame, types: dict[str, pl.DataType], *, counted: bool
+    ) -> pl.LazyFrame:
+        """The text ``lf`` of a file with our names and types."""
         settings = self._settings
         kept = [n for n in source.names if settings.columns is None or n in settings.columns]
         columns = []
@@ -309,9 +338,6 @@ class CsvReader:
             if inferred or not counted:
                 at, comma = (self._ctx.step, f"schema.{name}"), settings.decimal_comma
                 columns.append(CheckedColumn(name, types[name], why, at, decimal_comma=comma, inferred=inferred))
-        read: dict[str, pl.DataType] = dict.fromkeys(source.raw, pl.String())
-        limit = source.rows if source.survey.blank_tail and len(source.raw) > 1 else None
-        lf = self._scan(source.path, source.survey, read, skip_lines=source.skip_lines, n_rows=limit)
         renamed = {r: n for r, n in zip(source.raw, source.names, strict=True) if r != n}
         lf = lf.rename(renamed) if renamed else lf
         lf = wide_batches.read(lf.select(kept) if settings.columns is not None else lf, kept, columns)

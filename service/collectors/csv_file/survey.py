@@ -60,7 +60,8 @@ class Survey:
 
     ``lines`` counts line ends outside of quotes (also the header's), ``separators`` the separators outside of quotes;
     ``last`` is the text after the last line end; ``torn``: a quote seems to stay open at the end; ``misquoted``: a
-    quote may be inside a field (``quoting``); ``stray_cr``: there are CRs without LF.
+    quote may be inside a field (``quoting``); ``stray_cr``: there are CRs without LF; ``pieces``: places outside of
+    quotes, some megabytes from each other; with ``in_lines`` a line begins there.
     """
 
     size: int = 0
@@ -77,6 +78,8 @@ class Survey:
     last: bytes = b""
     whole: bool = False
     blocks: list[bytes] = field(default_factory=list)
+    pieces: list[int] = field(default_factory=list)
+    in_lines: bool = False
 
     @property
     def sample(self) -> bytes:
@@ -110,7 +113,7 @@ class Survey:
 
 def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
     """Read ``path`` once; ``sample_rows`` is about how many rows the sample holds. Raises ``Unreadable``."""
-    found = Survey(size=path.stat().st_size)
+    found = Survey(size=path.stat().st_size, in_lines=dialect.comment is not None)
     found.eol = _line_end(path, found.size)
     found.start = at = _start(path, dialect.skip_lines, found.eol)
     counter = _Counter(found, dialect)
@@ -132,6 +135,7 @@ def survey(path: Path, dialect: Dialect, sample_rows: int) -> Survey:
             if counting is not None:
                 counting.result()
             counting = other.submit(counter.count, piece, at)  # while the next piece is read and cut
+            found.pieces.append(at)
             at += len(piece)
         if counting is not None:
             counting.result()
@@ -162,7 +166,7 @@ def _piece(read: Callable[[int], bytes], found: Survey, dialect: Dialect) -> byt
             break
         end = 0
         if not _one_line(piece, found.eol, dialect.quote if found.torn else None):
-            end = _cut(piece, found.eol, dialect.quote, quotes % 2, last=True)
+            end = cut(piece, found.eol, dialect.quote, quotes % 2, last=True)
         if end:
             found.torn = False
             return piece[:end]
@@ -353,15 +357,15 @@ def _add_to_sample(piece: bytes, places: list[int], size: int, found: Survey, di
             return  # quotes in comments would mislead the cut
         odd = (odd + _quotes(piece[at:place], dialect)) % 2
         at, block = place, piece[place : place + size]
-        end = _cut(block, found.eol, dialect.quote, (odd + _quotes(block, dialect)) % 2, last=True)
-        begin = _cut(block, found.eol, dialect.quote, odd, last=False) if found.blocks else 0
+        end = cut(block, found.eol, dialect.quote, (odd + _quotes(block, dialect)) % 2, last=True)
+        begin = cut(block, found.eol, dialect.quote, odd, last=False) if found.blocks else 0
         if not found.blocks:  # the header, however long it is
-            end = end or _cut(piece, found.eol, dialect.quote, 0, last=False)
+            end = end or cut(piece, found.eol, dialect.quote, 0, last=False)
         if begin < end:
             found.blocks.append(piece[place + begin : place + end])
 
 
-def _cut(block: bytes, eol: bytes, quote: bytes | None, odd: int, *, last: bool) -> int:
+def cut(block: bytes, eol: bytes, quote: bytes | None, odd: int, *, last: bool) -> int:
     """The place after the first line end outside of quotes (default: the length), or after the last one (default: 0).
 
     ``odd``: the search begins inside of quotes, at the block's beginning or (``last``) at its end.

@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
 import pyarrow.lib as pa
@@ -20,7 +21,7 @@ from service.engine.loss_tally import Tally
 from service.engine.memory import Memory
 from service.engine.scratch import Scratch
 from service.engine.spark import messages
-from service.engine.spark.messages import Check, Failed, Measure, Order, Result, Stage, Staged
+from service.engine.spark.messages import Check, Count, Counted, Failed, Measure, Order, Result, Stage, Staged, Write
 from service.values import tagged_json
 
 Batches = Iterator[pa.RecordBatch]
@@ -98,6 +99,10 @@ def _done(order: Order) -> Result:
             return messages.Done()
         case Stage():
             return _stage(order.task)
+        case Write():
+            return _write(order.task)
+        case Count(data):
+            return Counted(int(plan(data).select(pl.len()).collect(engine="streaming").item()))
         case Measure():
             return _measure(order.task)
         case _:
@@ -113,21 +118,31 @@ def _stage(task: Stage) -> Staged:
     mine = {key: Tally(marks) for key, marks in task.tallies.items()}
     _tallies.update(mine)
     try:
-        path = written(plan(task.plan), Path(task.folder), task.name, task.row_group_size)
+        path = written(plan(task.plan), Path(task.folder), task.name)
     finally:
         for key in mine:
             _tallies.pop(key, None)
-    rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
     counts = {key: tally.counts for key, tally in mine.items()}
-    return Staged(str(path), int(rows), path.stat().st_size, counts=counts)
+    return Staged(str(path), _height(path), path.stat().st_size, counts=counts)
 
 
-def written(lf: pl.LazyFrame, folder: Path, name: str, row_group_size: int | None = None) -> Path:
+def _write(task: Write) -> Staged:
+    path = Path(task.folder) / f"{task.name}-{uuid.uuid4().hex}.parquet"
+    plan(task.plan).sink_parquet(
+        path, compression=cast(Any, task.compression), compression_level=task.compression_level,
+        row_group_size=task.row_group_size, engine="streaming",
+    )  # fmt: skip
+    return Staged(str(path), _height(path), path.stat().st_size)
+
+
+def _height(path: Path) -> int:
+    return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
+
+
+def written(lf: pl.LazyFrame, folder: Path, name: str) -> Path:
     """Execute into a file with a name of this attempt."""
     path = folder / f"{name}-{uuid.uuid4().hex}.parquet"
-    lf.sink_parquet(
-        path, compression="lz4", statistics=False, row_group_size=row_group_size or _GROUP_ROWS, engine="streaming"
-    )
+    lf.sink_parquet(path, compression="lz4", statistics=False, row_group_size=_GROUP_ROWS, engine="streaming")
     return path
 
 

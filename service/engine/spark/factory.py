@@ -8,9 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from service.engine.counters import Counters
+from service.engine.spark import file_parts
 from service.engine.spark.cluster import Cluster
 from service.engine.spark.spark_frame import SparkFrame
-from service.steps.frame import Explain, FrameFactory
+from service.steps.frame import Explain, FrameFactory, Parts
 
 
 def frames(cluster: Cluster, progress: Counters) -> FrameFactory:
@@ -18,9 +19,9 @@ def frames(cluster: Cluster, progress: Counters) -> FrameFactory:
 
     def frame(
         lf: pl.LazyFrame, folder: Path, *, expensive: bool = True, explain: Explain | None = None,
-        row_bytes: int = 0, files: Sequence[Path] = (), parts: Sequence[pl.LazyFrame] = (),
+        row_bytes: int = 0, files: Sequence[Path] = (), parts: Parts | None = None,
     ) -> SparkFrame:  # fmt: skip
-        every = [pl.scan_parquet(file, glob=False) for file in files] or _alike(lf, parts) or [lf]
+        every = [part for file in files for part in file_parts.of(file)] or _alike(lf, parts() if parts else ()) or [lf]
         return SparkFrame(cluster, every, folder, expensive=expensive, explain=explain, progress=progress)
 
     return frame

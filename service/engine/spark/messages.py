@@ -36,7 +36,23 @@ class Stage(msgspec.Struct, frozen=True, tag=True):
     folder: str
     name: str
     tallies: dict[str, dict[str, Marks]] = {}
-    row_group_size: int | None = None
+
+
+class Write(msgspec.Struct, frozen=True, tag=True):
+    """Execute ``plan`` into a Parquet file in ``folder`` that is a piece of a version's file."""
+
+    plan: bytes
+    folder: str
+    name: str
+    compression: str
+    compression_level: int | None
+    row_group_size: int
+
+
+class Count(msgspec.Struct, frozen=True, tag=True):
+    """Count the rows of ``plan``."""
+
+    plan: bytes
 
 
 class Measure(msgspec.Struct, frozen=True, tag=True):
@@ -52,7 +68,7 @@ class Divide(msgspec.Struct, frozen=True, tag=True):
     plan: bytes
 
 
-Task = Check | Stage | Measure | Divide
+Task = Check | Stage | Write | Count | Measure | Divide
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -79,6 +95,12 @@ class Measured(msgspec.Struct, frozen=True, tag=True):
     answers: list[tuple[Metric, Any]]
 
 
+class Counted(msgspec.Struct, frozen=True, tag=True):
+    """A number of rows."""
+
+    rows: int
+
+
 class Done(msgspec.Struct, frozen=True, tag=True):
     """A task without a result has ended."""
 
@@ -93,7 +115,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-Result = Staged | Measured | Done | Failed
+Result = Staged | Counted | Measured | Done | Failed
 
 _orders = msgspec.msgpack.Decoder(Order)
 _results: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
@@ -20,19 +20,17 @@ from service.engine.counters import Counters
 from service.engine.known_answers import UNKNOWN
 from service.engine.loss_counter import LossCounter
 from service.engine.loss_tally import Counts
-from service.engine.spark import column_tasks, messages, operations
+from service.engine.spark import column_tasks, file_parts, joined_parquet, messages, operations
 from service.engine.spark.cluster import Cluster
 from service.engine.spark.exchange import OTHER, ROW, Step, place_of
 from service.engine.spark.executor import RemoteTally
-from service.engine.spark.messages import Stage, Staged
+from service.engine.spark.messages import Stage, Staged, Write
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
 from service.values import polars_errors, staged, tagged_json
 from service.values.losses import Conversion, LostValues, plain_values
 
-_PART_ROWS = 1_000_000
-"""Rows of a part after staging, which one task holds in an exchange."""
 _GROUP_ROWS = 122_880
 _numbers = itertools.count(1)
 _ROWS = Metric("", "rows")
@@ -90,6 +88,11 @@ class SparkFrame:
     def lazy(self) -> pl.LazyFrame:
         """The plan of all rows, for this process. Use it only while this frame lives, which has the files."""
         return self._parts[0] if len(self._parts) == 1 else pl.concat(self._parts)
+
+    @property
+    def parts(self) -> int:
+        """How many plans the rows are divided into."""
+        return len(self._parts)
 
     @property
     def known_rows(self) -> int | None:
@@ -170,8 +173,7 @@ class SparkFrame:
         schema, parts, heights = self.schema, list[pl.LazyFrame](), list[int]()
         for one in found:
             scan = pl.scan_parquet(one.path, glob=False, schema=schema)
-            for at in range(0, one.rows, _PART_ROWS):
-                rows = min(_PART_ROWS, one.rows - at)
+            for at, rows in file_parts.slices(one.rows):
                 parts.append(scan if rows == one.rows else scan.slice(at, rows))
                 heights.append(rows)
         self._parts = tuple(parts) or (pl.LazyFrame(schema=schema),)
@@ -181,10 +183,20 @@ class SparkFrame:
         self._staged.append(staged.Staged("file", sum(heights), sum(one.bytes for one in found)))
 
     def _at_rest(self) -> tuple[pl.LazyFrame, ...]:
-        """The parts in a form that may be read several times, with known numbers of rows."""
-        if self._expensive or self._heights is None:
+        """The parts in a form that may be read several times."""
+        if self._expensive:
             self._stage()
         return self._parts
+
+    def _counted_parts(self) -> tuple[Sequence[pl.LazyFrame], Sequence[int]]:
+        """The parts, and how many rows each has."""
+        parts = self._at_rest()
+        if self._heights is None:
+            tasks = [messages.Count(_plan(part)) for part in parts]
+            found: list[messages.Counted] = self._executed(lambda: self._cluster.perform(tasks, messages.Counted))
+            self._heights = tuple(one.rows for one in found)
+            self._answers[_ROWS] = sum(self._heights)
+        return parts, self._heights
 
     def _exchanged(self, plans: Sequence[pl.LazyFrame], files: _Files, *steps: Step) -> list[Staged]:
         found: list[Staged] = self._executed(lambda: self._cluster.exchange([_plan(p) for p in plans], *steps))
@@ -195,7 +207,7 @@ class SparkFrame:
         missing = [m for m in wanted if known_answers.find(self._answers, m) is UNKNOWN]
         if missing:
             with self._progress.measuring(len({m.column for m in missing}), stages=self._expensive):
-                parts = self._at_rest()
+                parts = self._counted_parts()[0] if _ROWS in missing else self._at_rest()
                 tasks = column_tasks.of(missing, lambda columns: [_plan(part.select(columns)) for part in parts])
                 self._answers |= {m: None for m in missing if m.kind == "sample"}
                 for measured in self._executed(lambda: self._cluster.perform(tasks, messages.Measured)):
@@ -205,12 +217,18 @@ class SparkFrame:
     def write(
         self, target: Path, *, compression: str, compression_level: int | None, row_group_size: int | None
     ) -> int:
-        self._at_rest()
-        self.lazy.sink_parquet(
-            target, compression=cast(Any, compression), compression_level=compression_level,
-            row_group_size=row_group_size or _GROUP_ROWS, engine="streaming",
-        )  # fmt: skip
-        return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
+        """Tasks write whole row groups of the file, which are then put together."""
+        parts, heights = self._counted_parts()
+        group, files = row_group_size or _GROUP_ROWS, _Files(self._folder)
+        tasks = [
+            Write(
+                _plan(file_parts.between(parts, heights, first, rows)), str(files.path), f"{number:06d}", compression,
+                compression_level, group,
+            )
+            for number, (first, rows) in enumerate(file_parts.groups(sum(heights), group))
+        ]  # fmt: skip
+        found: list[Staged] = self._executed(lambda: self._cluster.perform(tasks, Staged))
+        return joined_parquet.join([Path(one.path) for one in found], target)
 
     # -- operations --------------------------------------------------------------------------------------------
 
@@ -317,15 +335,15 @@ class SparkFrame:
         return self._with(new, files)
 
     def scan(self, parts: Sequence[Path]) -> SparkFrame:
-        scans = [pl.scan_parquet(part, glob=False) for part in parts]
+        scans = [scan for part in parts for scan in file_parts.of(part)]
         return SparkFrame(self._cluster, scans, self._folder, expensive=False, progress=self._progress)
 
     def query(self, sql: str) -> SparkFrame:
         raise errors.Permanent("a query needs all rows in one place, which Spark does not have; use the engine polars")
 
     def with_row_index(self, name: str) -> SparkFrame:
-        parts = self._at_rest()
-        before = itertools.accumulate(self._heights or (), initial=0)
+        parts, heights = self._counted_parts()
+        before = itertools.accumulate(heights, initial=0)
         return self._with([part.with_row_index(name, offset) for part, offset in zip(parts, before, strict=False)])
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> SparkFrame:

@@ -17,7 +17,7 @@ import msgspec
 import polars as pl
 
 from service.engine.polars_frame import PolarsFrame
-from service.jobs import category_estimate, child_log, collect, dry_run, loss_sample, plugins, store
+from service.jobs import category_estimate, child_log, collect, dry_run, engine, loss_sample, plugins, store
 from service.jobs.category_estimate import Need
 from service.jobs.dry_run import DryRun, DryRunStep
 from service.jobs.job import Job
@@ -95,6 +95,7 @@ class Planner:
             passes=dry.passes if dry is not None and dry.frame is not None else None,
             stages=dry.stages if dry is not None and dry.frame is not None else None,
             memory_limit_bytes=self._limit or None,
+            engine=engine.planned(pipeline, job, self._limit) if all(look.problem is None for look in looks) else None,
         )
         return job.masked(msgspec.json.encode(plan))
 

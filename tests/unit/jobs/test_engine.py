@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+import pyarrow.lib as pa
 import pytest
 import structlog
 
@@ -12,6 +14,7 @@ from service.jobs import engine
 from service.jobs.job import Job
 from service.jobs.messages import Grants
 from service.kit import errors
+from service.model import engines
 from service.model import pipeline as pipelines
 from service.model.pipeline import Pipeline
 from tests.registry import REGISTRY
@@ -36,15 +39,42 @@ def job(tmp_path: Path, size: int = 1, url: str | None = SPARK) -> Job:
 @pytest.mark.parametrize(
     ("size", "name", "reason"),
     [
-        (5 * MIB, "polars", "the sources have 5 MiB, and a run 1 MiB of memory: below 10 times as much"),
-        (11 * MIB, "spark", "the sources have 11 MiB, and a run 1 MiB of memory: more than 10 times as much"),
-        (100 * MIB, "spark", "the sources have 100 MiB"),
+        (MIB // 2, "polars", "the sources have 0 MiB unpacked, and a run 1 MiB of memory: up to 10 times as much"),
+        (10 * MIB, "polars", "the sources have 10 MiB unpacked, and a run 1 MiB of memory: up to 10 times as much"),
+        (11 * MIB, "spark", "the sources have 11 MiB unpacked, and a run 1 MiB of memory: more than 10 times as much"),
+        (100 * MIB, "spark", "the sources have 100 MiB unpacked"),
     ],
 )
 def test_auto_goes_by_the_size_of_the_sources(tmp_path: Path, size: int, name: str, reason: str) -> None:
     found = engine.of_size(pipeline("auto"), job(tmp_path, size))
     assert found[0] == name
     assert found[1].startswith(reason)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "bz2"])
+def test_compressed_sources_have_the_size_of_their_text(tmp_path: Path, kind: str) -> None:
+    given = job(tmp_path)
+    with pa.output_stream(str(tmp_path / "orders.csv"), compression=kind) as stream:
+        stream.write(b"1,2\n" * (5 * MIB))
+    name, reason = engine.of_size(pipeline("auto"), given)
+    assert name == "spark"
+    assert reason.startswith("the sources have 20 MiB unpacked"), reason
+
+
+def test_parquet_has_the_size_of_its_pages(tmp_path: Path) -> None:
+    given = job(tmp_path)
+    rows = pl.select(n=pl.int_range(2 * MIB) // 1000)
+    rows.write_parquet(tmp_path / "orders.parquet", use_pyarrow=True, pyarrow_options={"use_dictionary": False})
+    assert (tmp_path / "orders.parquet").stat().st_size < MIB
+    source = {"type": "parquet", "file_path": "orders.parquet"}
+    assert engine.of_size(pipeline("auto", collector=source), given)[0] == "spark"
+
+
+def test_a_plan_has_the_engine_and_its_reason(tmp_path: Path) -> None:
+    given = job(tmp_path, 11 * MIB)
+    assert engine.planned(pipeline("auto"), given, None).name == "spark"
+    assert engine.planned(pipeline("auto"), given, 2 * MIB).name == "polars"
+    assert engine.planned(pipeline("spark"), given, None) == engines.Chosen("spark", "as configured")
 
 
 def test_auto_is_polars_where_spark_cannot_be(tmp_path: Path) -> None:

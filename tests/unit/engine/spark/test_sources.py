@@ -1,0 +1,98 @@
+"""Sources on a Sail server: files that are read in ranges give the rows, losses and errors of whole ones."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from service.collectors import parquet as parquet_files
+from service.collectors.csv_file import byte_ranges
+from service.engine.counters import Counters
+from service.engine.polars_frame import PolarsFrame
+from service.engine.spark import factory, file_parts
+from service.engine.spark.cluster import Cluster
+from service.engine.spark.spark_frame import SparkFrame
+from service.kit import errors
+from service.steps.frame import Frame
+from service.steps.metric import Metric
+from tests.unit.collectors.file_source import collector, surroundings
+
+pytestmark = pytest.mark.services
+
+ROWS = Metric("", "rows")
+ORDERS = 'id,price,note\n' + "".join(
+    f'{n},{"junk" if n % 7 == 3 else n / 4},"said ""{n}"",\nand more"\n' for n in range(40)
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_ranges, "SIZE", 100)
+    monkeypatch.setattr(parquet_files, "_PART_ROWS", 7)
+    monkeypatch.setattr(file_parts, "ROWS", 7)
+    monkeypatch.setattr("service.collectors.csv_file.survey._PIECE", 64)
+
+
+def frames(cluster: Cluster, tmp_path: Path, files: dict[str, bytes], kind: str, **config: Any) -> tuple[Frame, Frame]:
+    """The source by the local engine and by the cluster."""
+    ctx = surroundings(tmp_path, files)
+    found = []
+    for name, make in (("local", PolarsFrame), ("remote", factory.frames(cluster, Counters()))):
+        folder = tmp_path / name
+        folder.mkdir()
+        own = dataclasses.replace(ctx, folder=folder, frames=make)
+        found.append(asyncio.run(collector(kind, **config).collect(own)))
+    local, remote = found
+    return local, remote
+
+
+def assert_alike(local: Frame, remote: Frame, least: int) -> None:
+    """Equal rows and losses; the cluster's come from at least so many parts."""
+    assert isinstance(remote, SparkFrame)
+    assert isinstance(local, PolarsFrame)
+    assert remote.parts >= least
+    assert local.measure([ROWS]) == remote.measure([ROWS])
+    assert remote.lazy.collect().equals(local.lazy.collect(), null_equal=True)
+    assert list(remote.losses) == list(local.losses)
+
+
+def test_csv_in_byte_ranges(cluster: Cluster, tmp_path: Path) -> None:
+    files = {"a.csv": ORDERS.encode(), "b.csv": b"id,extra\n7,x\n"}
+    assert_alike(*frames(cluster, tmp_path, files, "csv", file_path="*.csv"), least=8)
+
+
+def test_values_lost_in_ranges_have_the_places_of_the_file(cluster: Cluster, tmp_path: Path) -> None:
+    local, remote = frames(
+        cluster, tmp_path, {"a.csv": ORDERS.encode()}, "csv", file_path="a.csv", schema={"price": "float64"},
+        on_error="null",
+    )  # fmt: skip
+    assert_alike(local, remote, least=8)
+    assert [loss.count for loss in remote.losses] == [6]
+
+
+def test_errors_in_ranges_name_the_line_of_the_file(cluster: Cluster, tmp_path: Path) -> None:
+    said = []
+    for frame in frames(
+        cluster, tmp_path, {"a.csv": ORDERS.encode()}, "csv", file_path="a.csv", schema={"price": "float64"}
+    ):
+        with pytest.raises(errors.Permanent) as caught:
+            frame.measure([ROWS])
+        said.append((str(caught.value), caught.value.details))
+    assert said[0] == said[1]
+    assert "column 'price': junk does not fit float64" in said[0][0]
+
+
+def test_parquet_by_rows(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "uploads" / "a.parquet"
+    path.parent.mkdir()
+    pl.DataFrame({"n": range(30), "t": [str(n) for n in range(30)]}).write_parquet(path, row_group_size=5)
+    assert_alike(*frames(cluster, tmp_path, {}, "parquet", file_path="a.parquet"), least=5)
+    for folder in ("local", "remote"):
+        (tmp_path / folder).rename(tmp_path / f"{folder}-1")
+    chosen = {"file_path": "a.parquet", "schema": {"t": "int64"}}
+    assert_alike(*frames(cluster, tmp_path, {}, "parquet", **chosen), least=5)
