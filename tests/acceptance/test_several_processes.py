@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.gated_source import Source, a_source
-from tests.acceptance.served import PATIENCE, spawned
+from tests.acceptance.served import PASSWORD, PATIENCE, spawned
 from tests.acceptance.several import Start, create, ended, execute, starting
 from tests.postgresql import Cluster
 
