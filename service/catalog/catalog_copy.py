@@ -55,19 +55,21 @@ def copy(source: str, target: str) -> list[Copied]:
                 code="DATA_CORRUPT",
             )
     if not target.startswith(_SCHEMES):
-        _give_back(Layout(Path(target).absolute()))
+        Layout(Path(target)).catalog_elsewhere.unlink(missing_ok=True)
     return [Copied(table=name, rows=digest.rows, hash=digest.hash) for name, digest in read.items()]
 
 
-def _give_back(layout: Layout) -> None:
-    """Let a data directory have in files what would be rows elsewhere."""
+def give_back(target: str) -> None:
+    """Let the data directory that a catalog was copied to have in files what is rows elsewhere. Blocks."""
+    if target.startswith(_SCHEMES):
+        return
+    layout = Layout(Path(target).absolute())
     store = DuckDBStore(layout.catalog)
     try:
         journal_files.give_back(store, layout)
         audit_files.give_back(store, layout.audit)
     finally:
         store.close()
-    layout.catalog_elsewhere.unlink(missing_ok=True)
 
 
 def _databases() -> ModuleType:

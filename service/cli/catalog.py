@@ -35,6 +35,7 @@ def copy(source: str, target: str, **chosen: Any) -> None:
     logs.configure("console", "critical")  # the command prints errors itself
     with permissions.private_umask():
         copied = catalog_copy.copy(source, target)
+        catalog_copy.give_back(target)
     if chosen["as_json"]:
         click.echo(msgspec.json.encode({"tables": copied}).decode())
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -58,12 +59,15 @@ class JobResources:
     reads: Callable[[PipelineRecord], Readable] = lambda _: None
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
-    journals: Journals = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "journals", Journals.of(self.layout, self.history, self.clock))
         if self.same_since is None:
             object.__setattr__(self, "same_since", self.clock.now())
+
+    @functools.cached_property
+    def journals(self) -> Journals:
+        """Where the events of runs are kept."""
+        return Journals.of(self.layout, self.history, self.clock)
 
     async def warm(self) -> None:
         """Let workers wait for jobs from now on: spare ones, and those that did their work and left no trace of it."""

@@ -150,7 +150,7 @@ class _Tail:
             self.stream.show(event)
 
     def append(self, kind: EventKind, data: bytes, *, vital: bool = False) -> Event | None:
-        raise NotImplementedError  # who executes the run writes
+        return None  # who executes the run writes
 
     def close(self) -> None:
         pass

@@ -136,6 +136,7 @@ def test_an_installation_that_moves_takes_its_events_along(cluster: Cluster, sou
             after = events(served, second)
             assert not [*(data / "logs").iterdir()]
         catalog_copy.copy(url, str(back))
+        catalog_copy.give_back(str(back))
     shutil.rmtree(back / "warehouse")
     (data / "warehouse").rename(back / "warehouse")
     with serving(back, **settings) as served:
