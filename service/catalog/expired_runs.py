@@ -54,11 +54,11 @@ class ExpiredRuns:
         places = [run.sequence for run in runs]  # they bound what is read: the values of all runs are large
         values = {"run_ids": [run.run_id for run in runs], "first": min(places), "last": max(places)}
 
-        events = ("delete_events",) if self._store.remote else ()  # else they are in files
-
         def work(transaction: Transaction) -> None:
-            for statement in ("total", "durations", "delete", *events):
+            for statement in ("total", "durations", "delete"):
                 transaction.execute(_SQL[statement], values)
+            if self._store.remote:  # else they are in files
+                transaction.execute(_SQL["delete_events"], {"run_ids": values["run_ids"]})
             for row in transaction.rows(_SQL["crowded"], {"most": _MOST_DURATIONS}):
                 _round(transaction, row["pipeline_id"])
 

@@ -28,7 +28,7 @@ class Addition:
     """Events of one run that are to be written by an attempt with the token ``fence`` (None: whatever it is).
 
     ``last`` is the id of the last event that was there before the first try: an earlier try that was committed is found
-    behind it. ``dropped`` is how many events of an attempt that has lost its run were not written.
+    behind it. ``dropped`` is how many of an attempt that has lost its run were not written, beside its states.
     """
 
     def __init__(self, run_id: str, fence: int | None, last: int | None, events: Sequence[Unwritten]) -> None:
@@ -160,8 +160,9 @@ def _remaining(
                 del rest[0]
             ended = ended or there["kind"] == "end"
     is_its_own = addition.fence in (None, row["fence"]) and not ended
-    written = rest if is_its_own else [event for event in rest if event[0] == "log"]
-    return written, len(rest) - len(written)
+    if is_its_own:
+        return rest, 0
+    return [event for event in rest if event[0] == "log"], sum(kind == "progress" for kind, _ in rest)
 
 
 def _ends(transaction: Transaction, run_ids: Sequence[str]) -> dict[str, Row]:

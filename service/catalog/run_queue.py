@@ -16,6 +16,7 @@ from service.catalog.store import Row, Store, Transaction
 from service.model.run import Run
 
 _SQL = load_sql("run_queue")
+ASKED, WAITED = "another process was asked to end the run", "the run was ended while it waited"
 LOST = "the process that worked on the run is lost; log lines of its last moments may be missing"
 
 
@@ -75,7 +76,8 @@ class RunQueue:
         def work(transaction: Transaction) -> None:
             row = transaction.row(_SQL["going"], {"run_id": run_id})
             if row is not None:
-                self._take(transaction, successor(_run(row)), "another process ended the run")
+                run = _run(row)
+                self._take(transaction, successor(run), ASKED if run.status == "running" else WAITED)
 
         self._store.write(work)
 

@@ -60,8 +60,8 @@ class Journals:
         ending = run_events.state_of(run) if run.ended else []
         return event_stream.replay(self._layout.log(run.run_id), after, ending)
 
-    async def flush(self, run_id: str) -> None:
-        """Wait until what this process has of the log of a run can be read, if that is soon."""
+    async def flush(self, run: Run) -> None:
+        """Wait until what happened up to now can be read in the log of a run, if that is soon."""
 
     def log_lines(self, run_id: str) -> Iterator[list[bytes]]:
         """The log lines of a run so far, some at a time. Blocks."""

@@ -26,6 +26,7 @@ from service.runs.live_run import LiveRun
 from service.telemetry import log_context
 
 _LOOK = 0.5
+_TRIES, _PAUSE = 20, 0.05
 _log = structlog.get_logger("penstock.run")
 
 
@@ -82,8 +83,13 @@ class RowJournals(Journals):
             if not tail.followers and self._tails.get(run.run_id) is tail:
                 del self._tails[run.run_id]
 
-    async def flush(self, run_id: str) -> None:
-        await self._writer.flush(run_id)
+    async def flush(self, run: Run) -> None:
+        await self._writer.flush(run.run_id)
+        for _ in range(_TRIES):  # until who executed it, elsewhere, has written the end
+            end = await asyncio.to_thread(self._rows.end, run.run_id) if run.ended else 1
+            if end or run.end_time is None or run.end_time + self._patience < self._clock.now():
+                return
+            await asyncio.sleep(_PAUSE)
 
     def log_lines(self, run_id: str) -> Iterator[list[bytes]]:
         return self._rows.log_lines(run_id)

@@ -285,7 +285,7 @@ class Supervisor:
     async def log_lines(self, run_id: str) -> AsyncGenerator[Sequence[bytes], None]:
         """The log lines of a run so far, some at a time. Raises ``errors.Missing``."""
         journals, run = self._resources.journals, await self.run(run_id)
-        await journals.flush(run.run_id)
+        await journals.flush(run)
         parts = journals.log_lines(run.run_id)
         while (lines := await asyncio.to_thread(next, parts, None)) is not None:
             yield lines

@@ -87,7 +87,7 @@ def test_every_process_shows_the_same_events_to_all_followers(there: Installatio
             for journals in (there.owner, there.other, there.other)
         ]
         there.log(*range(3))
-        await there.owner.flush("run_0")
+        await there.owner.flush(there.run)
         there.log(*range(3, 1300))  # more than one transaction, one page, and what memory keeps
         there.end()
         found = await asyncio.gather(*following)
@@ -164,6 +164,22 @@ def test_the_stream_of_a_run_that_is_deleted_ends(there: Installation) -> None:
         await anext(following)
         there.rows._store.execute("DELETE FROM runs")
         assert await heard(following) == []
+        await there.close()
+
+    asyncio.run(work())
+
+
+def test_the_log_of_a_run_that_ended_elsewhere_waits_for_its_last_lines(there: Installation) -> None:
+    async def work() -> None:
+        ended = msgspec.structs.replace(there.run, status="completed", end_time=there.clock.now())
+        there.history.change_run(ended, there.fence)
+        waiting = asyncio.create_task(there.other.flush(ended))
+        there.log(1)
+        there.end()
+        await waiting
+        assert [line for part in there.other.log_lines("run_0") for line in part] == [b'{"n":1}']
+        there.clock.advance(16)
+        await there.other.flush(ended)
         await there.close()
 
     asyncio.run(work())
