@@ -167,3 +167,31 @@ async def serve(
         async with automatic(core), otlp.exporting(settings.otlp_endpoint, resources.metrics, resources.traces):
             await server.answer(listener, app, core.layout.root, stopping=stopping, started=started, drain=drain)
     _log.info("server.stopped")
+
+
+async def work(
+    settings: Settings, environment: Mapping[str, str], listener: Listener | None, stopping: asyncio.Event,
+    announce: Callable[[], None], clock: Clock | None = None,
+) -> None:  # fmt: skip
+    """Execute the runs of an installation that several processes serve, without its API, until ``stopping`` is set.
+
+    ``listener`` answers those who watch the worker; ``announce`` is called when it takes runs.
+    """
+    from service.api.worker_health import WorkerHealth
+
+    async with open_core(settings, environment, clock) as core:
+        if core.store.created:
+            _log.warning("worker.new_catalog", hint="nothing was there; is it the one that 'penstock serve' uses?")
+        resources = core.tasks.resources
+        await core.supervisor.resume("worker")
+        async with automatic(core), otlp.exporting(settings.otlp_endpoint, resources.metrics, resources.traces):
+            if listener is not None:
+                listener.answer_with(WorkerHealth(core, forkserver.alive))
+            startup.end()
+            announce()
+            await stopping.wait()
+            _log.info("worker.stopping")
+            await core.supervisor.close()
+    if listener is not None:
+        await listener.stop()
+    _log.info("worker.stopped")

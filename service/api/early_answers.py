@@ -16,6 +16,7 @@ from service.kit import ids
 if TYPE_CHECKING:
     from litestar.types import ASGIApp
 
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 ALWAYS: Headers = (
     (b"x-content-type-options", b"nosniff"),
@@ -50,7 +51,7 @@ class StartingApp:
             await _answer(scope, send)
 
 
-async def _answer(scope: dict[str, Any], send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+async def _answer(scope: dict[str, Any], send: Send) -> None:
     status = 503
     value: dict[str, Any] = {"error": _STARTING}
     if scope["method"] in ("GET", "HEAD"):
@@ -58,10 +59,16 @@ async def _answer(scope: dict[str, Any], send: Callable[[dict[str, Any]], Awaita
             status, value = 200, _ALIVE
         elif scope["path"] == "/health/ready":
             value = _NOT_READY
-    body = msgspec.json.encode(value)
+    await respond(scope, send, status, msgspec.json.encode(value))
+
+
+async def respond(
+    scope: dict[str, Any], send: Send, status: int, body: bytes, media_type: bytes = b"application/json"
+) -> None:
+    """Answer a request without the framework; a 503 says when to try again."""
     given = dict(scope["headers"]).get(b"x-request-id")
     headers = [
-        (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *ALWAYS, *UNLESS_SET,
+        (b"content-type", media_type), (b"content-length", str(len(body)).encode()), *ALWAYS, *UNLESS_SET,
         (b"x-request-id", ids.request_id(given.decode("latin-1") if given is not None else None).encode()),
     ]  # fmt: skip
     if status == 503:

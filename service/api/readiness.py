@@ -10,13 +10,14 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
-from service.api.services import Services
 from service.catalog.audit_log import AuditLog
 from service.catalog.store import Store
 from service.files import disk
+from service.files.layout import Layout
 from service.kit import errors, ids
 
 OK = "ok"
@@ -26,10 +27,29 @@ _FULL = "full: free space on the disk of the data directory"
 _log = structlog.get_logger("penstock.api")
 
 
+class Parts(Protocol):
+    """The parts of a service that are checked."""
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def audit(self) -> AuditLog: ...
+
+    @property
+    def condition(self) -> Callable[[], str]: ...
+
+    @property
+    def workers_alive(self) -> Callable[[], Awaitable[bool]]: ...
+
+
 class Readiness:
     """The checks of one service. ``checks`` belongs to the event loop."""
 
-    def __init__(self, services: Services, seconds: float = _SECONDS) -> None:
+    def __init__(self, services: Parts, seconds: float = _SECONDS) -> None:
         root = services.layout.root
         self._seconds = seconds
         self._checks: dict[str, Callable[[], Awaitable[str]]] = {

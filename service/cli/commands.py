@@ -5,6 +5,7 @@ The modules behind the commands are imported when a command runs, so that ``--he
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,21 +67,61 @@ def demo(data_dir: str | None) -> None:
     shown.show(data_dir)
 
 
+def _of_runs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of what executes runs until a signal."""
+    for decorate in (
+        click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]"),
+        click.option(
+            "--log-format", type=click.Choice(["json", "console"]), help="The format of log lines.  [default: json]"
+        ),
+        options.several(
+            "--allow-private-host", "allowed_private_hosts", "A private host that collectors may call; repeatable."
+        ),
+        options.several("--file-root", "file_roots", "A directory that collectors may read, too; repeatable."),
+    ):
+        command = decorate(command)
+    return command
+
+
 @penstock.command(epilog=options.VARIABLES)
 @click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.  [default: 8000]")
 @options.data_dir()
-@options.several("--file-root", "file_roots", "A directory that collectors may read, besides the uploads; repeatable.")
-@options.several("--allow-private-host", "allowed_private_hosts", "A private host collectors may call; repeatable.")
 @click.option("--max-concurrent-runs", type=click.IntRange(0), help="Runs that may be in progress; 0: none starts.")
-@click.option("--log-format", type=click.Choice(["json", "console"]), help="The format of log lines.  [default: json]")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+@_of_runs
 def serve(**chosen: Any) -> None:
     """Serve the REST API until SIGTERM or Ctrl-C."""
     _prefork()
     from service.cli import serve as serve_command
 
     serve_command.serve(**chosen)
+
+
+@penstock.command(epilog=options.VARIABLES)
+@click.option(
+    "--concurrency", "max_concurrent_runs", type=click.IntRange(1),
+    help="Runs that it executes at the same time.  [default: one a core]",
+)  # fmt: skip
+@options.several(
+    "--label", "worker_labels", "What this host has (gpu): runs with that execution.label come here; repeatable."
+)
+@click.option("--only-labelled", is_flag=True, default=None, help="Execute no run without a label.")
+@options.data_dir(text="A directory of its own, for cached files and logs (or PENSTOCK_DATA_DIR).")
+@click.option(
+    "--health-port", type=click.IntRange(0, 65535),
+    help="Answer /health, /health/ready and /metrics on this port; 0 takes a free one.  [default: none]",
+)  # fmt: skip
+@click.option("--host", help="The address of the health port.  [default: 127.0.0.1]")
+@_of_runs
+def worker(**chosen: Any) -> None:
+    """Execute runs of an installation with several processes until SIGTERM or Ctrl-C, without the REST API.
+
+    It needs PENSTOCK_CATALOG_URL and PENSTOCK_WAREHOUSE_URL, as the processes of 'penstock serve' have them.
+    """
+    _prefork()
+    from service.cli import worker as worker_command
+
+    worker_command.worker(**chosen)
 
 
 @penstock.command()

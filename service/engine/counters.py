@@ -76,6 +76,11 @@ class Counters:
         finally:
             self._split = 1.0
 
+    def executed(self, done: int, total: int, rows: int, written: int) -> None:
+        """Note how many tasks of the present pass are done, and what they read and wrote: rows and bytes."""
+        self.rows, self.counted, self._written = rows, True, written
+        self._part = self._split * done / max(total, 1)
+
     def queried(self, done: int, total: int) -> None:
         """So many of the queries of the present measurement are done."""
         self._part = self._split + (1 - self._split) * done / max(total, 1)

@@ -28,6 +28,9 @@ from service.steps.collector import Declared
 from service.steps.frame import Frame
 from service.steps.report import ProcessReport, StepWarning
 
+_KIND = "type"
+"""The field of a step that its engine cannot execute, whatever the rows are."""
+
 
 @dataclass(frozen=True)
 class DryRunStep:
@@ -121,6 +124,8 @@ def dry_run(
             )
         )  # fmt: skip
         seen = ended
+        if pipeline.execution.engine == "spark" and isinstance(frame, PolarsFrame):
+            _check_portable(frame, f"processors[{index}]")
 
     try:
         with job.translated("combine"):
@@ -139,8 +144,20 @@ def dry_run(
     return dry
 
 
+def _check_portable(frame: PolarsFrame, step: str) -> None:
+    """Raise ``errors.Permanent`` if the plan up to a step cannot be sent to executors."""
+    from service.engine.spark import plans  # with pipelines that use it
+
+    try:
+        plans.encode(frame.lazy)
+    except errors.Permanent as error:
+        raise errors.Permanent(str(error), step=step, field=f"{step}.{_KIND}") from error
+
+
 def _is_certain(error: errors.StepError, pipeline: Pipeline, sources: Sequence[Declared], job: Job, done: int) -> bool:
     """Whether the step after the first ``done`` would fail with this error, whatever the rows are."""
+    if str(error.details.get("field")).endswith(f"].{_KIND}"):
+        return True
     applied = pipeline.processors[: done + 1] if job.step.startswith("processors") else []
     closed = all(s.closed for s in sources) and not job.journal.dynamic_columns and all(p.static for p in applied)
     exact = closed and not any(s.guessed for s in sources)

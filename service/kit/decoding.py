@@ -51,7 +51,15 @@ def _leaf(kind: Any, value: Any, path: str) -> Iterable[Problem]:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         problem = _problem(error, path)
-        yield Problem(problem.field, problem.message + _choices([kind], value))
+        yield Problem(problem.field, problem.message + _choices([kind], value) + _form(kind, problem.message))
+
+
+def _form(kind: Any, message: str) -> str:
+    """What a text should look like that does not match its pattern, as the end of a message; else an empty text."""
+    if get_origin(kind) is not Annotated or "matching regex" not in message:
+        return ""
+    described = (getattr(meta, "description", None) for meta in get_args(kind)[1:])
+    return next((f": {text}" for text in described if text), "")
 
 
 def _choices(members: Iterable[Any], value: Any) -> str:

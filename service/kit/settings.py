@@ -63,6 +63,9 @@ def _about(text: str, **bounds: Any) -> msgspec.Meta:
     return msgspec.Meta(description=text, **bounds)
 
 
+_Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The service's settings. Each field is the variable ``PENSTOCK_<NAME>``; sizes take ``512MiB``."""
 
@@ -73,6 +76,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     host: Annotated[str, _about("The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, _about("The port to listen on; 0 takes a free one.", ge=0, le=65535)] = 8000
+    health_port: Annotated[
+        _Port | None,
+        _about("The port of a worker that answers /health, /health/ready and /metrics; 0 takes a free one."),
+    ] = None
     jwt_secret: Annotated[
         str | None, _about("Signs access tokens, at least 32 bytes; made and stored in the data directory if absent.")
     ] = None
@@ -307,6 +314,8 @@ def _plain(name: str, value: Any, text: str) -> str:
         least, number = bound[1] == ">=", bound[2]
         shown = f"{int(number) // MIB}MiB" if name in _SIZES and int(number) >= MIB else number
         return f"must be {'at least' if least else 'at most'} {shown}"
+    if name == "worker_labels":
+        return f"'{value}' is not a list of labels; a label has lower-case letters, digits, ., - and _"
     kind = _KIND.match(text)
     return f"'{value}' is not {_WORDS[kind[1]]}" if kind is not None else text
 

@@ -59,6 +59,8 @@ class RunDriver:
         self._shared = resources.history.queue.shared
         self._slots = slots
         self._records = RunRecords(resources.history)
+        if self._shared:  # then the catalog is asked
+            self._records.on_refused = runs.forget
         self._renewal = Renewal(resources.history.lease, resources.clock, membership.renew)
 
     def open(self) -> None:
@@ -84,7 +86,9 @@ class RunDriver:
         live.task = asyncio.create_task(self._drive(live, record, replay))
 
     def stop(self, live: LiveRun, why: Reason) -> None:
-        """Stop the task of a run; its event ``settled`` is set when it has ended."""
+        """Stop the task of a run, once; its event ``settled`` is set when it has ended."""
+        if live.stopped_as is not None:  # it is about to end, which must not be cut short
+            return
         live.stopped_as = why
         if live.task is not None and live.has_begun:
             live.task.cancel()
@@ -122,11 +126,12 @@ class RunDriver:
             while (error := await self._attempt(live, record, replay)) is not None:
                 again = attempt_records.has_more(live.run) and attempt_records.is_transient(error)
                 delay = attempt_records.delay(live.run, execution(record), error)
-                if not (again and await self._store_waiting(live, error, delay)):
-                    await self.fail(live, error)
-                    return
-                if self._shared:  # whoever has a free slot then makes the next attempt
+                is_stored = again and await self._store_waiting(live, error, delay)
+                if again and self._shared:  # whoever has a free slot goes on, at the latest when the lease is over
                     self._suspend(live)
+                    return
+                if not is_stored:
+                    await self.fail(live, error)
                     return
                 await self._wait(live)
         except (lifecycle.IllegalTransition, lifecycle.Superseded) as refusal:
@@ -164,6 +169,7 @@ class RunDriver:
             message = f"the run took longer than {limit:g} s (execution.timeout_seconds)"
             return errors.Permanent(message, code="RUN_TIMEOUT")
         except (lifecycle.IllegalTransition, lifecycle.Superseded):
+            live.stopped_as = live.stopped_as or "superseded"
             raise
         except errors.PenstockError as error:
             return error
@@ -226,8 +232,12 @@ class RunDriver:
 
     async def _take_over(self, live: LiveRun, refusal: errors.PenstockError) -> None:
         """Show the state that the catalog has of a run which it refused to change."""
+        live.stopped_as = live.stopped_as or "superseded"
         live.log("warning", "run.superseded", message=refusal.message)
-        live.replace_run(await asyncio.to_thread(self._history.run, live.run.run_id))
+        try:
+            live.replace_run(await asyncio.to_thread(self._history.run, live.run.run_id))
+        except Exception as error:  # the catalog does not answer now
+            live.log("warning", "run.not_read", reason=str(error))
         self._suspend(live)
 
     async def _end(self, live: LiveRun, status: Status, error: errors.Body | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -18,9 +19,13 @@ _log = structlog.get_logger("penstock.run")
 
 
 class RunRecords:
-    """Writes the ends of runs; those that could not be written are tried again until they are."""
+    """Writes the ends of runs; those that could not be written are tried again until they are.
+
+    ``on_refused`` is called with the id of a run that has another state in the catalog.
+    """
 
     def __init__(self, history: History) -> None:
+        self.on_refused: Callable[[str], None] = lambda _: None
         self._history = history
         self._unwritten: dict[str, tuple[Run, int | None]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -63,6 +68,7 @@ class RunRecords:
             await asyncio.wait_for(asyncio.to_thread(self._history.change_run, run, fence), _PATIENCE)
         except (lifecycle.IllegalTransition, lifecycle.Superseded) as error:
             _log.warning("run.end_refused", run_id=run.run_id, status=run.status, reason=error.message)
+            self.on_refused(run.run_id)
         except Exception as error:
             _log.error("run.not_written", run_id=run.run_id, status=run.status, reason=str(error))
             return False

@@ -268,7 +268,10 @@ class Supervisor:
             return await self._shared.cancel(run_id)
         if live is None or live.run.ended or live.committing:
             return await self.run(run_id)
-        self._driver.stop(live, "cancelled")
+        if self._shared is not None:  # first in the catalog: a process that lost the run to another one may not answer
+            await self._shared.cancel(run_id)
+        if not live.committing:
+            self._driver.stop(live, "cancelled")
         await live.settled.wait()
         return live.view()
 

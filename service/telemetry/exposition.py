@@ -5,16 +5,23 @@ The library is loaded with the first request for it, since that takes longer tha
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from service.telemetry.metrics import Family
+from service.telemetry.metrics import Family, Metrics
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 MEDIA_TYPE = "text/plain; version=0.0.4"
 """The framework adds the character set."""
+
+
+async def of(metrics: Metrics) -> bytes:
+    """The present values of ``metrics``, as ``text``. Belongs to the event loop."""
+    counted = metrics.counted()
+    return await asyncio.to_thread(lambda: text([*counted, *metrics.read()]))
 
 
 def text(families: Sequence[Family]) -> bytes:

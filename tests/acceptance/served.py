@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -170,11 +170,12 @@ def listening(
 
 
 def spawned(
-    data: Path, *flags: str, path: str = str(documents.ROOT), module: str = "service", **environment: str
-) -> subprocess.Popen[str]:
+    data: Path, *flags: str, path: str = str(documents.ROOT), module: str = "service",
+    command: Sequence[str] = ("serve", "--port", "0"), **environment: str,
+) -> subprocess.Popen[str]:  # fmt: skip
     """The process of a service over ``data``."""
     return subprocess.Popen(
-        [sys.executable, "-m", module, "serve", "--port", "0", "--data-dir", str(data), *flags],
+        [sys.executable, "-m", module, *command, "--data-dir", str(data), *flags],
         env=service.clean_environment(PYTHONPATH=path, **environment), cwd=data.parent,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.installation import Installation, ended, execute, installed
 from tests.acceptance.served import Served
-from tests.acceptance.several import Start, ended, execute, starting
 from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
@@ -29,8 +29,8 @@ PIPELINE: dict[str, Any] = {
 
 
 @pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
-    with cluster.database() as url, starting(url, tmp_path) as found:
+def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
+    with installed(cluster, tmp_path) as found:
         yield found
 
 
@@ -53,7 +53,7 @@ def answers(served: Served, run: str) -> dict[str, Any]:
     return found
 
 
-def test_another_process_gives_the_same_answers(start: Start) -> None:
+def test_another_process_gives_the_same_answers(start: Installation) -> None:
     api, worker = start("api", 0), start("worker", 1)
     assert api.http.put("/files/orders.csv", content=ORDERS.encode()).status_code == 201
     api.json("POST", "/pipeline/create", status=201, json=PIPELINE)

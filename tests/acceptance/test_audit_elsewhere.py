@@ -11,16 +11,16 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.acceptance.installation import Installation, installed
 from tests.acceptance.served import Served
-from tests.acceptance.several import Start, starting
 from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
-    with cluster.database() as url, starting(url, tmp_path) as found:
+def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
+    with installed(cluster, tmp_path) as found:
         yield found
 
 
@@ -34,7 +34,7 @@ def create(served: Served, name: str) -> None:
     served.json("POST", "/users", status=201, json=user)
 
 
-def test_every_process_reads_the_events_of_all(start: Start, tmp_path: Path) -> None:
+def test_every_process_reads_the_events_of_all(start: Installation, tmp_path: Path) -> None:
     processes = [start(name, 0) for name in ("one", "two", "three")]
     for number, served in enumerate(processes):
         create(served, f"user{number}")

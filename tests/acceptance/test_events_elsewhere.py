@@ -12,16 +12,16 @@ import pytest
 
 from service.catalog import catalog_copy
 from tests.acceptance.gated_source import Source, a_source
+from tests.acceptance.installation import Installation, create, execute, installed
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, serving
-from tests.acceptance.several import Start, create, execute, starting
 from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
-    with cluster.database() as url, starting(url, tmp_path) as found:
+def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
+    with installed(cluster, tmp_path) as found:
         yield found
 
 
@@ -54,7 +54,7 @@ def log(served: Served, run: str) -> bytes:
     return answer.content
 
 
-def test_every_process_sends_the_same_events_and_logs(start: Start, source: Source) -> None:
+def test_every_process_sends_the_same_events_and_logs(start: Installation, source: Source) -> None:
     source.open.clear()
     api, other, worker = start("api", 0), start("other", 0), start("worker", 1)
     create(api, "slow", source)
@@ -82,7 +82,7 @@ def test_every_process_sends_the_same_events_and_logs(start: Start, source: Sour
     assert (events(api, run), log(api, run)) == (whole, lines)
 
 
-def test_a_follower_goes_on_elsewhere_when_the_owner_is_killed(start: Start, source: Source) -> None:
+def test_a_follower_goes_on_elsewhere_when_the_owner_is_killed(start: Installation, source: Source) -> None:
     source.open.clear()
     api, lost = start("api", 0), start("lost", 1)
     create(api, "slow", source, attempts=2)
@@ -102,7 +102,7 @@ def test_a_follower_goes_on_elsewhere_when_the_owner_is_killed(start: Start, sou
     assert log(api, run) == log(other, run)
 
 
-def test_who_cancels_shows_the_end_at_once(start: Start, source: Source) -> None:
+def test_who_cancels_shows_the_end_at_once(start: Installation, source: Source) -> None:
     source.open.clear()
     api, worker = start("api", 0), start("worker", 1)
     create(api, "slow", source)

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from tests.acceptance.gated_source import Source, a_source
+from tests.acceptance.installation import Installation, create, ended, execute, installed
 from tests.acceptance.served import PASSWORD, PATIENCE, spawned
-from tests.acceptance.several import Start, create, ended, execute, starting
 from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Start]:
-    with cluster.database() as url, starting(url, tmp_path) as found:
+def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
+    with installed(cluster, tmp_path) as found:
         yield found
 
 
@@ -29,7 +29,7 @@ def source() -> Iterator[Source]:
         yield found
 
 
-def test_a_run_is_queued_by_one_process_and_executed_by_another(start: Start, source: Source) -> None:
+def test_a_run_is_queued_by_one_process_and_executed_by_another(start: Installation, source: Source) -> None:
     api, worker = start("api", 0), start("worker", 1)
     names = ["one", "two", "three"]
     for name in names:
@@ -43,7 +43,7 @@ def test_a_run_is_queued_by_one_process_and_executed_by_another(start: Start, so
     assert worker.json("GET", f"/runs/{runs[0]}")["status"] == "completed"
 
 
-def test_one_pipeline_has_one_active_run_whichever_process_is_asked(start: Start, source: Source) -> None:
+def test_one_pipeline_has_one_active_run_whichever_process_is_asked(start: Installation, source: Source) -> None:
     source.open.clear()
     api, worker = start("api", 0), start("worker", 1)
     create(api, "slow", source)
@@ -57,7 +57,7 @@ def test_one_pipeline_has_one_active_run_whichever_process_is_asked(start: Start
     assert ended(worker, run["run_id"])["status"] == "completed"
 
 
-def test_accounts_and_log_ins_are_the_same_at_every_process(start: Start) -> None:
+def test_accounts_and_log_ins_are_the_same_at_every_process(start: Installation) -> None:
     first, second = start("first", 0), start("second", 0)
     account = {"username": "vera", "password": PASSWORD, "role": "viewer"}
     first.json("POST", "/users", status=201, json=account)
@@ -73,7 +73,7 @@ def test_accounts_and_log_ins_are_the_same_at_every_process(start: Start) -> Non
     first.json("GET", "/auth/me", headers=vera, status=401)
 
 
-def test_any_process_cancels_a_run_and_its_owner_stops_it(start: Start, source: Source) -> None:
+def test_any_process_cancels_a_run_and_its_owner_stops_it(start: Installation, source: Source) -> None:
     source.open.clear()
     api, worker = start("api", 0), start("worker", 1)
     create(api, "slow", source)
@@ -92,7 +92,7 @@ def test_any_process_cancels_a_run_and_its_owner_stops_it(start: Start, source: 
     assert worker.json("GET", "/pipeline/slow/versions")["total"] == 0
 
 
-def test_the_run_of_a_killed_process_is_taken_over_when_its_lease_is_over(start: Start, source: Source) -> None:
+def test_the_run_of_a_killed_process_is_taken_over_when_its_lease_is_over(start: Installation, source: Source) -> None:
     source.open.clear()
     api, lost = start("api", 0), start("lost", 1)
     create(api, "slow", source, attempts=2)
@@ -107,7 +107,7 @@ def test_the_run_of_a_killed_process_is_taken_over_when_its_lease_is_over(start:
     assert api.json("GET", "/pipeline/slow/versions")["total"] == 1
 
 
-def test_a_process_that_is_drained_leaves_its_run_to_another_one(start: Start, source: Source) -> None:
+def test_a_process_that_is_drained_leaves_its_run_to_another_one(start: Installation, source: Source) -> None:
     source.open.clear()
     api, drained = start("api", 0), start("drained", 1)
     create(api, "slow", source, attempts=2)
@@ -120,7 +120,7 @@ def test_a_process_that_is_drained_leaves_its_run_to_another_one(start: Start, s
     assert (found["status"], found["attempt"], found["version"]) == ("completed", 2, 1)
 
 
-def test_a_data_directory_belongs_to_one_process(start: Start, tmp_path: Path) -> None:
+def test_a_data_directory_belongs_to_one_process(start: Installation, tmp_path: Path) -> None:
     start("api", 0)
     second = spawned(tmp_path / "api", **start.environment)
     _, said = second.communicate(timeout=PATIENCE)
@@ -128,7 +128,7 @@ def test_a_data_directory_belongs_to_one_process(start: Start, tmp_path: Path) -
     assert "each process needs a data directory of its own" in said
 
 
-def test_triggers_fire_once_after_runs_of_another_process_whoever_leads(start: Start, source: Source) -> None:
+def test_triggers_fire_once_after_runs_of_another_process_whoever_leads(start: Installation, source: Source) -> None:
     """The first process leads; when it is killed another one does so."""
     first = start("first", 0)
     first.until_logged(lambda line: line["event"] == "leadership.taken")
@@ -152,7 +152,7 @@ def down_has(version: int) -> Callable[[dict[str, Any]], bool]:
 
 @pytest.mark.slow
 def test_whoever_is_killed_or_frozen_every_run_ends_and_every_version_is_there_once(
-    start: Start, source: Source
+    start: Installation, source: Source
 ) -> None:
     api = start("api", 0)
     workers = [start(f"worker{number}", 1) for number in range(3)]

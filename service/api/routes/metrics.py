@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 
 from litestar import Response
@@ -39,9 +38,7 @@ async def read_metrics(request: TypedRequest, services: ServicesDependency) -> R
     query_string.read(request, query_string.NoParameters)
     if not _is_from_here(request):
         login.require(request.scope, "viewer")
-    counted = services.metrics.counted()
-    text = await asyncio.to_thread(lambda: exposition.text([*counted, *services.metrics.read()]))
-    return Response(text, media_type=exposition.MEDIA_TYPE)
+    return Response(await exposition.of(services.metrics), media_type=exposition.MEDIA_TYPE)
 
 
 def _is_from_here(request: TypedRequest) -> bool:

@@ -31,6 +31,10 @@ _GONE = ("No module named 'service'", "No module named 'polars'")
 R = TypeVar("R")
 
 
+def _unheard(_: Sequence[Any]) -> None:
+    return None
+
+
 class Cluster:
     """The executors behind ``url`` (``sc://host:port``), which share the folder of the run with this process.
 
@@ -55,21 +59,28 @@ class Cluster:
         if not shared:
             raise errors.Permanent(f"the executors behind {SETTING} do not share this folder with us: {self._folder}")
 
-    def perform(self, tasks: Sequence[Task], kind: type[R]) -> list[R]:
-        """Execute the tasks side by side. Their results are in the order of the tasks, and all of this ``kind``."""
+    def perform(self, tasks: Sequence[Task], kind: type[R], done: Callable[[Sequence[R]], None] = _unheard) -> list[R]:
+        """Execute the tasks side by side. Their results are in the order of the tasks, and all of this ``kind``.
+
+        ``done`` gets the results so far each time that more come.
+        """
         if not tasks:
             return []
-        table = self._table(tasks)
-        found = self._results(table.mapInArrow(executor.perform, _RESULTS), kind)
+        found = self._results(self._table(tasks).mapInArrow(executor.perform, _RESULTS), kind, done)
         return [found[number] for number in range(len(tasks))]
 
-    def exchange(self, plans: Sequence[bytes], *steps: exchange.Step) -> list[messages.Staged]:
+    def exchange(
+        self,
+        plans: Sequence[bytes],
+        *steps: exchange.Step,
+        done: Callable[[Sequence[messages.Staged]], None] = _unheard,
+    ) -> list[messages.Staged]:
         """Divide the rows of all plans by their buckets, and take them through ``steps``; the last one writes files."""
         blocks = self._table([Divide(plan) for plan in plans]).mapInArrow(exchange.divide, exchange.BLOCKS)
         for step in steps[:-1]:
             blocks = blocks.groupBy("bucket").applyInArrow(exchange.passing(step), exchange.BLOCKS)
         found = self._results(
-            blocks.groupBy("bucket").applyInArrow(exchange.writing(steps[-1]), _RESULTS), messages.Staged
+            blocks.groupBy("bucket").applyInArrow(exchange.writing(steps[-1]), _RESULTS), messages.Staged, done
         )
         return sorted(found.values(), key=lambda staged: staged.place)
 
@@ -84,16 +95,16 @@ class Cluster:
         table = pa.table({"number": numbers, "task": pa.array(orders, pa.binary())})
         return self._session.createDataFrame(table).repartition(max(1, len(tasks)), "number")
 
-    def _results(self, frame: Any, kind: type[R]) -> dict[int, R]:
-        with _translated():
-            table = frame.toArrow()
+    def _results(self, frame: Any, kind: type[R], done: Callable[[Sequence[R]], None]) -> dict[int, R]:
         found: dict[int, R] = {}
-        for number, data in zip(table["number"].to_pylist(), table["result"].to_pylist(), strict=True):
-            result: Result = messages.decode_result(data)
-            if isinstance(result, Failed):
-                raise _error(result)
-            assert isinstance(result, kind)
-            found[number] = result
+        with _translated():
+            for number, data in frame.toLocalIterator():  # as they come
+                result: Result = messages.decode_result(bytes(data))
+                if isinstance(result, Failed):
+                    raise _error(result)
+                assert isinstance(result, kind)
+                found[number] = result
+                done(list(found.values()))
         return found
 
 
@@ -134,12 +145,15 @@ def _translated() -> Iterator[None]:
     """Errors of the client: of the executors' Python, of the server, or of the way there."""
     try:
         yield
-    except errors.PenstockError:
+    except (errors.PenstockError, pl.exceptions.PolarsError, ValueError):  # of data
         raise
     except Exception as error:
         text = str(error)
         if any(missing in text for missing in _GONE):
             raise errors.Permanent(f"the executors behind {SETTING} do not have this Penstock installed") from error
+        if "PicklingError" in type(error).__name__:
+            text = f"a function of this step cannot be sent to the executors ({error}); use the engine polars"
+            raise errors.Permanent(text) from error
         line = text.strip().splitlines()[0][:300] if text.strip() else type(error).__name__
         raise errors.Transient(f"the Spark server ({SETTING}) failed: {line}") from error
 

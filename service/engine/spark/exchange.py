@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import pyarrow.lib as pa
 
-from service.engine.spark import executor, messages
+from service.engine.spark import executor, messages, plans
 
 BUCKET = "\x1fbucket"
 ROW = "\x1frow"
@@ -62,7 +62,7 @@ def divide(batches: executor.Batches) -> executor.Batches:
             try:
                 task = executor.accepted(data).task
                 assert isinstance(task, messages.Divide)
-                rows = executor.plan(task.plan).collect(engine="streaming")
+                rows = plans.decode(task.plan).collect(engine="streaming")
             except Exception as error:
                 yield _failed(error)
                 continue

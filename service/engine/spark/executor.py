@@ -6,7 +6,6 @@ each attempt: two attempts of one task may be at work at once, and only one answ
 
 from __future__ import annotations
 
-import io
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from service.engine import estimates, metrics, steady_sums
 from service.engine.loss_tally import Tally
 from service.engine.memory import Memory
 from service.engine.scratch import Scratch
-from service.engine.spark import messages
+from service.engine.spark import messages, plans
 from service.engine.spark.messages import Check, Count, Counted, Failed, Measure, Order, Result, Stage, Staged, Write
 from service.values import tagged_json
 
@@ -85,6 +84,8 @@ def failure(error: Exception) -> Failed | None:
     """The error as an answer, if the next attempt would have it, too."""
     if isinstance(error, Refused):
         return Failed("executor", str(error))
+    if isinstance(error, ModuleNotFoundError) or "ModuleNotFoundError" in str(error):
+        return Failed("executor", f"an executor lacks a plug-in: {str(error).splitlines()[0]}; install it there, too")
     if isinstance(error, pl.exceptions.PolarsError):
         return Failed(type(error).__name__, str(error))
     if isinstance(error, ValueError | OverflowError):
@@ -102,23 +103,18 @@ def _done(order: Order) -> Result:
         case Write():
             return _write(order.task)
         case Count(data):
-            return Counted(int(plan(data).select(pl.len()).collect(engine="streaming").item()))
+            return Counted(int(plans.decode(data).select(pl.len()).collect(engine="streaming").item()))
         case Measure():
             return _measure(order.task)
         case _:
             raise TypeError("exchanges divide rows")
 
 
-def plan(data: bytes) -> pl.LazyFrame:
-    """The plan that the driver serialised."""
-    return pl.LazyFrame.deserialize(io.BytesIO(data))
-
-
 def _stage(task: Stage) -> Staged:
     mine = {key: Tally(marks) for key, marks in task.tallies.items()}
     _tallies.update(mine)
     try:
-        path = written(plan(task.plan), Path(task.folder), task.name)
+        path = written(plans.decode(task.plan), Path(task.folder), task.name)
     finally:
         for key in mine:
             _tallies.pop(key, None)
@@ -128,7 +124,7 @@ def _stage(task: Stage) -> Staged:
 
 def _write(task: Write) -> Staged:
     path = Path(task.folder) / f"{task.name}-{uuid.uuid4().hex}.parquet"
-    plan(task.plan).sink_parquet(
+    plans.decode(task.plan).sink_parquet(
         path, compression=cast(Any, task.compression), compression_level=task.compression_level,
         row_group_size=task.row_group_size, engine="streaming",
     )  # fmt: skip
@@ -147,7 +143,7 @@ def written(lf: pl.LazyFrame, folder: Path, name: str) -> Path:
 
 
 def _measure(task: Measure) -> messages.Measured:
-    lf = pl.concat([plan(p) for p in task.plans])
+    lf = pl.concat([plans.decode(p) for p in task.plans])
     schema = lf.collect_schema()
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         answers = estimates.answer(lf, schema, task.metrics, scratch=Scratch(Memory(), Path(folder)))

@@ -8,10 +8,15 @@ from pathlib import Path
 import polars as pl
 
 from service.engine.counters import Counters
-from service.engine.spark import file_parts
+from service.engine.spark import file_parts, plans
 from service.engine.spark.cluster import Cluster
+from service.engine.spark.shared_files import SharedFiles
 from service.engine.spark.spark_frame import SparkFrame
+from service.kit import errors
 from service.steps.frame import Explain, FrameFactory, Parts
+from service.values import polars_errors
+
+_MOST_PLAN = 1 << 20
 
 
 def frames(cluster: Cluster, progress: Counters) -> FrameFactory:
@@ -21,10 +26,24 @@ def frames(cluster: Cluster, progress: Counters) -> FrameFactory:
         lf: pl.LazyFrame, folder: Path, *, expensive: bool = True, explain: Explain | None = None,
         row_bytes: int = 0, files: Sequence[Path] = (), parts: Parts | None = None,
     ) -> SparkFrame:  # fmt: skip
-        every = [part for file in files for part in file_parts.of(file)] or _alike(lf, parts() if parts else ()) or [lf]
-        return SparkFrame(cluster, every, folder, expensive=expensive, explain=explain, progress=progress)
+        every = [part for file in files for part in file_parts.of(file)] or _alike(lf, parts() if parts else ())
+        if not every and not _is_portable(lf):
+            shared = SharedFiles(folder)
+            path = shared.path / "rows.parquet"
+            with polars_errors.attributed(None):
+                lf.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
+            return SparkFrame.of_file(cluster, path, shared, progress)
+        return SparkFrame(cluster, every or [lf], folder, expensive=expensive, explain=explain, progress=progress)
 
     return frame
+
+
+def _is_portable(lf: pl.LazyFrame) -> bool:
+    """Whether executors can execute a plan: it holds no function that only this process has, and not the rows."""
+    try:
+        return len(plans.encode(lf)) <= _MOST_PLAN
+    except errors.Permanent:
+        return False
 
 
 def _alike(lf: pl.LazyFrame, parts: Sequence[pl.LazyFrame]) -> list[pl.LazyFrame]:

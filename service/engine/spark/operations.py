@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from service.engine import key_hashes, windows
+from service.engine import key_hashes, mixed_types, windows
 from service.engine.spark.exchange import BUCKET, OTHER, ROW, numbered, part_of
 from service.steps.frame import JoinHow, Keep
 
@@ -38,6 +38,18 @@ def in_order(rows: Rows, _: Rows) -> pl.LazyFrame:
     """The rows of a part as they are."""
     assert rows is not None
     return rows
+
+
+def united(frames: Sequence[Sequence[pl.LazyFrame]]) -> list[pl.LazyFrame]:
+    """The parts of all frames with the columns of all, in types that hold the values of each."""
+    mixed = mixed_types.names([parts[0].collect_schema() for parts in frames])
+    if mixed:  # numbers beside text or dates: all become text, as nothing else holds both
+        frames = [
+            [p.with_columns(pl.col(mixed & set(p.collect_schema())).cast(pl.String)) for p in parts] for parts in frames
+        ]
+    firsts = [pl.LazyFrame(schema=parts[0].collect_schema()) for parts in frames]
+    empty = pl.LazyFrame(schema=pl.concat(firsts, how="diagonal_relaxed").collect_schema())
+    return [pl.concat([empty, part], how="diagonal_relaxed") for parts in frames for part in parts]
 
 
 # -- distinct --------------------------------------------------------------------------------------------------

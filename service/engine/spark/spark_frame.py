@@ -6,8 +6,6 @@ Row-local steps are applied to each plan. What needs other rows stages the parts
 from __future__ import annotations
 
 import itertools
-import shutil
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,16 +13,17 @@ from typing import Any
 
 import polars as pl
 
-from service.engine import known_answers, mixed_types
+from service.engine import known_answers
 from service.engine.counters import Counters
 from service.engine.known_answers import UNKNOWN
 from service.engine.loss_counter import LossCounter
 from service.engine.loss_tally import Counts
-from service.engine.spark import column_tasks, file_parts, joined_parquet, messages, operations
+from service.engine.spark import column_tasks, file_parts, joined_parquet, messages, operations, plans
 from service.engine.spark.cluster import Cluster
 from service.engine.spark.exchange import OTHER, ROW, Step, place_of
 from service.engine.spark.executor import RemoteTally
 from service.engine.spark.messages import Stage, Staged, Write
+from service.engine.spark.shared_files import SharedFiles
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
 from service.steps.metric import Metric, Values
@@ -32,17 +31,10 @@ from service.values import polars_errors, staged, tagged_json
 from service.values.losses import Conversion, LostValues, plain_values
 
 _GROUP_ROWS = 122_880
+_FEW = 2
+"""Columns. More are read from a stage where reading puts files together."""
 _numbers = itertools.count(1)
 _ROWS = Metric("", "rows")
-
-
-class _Files:
-    """A folder with the files of one operation, removed with the last frame that reads them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / f"spark-{next(_numbers)}"
-        self.path.mkdir()
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class SparkFrame:
@@ -67,11 +59,19 @@ class SparkFrame:
         self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
         self._progress = progress or Counters()
         self._counters: tuple[tuple[LossCounter, str], ...] = ()
+        self._joined = False  # reading it puts files together, each time
         self._heights: tuple[int, ...] | None = None
-        self._files: tuple[_Files, ...] = ()
+        self._files: tuple[SharedFiles, ...] = ()
         self._staged: list[staged.Staged] = []
         self._answers: dict[Metric, Any] = {}
         self._schema: pl.Schema | None = None
+
+    @classmethod
+    def of_file(cls, cluster: Cluster, path: Path, files: SharedFiles, progress: Counters) -> SparkFrame:
+        """A frame over one of the ``files``, which it keeps."""
+        frame = cls(cluster, file_parts.of(path), files.folder, expensive=False, progress=progress)
+        frame._files = (files,)
+        return frame
 
     @property
     def schema(self) -> pl.Schema:
@@ -102,6 +102,7 @@ class SparkFrame:
     def _next(self, parts: Sequence[pl.LazyFrame], *, expensive: bool, others: Sequence[SparkFrame] = ()) -> SparkFrame:
         frame = SparkFrame(self._cluster, parts, self._folder, expensive=expensive, progress=self._progress)
         frame._staged = self._staged
+        frame._joined = any(one._joined for one in (self, *others))
         for one in (self, *others):
             frame._explainers += one._explainers
             frame._counters += one._counters
@@ -109,7 +110,15 @@ class SparkFrame:
         return frame
 
     def rows(self, step: RowLocal) -> SparkFrame:
-        return self._next([step(part) for part in self._parts], expensive=self._expensive)
+        made: list[SharedFiles] = []
+
+        def folder() -> Path:
+            made.append(SharedFiles(self._folder))
+            return made[0].path
+
+        frame = self._next(plans.applied(step, self._parts, self.schema, folder), expensive=self._expensive)
+        frame._files += tuple(made)
+        return frame
 
     def convert(self, step: str, expressions: Sequence[pl.Expr | Conversion], *, only: bool = False) -> SparkFrame:
         conversions = [e for e in expressions if isinstance(e, Conversion)]
@@ -150,17 +159,17 @@ class SparkFrame:
 
     def _stage(self) -> None:
         """Execute all parts and continue from their files."""
-        files = _Files(self._folder)
+        files = SharedFiles(self._folder)
         tasks = [
             Stage(
-                _plan(part), str(files.path), f"{number:06d}",
+                plans.encode(part), str(files.path), f"{number:06d}",
                 {f"{key} {number}": counter.marks for counter, key in self._counters},
             )
             for number, part in enumerate(self._parts)
         ]  # fmt: skip
         for counter, _ in self._counters:
             counter.start()
-        found: list[Staged] = self._executed(lambda: self._cluster.perform(tasks, Staged))
+        found = self._performed(tasks)
         self._count(found)
         self._continue_from(found, files)
 
@@ -169,7 +178,7 @@ class SparkFrame:
             counter.absorb([one.counts.get(f"{key} {number}", Counts()) for number, one in enumerate(found)])
             counter.finish()
 
-    def _continue_from(self, found: Sequence[Staged], files: _Files) -> None:
+    def _continue_from(self, found: Sequence[Staged], files: SharedFiles) -> None:
         schema, parts, heights = self.schema, list[pl.LazyFrame](), list[int]()
         for one in found:
             scan = pl.scan_parquet(one.path, glob=False, schema=schema)
@@ -178,7 +187,7 @@ class SparkFrame:
                 heights.append(rows)
         self._parts = tuple(parts) or (pl.LazyFrame(schema=schema),)
         self._heights = tuple(heights) or (0,)
-        self._files, self._explainers, self._expensive = (files,), (), False
+        self._files, self._explainers, self._expensive, self._joined = (files,), (), False, False
         self._answers[_ROWS] = self._progress.expected = sum(heights)
         self._staged.append(staged.Staged("file", sum(heights), sum(one.bytes for one in found)))
 
@@ -192,25 +201,46 @@ class SparkFrame:
         """The parts, and how many rows each has."""
         parts = self._at_rest()
         if self._heights is None:
-            tasks = [messages.Count(_plan(part)) for part in parts]
+            tasks = [messages.Count(plans.encode(part)) for part in parts]
             found: list[messages.Counted] = self._executed(lambda: self._cluster.perform(tasks, messages.Counted))
             self._heights = tuple(one.rows for one in found)
             self._answers[_ROWS] = sum(self._heights)
         return parts, self._heights
 
-    def _exchanged(self, plans: Sequence[pl.LazyFrame], files: _Files, *steps: Step) -> list[Staged]:
-        found: list[Staged] = self._executed(lambda: self._cluster.exchange([_plan(p) for p in plans], *steps))
+    def _exchanged(self, sources: Sequence[pl.LazyFrame], files: SharedFiles, *steps: Step) -> list[Staged]:
+        data = [plans.encode(p) for p in sources]
+        found: list[Staged] = self._executed(
+            lambda: self._cluster.exchange(data, *steps, done=lambda some: self._noted(some, len(data)))
+        )
+        return found
+
+    def _noted(self, found: Sequence[Staged], tasks: int) -> None:
+        """Show how far the present execution is."""
+        rows, written = sum(one.rows for one in found), sum(one.bytes for one in found)
+        self._progress.executed(len(found), tasks, rows, written)
+
+    def _performed(self, tasks: Sequence[Stage | Write]) -> list[Staged]:
+        found: list[Staged] = self._executed(
+            lambda: self._cluster.perform(tasks, Staged, lambda some: self._noted(some, len(tasks)))
+        )
         return found
 
     def measure(self, metrics: Iterable[Metric], *, steady: bool = False) -> Values:
         wanted = list(dict.fromkeys(metrics))
         missing = [m for m in wanted if known_answers.find(self._answers, m) is UNKNOWN]
         if missing:
-            with self._progress.measuring(len({m.column for m in missing}), stages=self._expensive):
+            columns = len({m.column for m in missing})
+            self._expensive |= self._joined and columns > _FEW
+            with self._progress.measuring(columns, stages=self._expensive):
                 parts = self._counted_parts()[0] if _ROWS in missing else self._at_rest()
-                tasks = column_tasks.of(missing, lambda columns: [_plan(part.select(columns)) for part in parts])
+                tasks = column_tasks.of(missing, lambda columns: [plans.encode(part.select(columns)) for part in parts])
                 self._answers |= {m: None for m in missing if m.kind == "sample"}
-                for measured in self._executed(lambda: self._cluster.perform(tasks, messages.Measured)):
+                measured_by = self._executed(
+                    lambda: self._cluster.perform(
+                        tasks, messages.Measured, lambda found: self._progress.queried(len(found), len(tasks))
+                    )
+                )
+                for measured in measured_by:
                     self._answers |= {metric: tagged_json.decode(value) for metric, value in measured.answers}
         return {m: known_answers.find(self._answers, m) for m in wanted}  # always steady
 
@@ -219,22 +249,20 @@ class SparkFrame:
     ) -> int:
         """Tasks write whole row groups of the file, which are then put together."""
         parts, heights = self._counted_parts()
-        group, files = row_group_size or _GROUP_ROWS, _Files(self._folder)
+        group, files = row_group_size or _GROUP_ROWS, SharedFiles(self._folder)
+        pieces = [file_parts.between(parts, heights, *rows) for rows in file_parts.groups(sum(heights), group)]
         tasks = [
-            Write(
-                _plan(file_parts.between(parts, heights, first, rows)), str(files.path), f"{number:06d}", compression,
-                compression_level, group,
-            )
-            for number, (first, rows) in enumerate(file_parts.groups(sum(heights), group))
-        ]  # fmt: skip
-        found: list[Staged] = self._executed(lambda: self._cluster.perform(tasks, Staged))
+            Write(plans.encode(piece), str(files.path), f"{number:06d}", compression, compression_level, group)
+            for number, piece in enumerate(pieces)
+        ]
+        found = self._performed(tasks)
         return joined_parquet.join([Path(one.path) for one in found], target)
 
     # -- operations --------------------------------------------------------------------------------------------
 
     def distinct(self, keys: Sequence[str] | None = None, *, keep: Keep = "first") -> SparkFrame:
         subset = list(self.schema) if keys is None else list(keys)
-        parts, files = self._at_rest(), _Files(self._folder)
+        parts, files = self._at_rest(), SharedFiles(self._folder)
         found = self._exchanged(
             [operations.keyed(part, n, subset, [], len(parts)) for n, part in enumerate(parts)], files,
             Step(partial(operations.kept, subset, keep)), self._written(operations.in_order, files),
@@ -247,16 +275,19 @@ class SparkFrame:
         ]  # fmt: skip
         return self._with(chosen, files)
 
-    def _written(self, apply: Callable[..., pl.LazyFrame], files: _Files, *drop: str) -> Step:
+    def _written(self, apply: Callable[..., pl.LazyFrame], files: SharedFiles, *drop: str) -> Step:
         return Step(apply, str(files.path), "rows", drop)
 
-    def _with(self, parts: Sequence[pl.LazyFrame], *files: _Files, others: Sequence[SparkFrame] = ()) -> SparkFrame:
+    def _with(
+        self, parts: Sequence[pl.LazyFrame], *files: SharedFiles, others: Sequence[SparkFrame] = ()
+    ) -> SparkFrame:
         """The frame of plans that read ``files`` beside what this frame and others read."""
         frame = self._next(parts, expensive=False, others=others)
         frame._files += files
+        frame._joined = True
         return frame
 
-    def _of_files(self, schema: pl.Schema, found: Sequence[Staged], files: _Files) -> SparkFrame:
+    def _of_files(self, schema: pl.Schema, found: Sequence[Staged], files: SharedFiles) -> SparkFrame:
         """The frame of rows that an exchange wrote, in the order of its buckets."""
         frame = self._next([pl.LazyFrame(schema=schema)], expensive=False)
         frame._continue_from(found, files)
@@ -264,21 +295,12 @@ class SparkFrame:
 
     def union(self, others: Sequence[Frame]) -> SparkFrame:
         frames = [_own(o) for o in others]
-        groups = [list(frame._parts) for frame in (self, *frames)]
-        mixed = mixed_types.names([self.schema, *(f.schema for f in frames)])
-        if mixed:  # numbers beside text or dates: all become text, as nothing else holds both
-            groups = [
-                [p.with_columns(pl.col(mixed & set(p.collect_schema())).cast(pl.String)) for p in parts]
-                for parts in groups
-            ]
-        firsts = [pl.LazyFrame(schema=parts[0].collect_schema()) for parts in groups]
-        empty = pl.LazyFrame(schema=pl.concat(firsts, how="diagonal_relaxed").collect_schema())
-        united = [pl.concat([empty, part], how="diagonal_relaxed") for parts in groups for part in parts]
+        united = operations.united([frame._parts for frame in (self, *frames)])
         return self._next(united, expensive=True, others=frames)
 
     def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> SparkFrame:
         right = _own(other)
-        left, others, files = self._at_rest(), right._at_rest(), _Files(self._folder)
+        left, others, files = self._at_rest(), right._at_rest(), SharedFiles(self._folder)
         count = max(len(left), len(others))
         sent = [operations.sent(p, n, on, right.schema, count, second=False) for n, p in enumerate(left)]
         sent += [operations.sent(p, n, on, self.schema, count, second=True) for n, p in enumerate(others)]
@@ -308,7 +330,7 @@ class SparkFrame:
         self, by: Sequence[str], aggregates: Sequence[pl.Expr], *, prepared: Sequence[pl.Expr] = ()
     ) -> SparkFrame:
         frame = self.rows(lambda lf: lf.with_columns(prepared)) if prepared else self
-        parts, files = frame._at_rest(), _Files(self._folder)
+        parts, files = frame._at_rest(), SharedFiles(self._folder)
         read = [name for e in aggregates for name in e.meta.root_names()]
         schema = pl.LazyFrame(schema=frame.schema).group_by(list(by)).agg(*aggregates).collect_schema()
         found = frame._exchanged(
@@ -318,7 +340,7 @@ class SparkFrame:
         return frame._of_files(schema, found, files)
 
     def per_group(self, by: Sequence[str], order_by: Sequence[str], made: Sequence[pl.Expr]) -> SparkFrame:
-        parts, files = self._at_rest(), _Files(self._folder)
+        parts, files = self._at_rest(), SharedFiles(self._folder)
         read = [*order_by, *(name for e in made for name in e.meta.root_names())]
         names = [e.meta.output_name() for e in made]
         found = self._exchanged(
@@ -347,7 +369,7 @@ class SparkFrame:
         return self._with([part.with_row_index(name, offset) for part, offset in zip(parts, before, strict=False)])
 
     def sort(self, by: Sequence[str], *, descending: Sequence[bool]) -> SparkFrame:
-        parts, files = self._at_rest(), _Files(self._folder)
+        parts, files = self._at_rest(), SharedFiles(self._folder)
         keys = [pl.col(n).fill_nan(None) if self.schema[n].is_float() else pl.col(n) for n in by]
         first, dtype = by[0], self.schema[by[0]]
         bounds = self._bounds(first) if len(parts) > 1 and _is_divisible(dtype) else pl.Series(dtype=dtype)
@@ -363,12 +385,6 @@ class SparkFrame:
         shares = tuple(n / len(self._parts) for n in range(1, len(self._parts)))
         found = self.measure([Metric(column, "quantile", shares)])[Metric(column, "quantile", shares)]
         return pl.Series(sorted(set(found or ())))
-
-
-def _plan(lf: pl.LazyFrame) -> bytes:
-    data = lf.serialize()
-    assert isinstance(data, bytes)
-    return data
 
 
 def _is_divisible(dtype: pl.DataType) -> bool:

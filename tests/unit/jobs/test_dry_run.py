@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.jobs.dry_run import DryRun
 from service.jobs.messages import Grants
 from service.kit import errors
 from service.steps.collector import Declared
+from service.steps.frame import Frame
 from tests.registry import a_pipeline
 
 SCHEMA = pl.Schema({"id": pl.Int64, "city": pl.String, "price": pl.Float64})
@@ -98,3 +100,28 @@ def test_a_check_raises_only_what_is_certain(tmp_path: Path) -> None:
     with pytest.raises(errors.Permanent, match="no column 'prise'"):
         dry_run.check(pipeline, [Declared(SCHEMA)], grants)
     dry_run.check(pipeline, [Declared(SCHEMA, closed=False)], grants)
+
+
+@pytest.mark.parametrize("engine", ["polars", "spark"])
+def test_a_step_that_cannot_be_sent_to_executors_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    lock = threading.Lock()
+
+    def held(values: pl.Series) -> pl.Series:
+        with lock:
+            return values
+
+    def apply(self: object, frame: Frame, ctx: object) -> Frame:
+        return frame.rows(lambda lf: lf.with_columns(pl.col("id").map_batches(held)))
+
+    kind = type(a_pipeline(processors=[DOUBLED]).processors[0])
+    monkeypatch.setattr(kind, "apply", apply)
+    dry = rehearse(tmp_path, {"type": "cleaner", "config": {}}, DOUBLED, execution={"engine": engine})
+    if engine == "polars":
+        assert dry.error is None
+        return
+    assert dry.error is not None
+    assert dry.certain
+    assert dry.error.details == {"step": "processors[1]", "field": "processors[1].type"}
+    assert "a function of this step cannot be sent to the executors" in dry.error.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ ORDERS = 'id,price,note\n' + "".join(
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(byte_ranges, "SIZE", 100)
     monkeypatch.setattr(parquet_files, "_PART_ROWS", 7)
-    monkeypatch.setattr(file_parts, "ROWS", 7)
     monkeypatch.setattr("service.collectors.csv_file.survey._PIECE", 64)
 
 
@@ -87,7 +87,8 @@ def test_errors_in_ranges_name_the_line_of_the_file(cluster: Cluster, tmp_path: 
     assert "column 'price': junk does not fit float64" in said[0][0]
 
 
-def test_parquet_by_rows(cluster: Cluster, tmp_path: Path) -> None:
+def test_parquet_by_rows(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_parts, "ROWS", 7)
     path = tmp_path / "uploads" / "a.parquet"
     path.parent.mkdir()
     pl.DataFrame({"n": range(30), "t": [str(n) for n in range(30)]}).write_parquet(path, row_group_size=5)
@@ -96,3 +97,19 @@ def test_parquet_by_rows(cluster: Cluster, tmp_path: Path) -> None:
         (tmp_path / folder).rename(tmp_path / f"{folder}-1")
     chosen = {"file_path": "a.parquet", "schema": {"t": "int64"}}
     assert_alike(*frames(cluster, tmp_path, {}, "parquet", **chosen), least=5)
+
+
+def test_rows_that_this_process_has_are_copied_for_the_executors(cluster: Cluster, tmp_path: Path) -> None:
+    lock = threading.Lock()
+
+    def held(values: pl.Series) -> pl.Series:
+        with lock:
+            return values
+
+    make = factory.frames(cluster, Counters())
+    many = pl.DataFrame({"n": range(300_000)})
+    own = pl.LazyFrame({"n": [1, 2]}).with_columns(pl.col("n").map_batches(held))
+    for lf in (many.lazy(), own):
+        frame = make(lf, tmp_path)
+        assert isinstance(frame, SparkFrame)
+        assert frame.measure([Metric("n", "max")]) == {Metric("n", "max"): lf.collect()["n"].max()}
