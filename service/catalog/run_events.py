@@ -17,6 +17,7 @@ from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction
 from service.files.event_journal import Event, EventKind
 from service.kit import clock
+from service.model.lifecycle import ENDED
 from service.model.run import Run, public
 
 _SQL = load_sql("run_events")
@@ -28,7 +29,8 @@ class Addition:
     """Events of one run that are to be written by an attempt with the token ``fence`` (None: whatever it is).
 
     ``last`` is the id of the last event that was there before the first try: an earlier try that was committed is found
-    behind it. ``dropped`` is how many of an attempt that has lost its run were not written, beside its states.
+    behind it. ``done`` is how many of them need no further try: the end of a run is written when the catalog has it.
+    ``dropped`` is how many of an attempt that has lost its run are not written, beside its states.
     """
 
     def __init__(self, run_id: str, fence: int | None, last: int | None, events: Sequence[Unwritten]) -> None:
@@ -36,7 +38,7 @@ class Addition:
         self.fence = fence
         self.last = last
         self.events = events
-        self.dropped = 0
+        self.done = self.dropped = 0
 
 
 class End(NamedTuple):
@@ -58,20 +60,17 @@ class RunEvents:
         Of an attempt that has lost its run only log lines are written, and of a run that has its ``end`` already.
         """
 
-        def work(transaction: Transaction) -> list[tuple[int, int]]:
+        def work(transaction: Transaction) -> list[_Share]:
             known = _ends(transaction, [addition.run_id for addition in additions])
+            shares = [_share(transaction, addition, known.get(addition.run_id)) for addition in additions]
             rows: list[tuple[str, int, EventKind, bytes]] = []
-            found = []
-            for addition in additions:
-                events, dropped = _remaining(transaction, addition, known.get(addition.run_id))
-                last = known[addition.run_id]["last"] if addition.run_id in known else 0
-                rows += [(addition.run_id, id_, *event) for id_, event in enumerate(events, last + 1)]
-                found.append((last + len(events), dropped))
+            for addition, share in zip(additions, shares, strict=True):
+                rows += [(addition.run_id, id_, *event) for id_, event in enumerate(share.events, share.after + 1)]
             _insert(transaction, rows)
-            return found
+            return shares
 
-        for addition, (last, dropped) in zip(additions, self._store.append(work), strict=True):
-            addition.last, addition.dropped = last, dropped
+        for addition, share in zip(additions, self._store.append(work), strict=True):
+            addition.last, addition.done, addition.dropped = share.after + len(share.events), share.done, share.dropped
 
     def page(self, run_id: str, after: int) -> list[Event]:
         """Some of the events with an id above ``after``, in order; none if there are none."""
@@ -144,12 +143,19 @@ def insert(transaction: Transaction, run_id: str, events: Sequence[Event]) -> No
     _insert(transaction, [(run_id, *event) for event in events])
 
 
-def _remaining(
-    transaction: Transaction, addition: Addition, row: Row | None
-) -> tuple[Sequence[Unwritten], int]:  # fmt: skip
-    """The events that are still to be written, and how many will never be."""
+class _Share(NamedTuple):
+    """What a transaction writes of an addition, behind which id, and what it then is."""
+
+    after: int
+    events: Sequence[Unwritten]
+    done: int
+    dropped: int = 0
+
+
+def _share(transaction: Transaction, addition: Addition, row: Row | None) -> _Share:
+    every = len(addition.events)
     if row is None:  # the run was deleted
-        return [], len(addition.events)
+        return _Share(0, [], every, every)
     if addition.last is None:
         addition.last = row["last"]
     rest, ended = [*addition.events], False
@@ -159,10 +165,14 @@ def _remaining(
             if rest and rest[0] == (there["kind"], there["data"].encode()):
                 del rest[0]
             ended = ended or there["kind"] == "end"
-    is_its_own = addition.fence in (None, row["fence"]) and not ended
-    if is_its_own:
-        return rest, 0
-    return [event for event in rest if event[0] == "log"], sum(kind == "progress" for kind, _ in rest)
+    if ended or addition.fence not in (None, row["fence"]):
+        lines = [event for event in rest if event[0] == "log"]
+        return _Share(row["last"], lines, every, sum(kind == "progress" for kind, _ in rest))
+    end = next((place for place, (kind, _) in enumerate(rest) if kind == "end"), None)
+    if end is not None and row["status"] not in ENDED:  # the catalog may still refuse it
+        kept = rest[: max(0, end - 1)]  # before the state, too
+        return _Share(row["last"], kept, every - len(rest) + len(kept))
+    return _Share(row["last"], rest, every)
 
 
 def _ends(transaction: Transaction, run_ids: Sequence[str]) -> dict[str, Row]:

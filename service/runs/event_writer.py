@@ -133,7 +133,7 @@ class EventWriter:
                 continue
             failing = False
             self._note(additions)
-            if not self._closing:
+            if not self._closing or any(addition.done < len(addition.events) for addition in additions):
                 await asyncio.sleep(_PAUSE)
 
     def _next(self) -> list[Addition]:
@@ -149,7 +149,7 @@ class EventWriter:
         for addition in additions:
             waiting = self._runs[addition.run_id]
             waiting.last = addition.last
-            for _ in addition.events:
+            for _ in range(addition.done):
                 self._bytes -= len(waiting.events.popleft()[1])
             if addition.dropped:
                 _log.warning("events.dropped", run_id=addition.run_id, events=addition.dropped, reason="superseded")

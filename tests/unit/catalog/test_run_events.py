@@ -131,3 +131,14 @@ def test_retention_deletes_the_events_with_the_run(shared: Shared) -> None:
     ExpiredRuns(shared.store).delete([Expired("run_0", "p", 1)])
     assert shared.store.rows("SELECT * FROM run_events") == []
     assert shared.add(*LINES).dropped == 5
+
+
+def test_the_end_is_shown_when_the_catalog_has_it(shared: Shared, clock: FixedClock) -> None:
+    """Until then it may refuse it, since another process has the run."""
+    events = [*LINES[:1], ("status", b'{"s":1}'), ("end", b'{"s":1}'), *LINES[1:2]]
+    addition = shared.add(*events)
+    assert (addition.done, addition.last, shared.kinds()) == (1, 2, "status log")
+    ended = msgspec.structs.replace(shared.run, status="failed", end_time=clock.now())
+    shared.owner.change_run(ended, shared.fence)
+    assert shared.add(*events[1:], last=addition.last).done == 3
+    assert shared.kinds() == "status log status end log"

@@ -60,6 +60,9 @@ class Installation:
             assert self.journal.append("log", b'{"n":%d}' % number) is None  # it has its id when it is written
 
     def end(self) -> None:
+        ended = msgspec.structs.replace(self.run, status="completed", end_time=self.clock.now())
+        if self.history.status("run_0") == "running":
+            self.history.change_run(ended, self.fence)
         self.journal.append("status", b"{}")
         self.journal.append("end", b"{}")
 
