@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,7 +12,6 @@ from service.catalog import lineage_events, run_rows, statistics, version_marks,
 from service.catalog.leases import Lease
 from service.catalog.newest_versions import NewestVersions
 from service.catalog.process_list import ProcessList
-from service.catalog.run_events import RunEvents
 from service.catalog.run_queue import RunQueue
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction
@@ -22,6 +21,9 @@ from service.model.lifecycle import Status
 from service.model.run import Run
 from service.model.table import QUARANTINE, Table
 from service.model.version import Version
+
+if TYPE_CHECKING:
+    from service.catalog.run_events import RunEvents
 
 _RUNS = load_sql("runs")
 _VERSIONS = load_sql("versions")
@@ -37,6 +39,14 @@ def _run(row: Row) -> Run:
 
 def _version(row: Row) -> Version:
     return version_rows.read(row["value"])
+
+
+def _events(store: Store) -> RunEvents | None:
+    if not store.remote:
+        return None
+    from service.catalog.run_events import RunEvents
+
+    return RunEvents(store)
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +70,7 @@ class History:
         self._lineage = lineage
         self.lease = lease or Lease(store)
         self.queue = RunQueue(store, self.lease, self._change)
-        self.events = RunEvents(store) if store.remote else None
+        self.events = _events(store)
         self.processes = ProcessList(store, self.lease.seconds)
         self.on_published: Callable[[str], None] = lambda _: None
         self._newest = NewestVersions(store)

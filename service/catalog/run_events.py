@@ -110,11 +110,6 @@ class RunEvents:
             yield [event.data for event in events if event.kind == "log"]
 
 
-def note_queued(transaction: Transaction, run: Run) -> None:
-    """Part of the transaction that stores a run which waits for some process."""
-    append(transaction, run.run_id, state_of(run))
-
-
 def note_taken(transaction: Transaction, run: Run, reason: str) -> None:
     """Part of the transaction that ends a run, or lets another attempt follow, in place of the process that had it."""
     ends = [run.end_time, *(attempt.end_time for attempt in run.attempts[-1:])]

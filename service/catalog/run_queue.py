@@ -9,7 +9,6 @@ from typing import Protocol
 
 import msgspec
 
-from service.catalog import run_events
 from service.catalog.leases import Lease
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction
@@ -125,6 +124,8 @@ class RunQueue:
         """Write the next state of a run, of which its owner can store nothing any more, nor show events."""
         self._change(transaction, run, None, begun=1)
         if self._store.remote:
+            from service.catalog import run_events
+
             run_events.note_taken(transaction, run, reason)
 
 

@@ -6,7 +6,6 @@ from datetime import datetime
 
 import structlog
 
-from service.catalog import journal_files
 from service.catalog.history import History
 from service.catalog.ownership import Ownership
 from service.catalog.store import Store
@@ -59,6 +58,8 @@ class Condition:
                 "'penstock verify --adopt', or set PENSTOCK_ACCEPT_EMPTY_CATALOG=1",
             )
         if self._store.remote:
+            from service.catalog import journal_files
+
             journal_files.take_over(self._store, self._layout)
         recovery.recover(self._history, self._layout, now, keep_unknown=lost)
         for table in self._history.tables():

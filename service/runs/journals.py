@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import TYPE_CHECKING
 
-from service.catalog import run_events
+import msgspec
+
 from service.files import event_journal
-from service.files.event_journal import EventJournal
+from service.files.event_journal import EventJournal, EventKind
 from service.files.layout import Layout
-from service.model.run import Run
+from service.model.run import Run, public
 from service.runs import event_stream
 from service.runs.event_stream import Batch, Journal
 
@@ -57,7 +58,8 @@ class Journals:
         """
         if live is not None:
             return live.events(after, quiet)
-        ending = run_events.state_of(run) if run.ended else []
+        state = msgspec.json.encode(public(run))
+        ending: list[tuple[EventKind, bytes]] = [("status", state), ("end", state)] if run.ended else []
         return event_stream.replay(self._layout.log(run.run_id), after, ending)
 
     async def flush(self, run: Run) -> None:

@@ -240,6 +240,13 @@ class SharedRuns:
         self._driver.start(live, record)
 
 
+def note_queued(transaction: Transaction, run: Run) -> None:
+    """Part of the transaction that stores a run which waits for some process: its first event."""
+    from service.catalog import run_events
+
+    run_events.append(transaction, run.run_id, run_events.state_of(run))
+
+
 def idle(queue: RunQueue, pipeline_id: str) -> Callable[..., None]:
     """Part of a transaction: no run of the pipeline waits or is going in any process.
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from service.catalog import run_events, trigger_inputs
+from service.catalog import trigger_inputs
 from service.catalog.history import Alongside
 from service.catalog.pipelines import PipelineRecord, Pipelines, missing, refuse_deleted
 from service.catalog.store import Transaction
@@ -192,7 +192,7 @@ class Supervisor:
         try:
             run, seen = await self._driver.first_state(live), functools.partial(_note_pipeline, record)
             is_left = self._shared is not None and live.stored_begin is None  # to whoever has a free slot
-            waits: list[Alongside] = [run_events.note_queued] if is_left else []
+            waits: list[Alongside] = [shared_runs.note_queued] if is_left else []
             also: list[Alongside] = [*self._refusals(record), *alongside, seen, *waits]
             await asyncio.to_thread(self.history.add_run, record.id, run, also)
         except BaseException:

@@ -10,7 +10,6 @@ from typing import Literal
 
 import msgspec
 
-from service.catalog import audit_rows
 from service.catalog.audit_heads import AuditHeads
 from service.catalog.history import Committed, History
 from service.catalog.pipelines import PipelineRecord, Pipelines
@@ -163,6 +162,8 @@ class Verifier:
         folder = self.layout.audit
         faults = [*audit_check.faults(folder, AuditHeads.of(self.store, folder).all(), self._go_on)]
         if self.store.remote:
+            from service.catalog import audit_rows
+
             faults += audit_rows.faults(self.store, folder, self._go_on)
         return [
             Finding(

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.catalog import run_events
 from service.catalog.expired_runs import Expired, ExpiredRuns
 from service.catalog.history import History
 from service.catalog.leases import Lease
@@ -17,7 +16,7 @@ from service.catalog.run_events import Addition, RunEvents, Unwritten
 from service.catalog.store import Transaction
 from service.kit.clock import FixedClock
 from service.model.run import Run
-from service.runs import attempt_records, leases
+from service.runs import attempt_records, leases, shared_runs
 from tests import stores
 
 pytestmark = stores.BOTH
@@ -33,7 +32,7 @@ class Shared:
         self.store.remote = True
         self.owner, self.other = (History(self.store, lease=Lease(self.store, clock, 15)) for _ in range(2))
         run = Run(run_id="run_0", pipeline="p", revision=1, status="queued", queued_at=clock.now(), max_attempts=2)
-        self.owner.add_run("id", run, [run_events.note_queued])
+        self.owner.add_run("id", run, [shared_runs.note_queued])
         found = self.owner.queue.claim(clock.now(), attempt_records.begun)
         assert found is not None
         _, self.run, self.fence = found

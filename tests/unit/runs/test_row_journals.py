@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service.catalog import run_events
 from service.catalog.history import History
 from service.catalog.leases import Lease
 from service.catalog.run_events import Addition, RunEvents
@@ -17,7 +16,7 @@ from service.files.event_journal import Event
 from service.files.layout import Layout
 from service.kit.clock import FixedClock
 from service.model.run import Run
-from service.runs import attempt_records, event_writer, row_journals
+from service.runs import attempt_records, event_writer, row_journals, shared_runs
 from service.runs.row_journals import RowJournals
 from tests import stores
 
@@ -45,7 +44,7 @@ class Installation:
         self.clock = clock
         self.history = History(store, lease=Lease(store, clock, 15))
         run = Run(run_id="run_0", pipeline="p", revision=1, status="queued", queued_at=clock.now())
-        self.history.add_run("id", run, [run_events.note_queued])
+        self.history.add_run("id", run, [shared_runs.note_queued])
         found = self.history.queue.claim(clock.now(), attempt_records.begun)
         assert found is not None
         self.run, self.fence = found[1], found[2]
