@@ -74,7 +74,7 @@ async def open_core(
     egress.check(settings.allowed_private_hosts)
     async with (
         data_directory.opened(settings) as (layout, store),
-        AuditLog.opened(settings, layout, store, clock) as audit,
+        AuditLog.opened(settings, layout, store, clock := data_directory.clock_of(store, clock)) as audit,
     ):
         if layout.objects is not None:  # so that who waits for a store that stands still keeps nobody else waiting
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
@@ -102,7 +102,7 @@ async def open_core(
                 TriggerInputs(store, lambda name: own.reads(pipelines.get(name)) if own.any_private else None),
                 Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
                 Backups(store, history, layout, clock), marks, upkeep,
-                Verifier(store, history, pipelines, layout, condition),
+                Verifier(store, history, pipelines, layout, condition, clock),
                 HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock), audit,
             )  # fmt: skip
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from service.catalog.audit_log import AuditLog
+from service.catalog.history import History
 from service.catalog.store import Store
 from service.files import disk
 from service.files.layout import Layout
@@ -22,6 +24,7 @@ from service.kit import errors, ids
 
 OK = "ok"
 _SECONDS = 5.0  # those who ask wait no longer than they do for an answer
+_LATE = 10.0  # seconds that a busy process may be late with a short lease
 _FULL = "full: free space on the disk of the data directory"
 
 _log = structlog.get_logger("penstock.api")
@@ -35,6 +38,9 @@ class Parts(Protocol):
 
     @property
     def store(self) -> Store: ...
+
+    @property
+    def history(self) -> History: ...
 
     @property
     def audit(self) -> AuditLog: ...
@@ -59,6 +65,11 @@ class Readiness:
             "data": lambda: asyncio.to_thread(services.condition),
             "audit": lambda: _audit(services.audit),
         }
+        if services.layout.objects is not None:
+            check = services.layout.objects.check
+            self._checks["store"] = lambda: asyncio.to_thread(_store, check)
+        if services.store.shared:
+            self._checks["lease"] = lambda: _lease(services.history)
         self._going: dict[str, asyncio.Task[str]] = {}
 
     async def checks(self) -> dict[str, str]:
@@ -91,6 +102,23 @@ def _catalog(store: Store) -> str:
     if not store.healthy:
         return "failed: an error of the catalog that only a restart ends; the log has it"
     return OK if store.row("SELECT 1 AS one") == {"one": 1} else "failed: it does not answer"
+
+
+def _store(check: Callable[[], None]) -> str:
+    check()
+    return OK
+
+
+async def _lease(history: History) -> str:
+    """Whether others see this process as living, and it sees what they do."""
+    read, renewed, seconds = time.monotonic() - history.queue.read_at, history.lease.age, history.lease.seconds
+    if renewed > max(seconds, _LATE):
+        return (
+            f"failed: the lease was renewed {renewed:.0f} s ago and holds for {seconds:g} s; others may take the runs"
+        )
+    if read > max(seconds, _LATE):
+        return f"failed: the queue of runs was read {read:.0f} s ago"
+    return OK
 
 
 async def _workers(alive: Callable[[], Awaitable[bool]]) -> str:

@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from service.api.log_in_limits import LogInLimits
 from service.api.rate_limit import Limiter, RateLimiter
 from service.catalog.api_keys import ApiKeys
 from service.catalog.audit_log import AuditLog
@@ -98,6 +99,8 @@ class Runs(Protocol):
     async def delete(self, name: str, *, purge: bool, readable: Readable = None) -> None: ...
 
     def processes(self) -> list[ServiceProcess]: ...
+
+    def lacking(self, label: str | None) -> str | None: ...
 
 
 class Upkeep(Protocol):
@@ -257,6 +260,8 @@ class Services:
     traces: Traces = field(default_factory=Traces)
     limiter: Callable[[int, Clock], Limiter] = RateLimiter
     """Makes what counts requests, from how many are allowed a minute."""
+    log_in_limits: LogInLimits | None = None
+    """The limits of log-ins; None: those in the memory of this process."""
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

@@ -15,6 +15,7 @@ import service
 from service.api.early_answers import respond
 from service.api.readiness import OK, Readiness
 from service.catalog.audit_log import AuditLog
+from service.catalog.history import History
 from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit.errors import Body
@@ -27,6 +28,7 @@ _TEXT = f"{exposition.MEDIA_TYPE}; charset=utf-8".encode()
 class _Parts(NamedTuple):
     layout: Layout
     store: Store
+    history: History
     audit: AuditLog
     condition: Callable[[], str]
     workers_alive: Callable[[], Awaitable[bool]]
@@ -38,7 +40,8 @@ class WorkerHealth:
     def __init__(self, core: Core, alive: Callable[[], Awaitable[bool]]) -> None:
         self._metrics = core.tasks.resources.metrics
         self._sandbox = f"landlock {core.engine.level}" if core.engine.level else "none"
-        self._readiness = Readiness(_Parts(core.layout, core.store, core.audit, core.condition.report, alive))
+        parts = _Parts(core.layout, core.store, core.history, core.audit, core.condition.report, alive)
+        self._readiness = Readiness(parts)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":

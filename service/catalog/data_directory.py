@@ -20,6 +20,7 @@ from service.files import object_store, permissions
 from service.files.layout import Layout
 from service.files.reserve import Reserve
 from service.kit import errors, ids
+from service.kit.clock import Clock
 from service.kit.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,6 +50,15 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
                 yield replace(layout, objects=objects), store
         finally:
             await asyncio.to_thread(store.close)
+
+
+def clock_of(store: Store, clock: Clock) -> Clock:
+    """The clock that all processes go by which serve the installation."""
+    if not store.shared:
+        return clock
+    from service.catalog.shared_clock import SharedClock
+
+    return SharedClock(clock, store)
 
 
 def _store(layout: Layout, url: str | None, lock: ExitStack, *, several: bool) -> Store:

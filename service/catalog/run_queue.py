@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -12,6 +13,7 @@ import msgspec
 from service.catalog.leases import Lease
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction
+from service.model.lifecycle import WAITING
 from service.model.run import Run
 
 _SQL = load_sql("run_queue")
@@ -26,17 +28,28 @@ class Change(Protocol):
 
 
 class RunQueue:
-    """The runs that have not ended; ``lease`` is that of this process. Methods block."""
+    """The runs that have not ended; ``lease`` is that of this process. Methods block.
+
+    ``on_taken_over`` are called with the runs that were taken over from other processes.
+    """
 
     def __init__(self, store: Store, lease: Lease, change: Change) -> None:
+        self.on_taken_over: list[Callable[[Sequence[Run]], None]] = []
         self._store = store
         self._lease = lease
         self._change = change
+        self.read_at = time.monotonic()
+        """When this process read it last."""
 
     @property
     def shared(self) -> bool:
         """Whether other processes take from it, too."""
         return self._store.shared
+
+    @property
+    def store(self) -> Store:
+        """The catalog that it is in."""
+        return self._store
 
     @property
     def changes(self) -> int:
@@ -51,14 +64,26 @@ class RunQueue:
         """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
         return [(row["pipeline_id"], _run(row)) for row in self._store.rows(_SQL["waiting"])]
 
-    def claim(self, now: datetime, begun: Callable[[Run, datetime], Run]) -> tuple[str, Run, int] | None:
+    def length(self) -> int:
+        """How many runs wait for an attempt, of all processes."""
+        return sum(int(row["total"]) for row in self._store.rows(_SQL["count_waiting"]))
+
+    def claim(
+        self, now: datetime, begun: Callable[[Run, datetime], Run], labels: Collection[str] = (), *,
+        only_labelled: bool = False,
+    ) -> tuple[str, Run, int] | None:  # fmt: skip
         """Begin the next attempt of the oldest run that is due: its pipeline's id, ``begun`` of it, and its token.
+
+        Runs have one of these ``labels``, or none unless ``only_labelled``.
 
         Due times are compared as texts, in whole seconds: an attempt begins up to a second late, and never early.
         """
 
+        moment = now.strftime("%Y-%m-%dT%H:%M:%S")
+        due = {"now": moment, "labels": sorted(labels), "only_labelled": only_labelled}
+
         def work(transaction: Transaction) -> tuple[str, Run, int] | None:
-            row = transaction.row(_SQL["due"], {"now": now.strftime("%Y-%m-%dT%H:%M:%S")})
+            row = transaction.row(_SQL["due"], due)
             if row is None:
                 return None
             run = begun(_run(row), now)
@@ -92,7 +117,10 @@ class RunQueue:
                 self._take(transaction, run, LOST)
             return taken
 
-        return self._store.write(work, urgent=True)  # a start needs it
+        taken = self._store.write(work, urgent=True)  # a start needs it
+        for call in self.on_taken_over:
+            call(taken)
+        return taken
 
     def give_up(self, run_ids: Collection[str], successor: Callable[[Run], Run]) -> None:
         """Store the next states of running runs that belong to this process, though it does not work on them."""
@@ -113,6 +141,18 @@ class RunQueue:
             for run, fence in runs:
                 values = {"run_id": run.run_id, "fence": fence, "value": msgspec.json.encode(run).decode()}
                 transaction.execute(_SQL["show"], values)
+
+        self._store.write(work)
+
+    def note_waiting(self, texts: Mapping[str, str | None]) -> None:
+        """Store what waiting runs wait for, by their ids; one that waits no more stays as it is."""
+
+        def work(transaction: Transaction) -> None:
+            for run_id, text in texts.items():
+                row = transaction.row(_SQL["going"], {"run_id": run_id})
+                if row is not None and (run := _run(row)).status in WAITING:
+                    noted = msgspec.json.encode(msgspec.structs.replace(run, waiting_for=text)).decode()
+                    transaction.execute(_SQL["note"], {"run_id": run_id, "status": run.status, "value": noted})
 
         self._store.write(work)
 

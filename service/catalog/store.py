@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -70,6 +70,8 @@ class Store(Protocol):
     created: bool
     remote: bool = False
     shared: bool = False
+    ahead: timedelta = timedelta()
+    """How far the clock of the database is ahead of this machine's, where several processes go by it."""
 
     @property
     @abstractmethod

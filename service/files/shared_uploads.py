@@ -123,6 +123,8 @@ def _fetch(layout: Layout, store: ObjectStore, one: Upload) -> bool:
     try:
         with temporary.open("xb") as out:
             store.fetch(one.stored.key, out, one.stored.bytes, one.sha256)
+        changed = one.stored.modified.timestamp()  # the same on every host
+        os.utime(temporary, (changed, changed))
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary.replace(target)
         return True

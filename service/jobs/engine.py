@@ -21,7 +21,7 @@ _FIELD = "execution.engine"
 
 
 @contextlib.contextmanager
-def chosen(pipeline: Pipeline, job: Job, run: str) -> Iterator[None]:
+def chosen(pipeline: Pipeline, job: Job, run: str, attempt: int) -> Iterator[None]:
     """Execute inside with the engine of the pipeline; its session lasts as long. Raises ``errors.Permanent``."""
     name, url = pipeline.execution.engine, job.grants.spark_url
     if name == "auto":
@@ -35,7 +35,7 @@ def chosen(pipeline: Pipeline, job: Job, run: str) -> Iterator[None]:
     from service.engine.spark import factory
     from service.engine.spark.cluster import Cluster
 
-    cluster = Cluster(url, run, job.folder)
+    cluster = Cluster(url, run, job.folder, attempt)
     try:
         cluster.check()
         job.executes_with(lambda counters: factory.frames(cluster, counters))

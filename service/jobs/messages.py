@@ -30,6 +30,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created: datetime
     grants: Grants
+    attempt: int = 1
     trace: str | None = None
     reload: Reload | None = None
     replay: Replay | None = None

@@ -365,7 +365,7 @@ class Attempt:
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
             version=again.version if again is not None else resources.history.next_version(record.id),
             created=resources.clock.now(), trace=tracing.current_header(), reload=reload, replay=self._replay,
-            remembered=remembered, base=base,
+            remembered=remembered, base=base, attempt=run.attempt,
             grants=resources.grants(folder, record.document, stored),
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service.catalog.history import History
 from service.catalog.pipelines import PipelineRecord
@@ -34,6 +34,9 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Traces
 from service.values.version_mode import BaseVersion, Mode
 
+if TYPE_CHECKING:
+    from service.runs.spark_sessions import SparkSessions
+
 _LOOKED = 20
 """Versions that are looked at for a native file."""
 
@@ -59,10 +62,15 @@ class JobResources:
     reads: Callable[[PipelineRecord], Readable] = lambda _: None
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
+    spark: SparkSessions | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if self.same_since is None:
             object.__setattr__(self, "same_since", self.clock.now())
+        if self.settings.spark_url is not None:
+            from service.runs.spark_sessions import SparkSessions
+
+            object.__setattr__(self, "spark", SparkSessions(self.settings.spark_url, self.spares))
 
     @functools.cached_property
     def journals(self) -> Journals:
@@ -76,6 +84,8 @@ class JobResources:
 
     async def close(self) -> None:
         """End the workers that wait."""
+        if self.spark is not None:
+            await self.spark.close()
         await self.kept.close()
         await self.spares.close()
 

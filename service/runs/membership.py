@@ -58,6 +58,28 @@ class Membership:
         """The processes that serve the installation, oldest first. Blocks."""
         return self._list.living(self._resources.clock.now()) if self._shared else [self._present()]
 
+    def lacking(self, label: str | None) -> str | None:
+        """What runs with that label wait for, if no living process begins them; else None. Blocks."""
+        if any(process.takes(label) for process in self.all()):
+            return None
+        if label is None:
+            return "no living process executes runs without a label; start 'penstock worker'"
+        return (
+            f"no living process has the label '{label}'; start 'penstock worker --label {label}', or set "
+            "PENSTOCK_WORKER_LABELS where one should have it"
+        )
+
+    def misfit(self, label: str | None) -> str | None:
+        """Why a process that serves alone never executes runs with that label; None if it does, or others may."""
+        if self._shared or self.own.fits(label):
+            return None
+        if label is None:
+            return "this process executes no runs without a label; unset PENSTOCK_ONLY_LABELLED"
+        return (
+            f"execution.label: this process does not have the label '{label}'; set PENSTOCK_WORKER_LABELS={label} "
+            "for it, or leave execution.label out"
+        )
+
     def _write(self) -> None:
         if self._serves:
             self._list.write(self._present())

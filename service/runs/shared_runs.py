@@ -25,6 +25,7 @@ from service.runs.active_runs import ActiveRuns
 from service.runs.driver import RunDriver
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
+from service.runs.membership import Membership
 from service.runs.run_errors import running
 from service.runs.slots import Slots
 
@@ -44,15 +45,20 @@ class SharedRuns:
     """
 
     def __init__(
-        self, resources: JobResources, pipelines: Pipelines, slots: Slots, driver: RunDriver, runs: ActiveRuns
-    ) -> None:
+        self, resources: JobResources, pipelines: Pipelines, slots: Slots, driver: RunDriver, runs: ActiveRuns,
+        membership: Membership,
+    ) -> None:  # fmt: skip
         self.on_changed: list[Callable[[], None]] = []
+        from service.runs.pace_keeper import PaceKeeper  # only where services share an installation
+
         self._resources = resources
         self._history = resources.history
+        self.pace = PaceKeeper.of(resources)
         self._pipelines = pipelines
         self._slots = slots
         self._driver = driver
         self._runs = runs
+        self._membership = membership
         self._changed = asyncio.Event()
         self._seen: int | None = None
         self._strays: set[str] = set()
@@ -65,7 +71,8 @@ class SharedRuns:
         self._hints = contextlib.ExitStack()
 
     def start(self) -> None:
-        """Begin to claim runs."""
+        """Begin to claim runs, and to share the pace of hosts."""
+        self.pace.start()
         loop = asyncio.get_running_loop()
 
         def hinted(hint: str) -> None:
@@ -106,7 +113,10 @@ class SharedRuns:
         """End a run that another process works on, or none. Its owner finds that it can store nothing any more."""
         now = self._resources.clock.now()
         await asyncio.to_thread(self._history.queue.end, run_id, lambda run: attempt_records.cancelled(run, now))
-        return await asyncio.to_thread(self._history.run, run_id)
+        run = await asyncio.to_thread(self._history.run, run_id)
+        if self._resources.spark is not None and run.status == "cancelled":  # its owner may be gone
+            self._resources.spark.end_taken([run])
+        return run
 
     async def wait(self, run_id: str, seconds: float) -> Run:
         """A run of another process when it has ended, or its state after ``seconds``."""
@@ -131,6 +141,7 @@ class SharedRuns:
             self._soon.clear()
             try:
                 await self._look()
+                self._history.queue.read_at = time.monotonic()
             except Exception as error:  # the catalog does not answer now
                 self._seen = None
                 _log.warning("queue.not_read", reason=str(error), exception=type(error).__name__)
@@ -148,6 +159,7 @@ class SharedRuns:
             self._swept = now
             await asyncio.to_thread(leases.take_over, self._history, self._resources.clock.now(), alone=False)
             await self._give_up_strays()
+            await asyncio.to_thread(self._note_waiting)
         if now - self._shown_at >= _SHOW:
             self._shown_at = now
             await self._show()
@@ -207,7 +219,7 @@ class SharedRuns:
                 self._driver.stop(live, "superseded")
 
     async def _claim(self) -> None:
-        while self._driver.resumes and await self._slots.reserve():
+        while self._driver.resumes and self._leased and await self._slots.reserve():
             given = False
             try:
                 found = await asyncio.to_thread(self._claimed)
@@ -221,8 +233,25 @@ class SharedRuns:
                 if not given:
                     self._slots.give_back()
 
+    @property
+    def _leased(self) -> bool:
+        """Whether others see this process as living. One that could not renew its lease claims no run until it can."""
+        return self._history.lease.age < self._history.lease.seconds
+
     def _claimed(self) -> tuple[str, Run, int] | None:
-        return self._history.queue.claim(self._resources.clock.now(), attempt_records.begun)
+        own, now = self._membership.own, self._resources.clock.now()
+        return self._history.queue.claim(now, attempt_records.begun, own.labels, only_labelled=own.only_labelled)
+
+    def _note_waiting(self) -> None:
+        """Let runs say what they wait for that no living process takes. Blocks."""
+        waiting = [run for _, run in self._history.queue.waiting()]
+        lacking = {label: self._membership.lacking(label) for label in {run.label for run in waiting}}
+        news = {run.run_id: lacking[run.label] for run in waiting if run.waiting_for != lacking[run.label]}
+        if news:
+            self._history.queue.note_waiting(news)
+        for run in waiting:
+            if news.get(run.run_id) is not None:
+                _log.warning("queue.no_process", run_id=run.run_id, pipeline=run.pipeline, reason=news[run.run_id])
 
     async def _begin(self, pipeline_id: str, run: Run, fence: int) -> None:
         live = LiveRun.of(self._resources, pipeline_id, run)

@@ -47,7 +47,11 @@ class Supervisor:
         self._loads = NativeLoads(resources, pipelines, slots)
         self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs, self._membership)
         queue = resources.history.queue
-        self._shared = SharedRuns(resources, pipelines, slots, self._driver, self._runs) if queue.shared else None
+        if resources.spark is not None:
+            queue.on_taken_over.append(resources.spark.end_taken)
+        self._shared: SharedRuns | None = None
+        if queue.shared:
+            self._shared = SharedRuns(resources, pipelines, slots, self._driver, self._runs, self._membership)
         self.on_changed: list[Callable[[], None]] = self._shared.on_changed if self._shared is not None else []
         self._closing = False
         self._restorer = Restorer(resources, self._runs, self._driver, self._loads)
@@ -102,6 +106,10 @@ class Supervisor:
     def processes(self) -> list[ServiceProcess]:
         """The processes that serve the installation, oldest first. Blocks."""
         return self._membership.all()
+
+    def lacking(self, label: str | None) -> str | None:
+        """What runs with that label would wait for, if no process executes them; else None. Blocks."""
+        return self._membership.misfit(label) or self._membership.lacking(label)
 
     def is_active(self, pipeline_id: str) -> bool:
         """Whether a run of the pipeline is waiting or in progress."""
@@ -174,11 +182,13 @@ class Supervisor:
         settings = self._resources.settings
         if self._shared is None and len(self._runs) >= settings.max_concurrent_runs + settings.max_queued_runs:
             raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5, limit="runs")
+        how = execution(record)
         run = Run(
             run_id=ids.new("run"), pipeline=record.name, revision=record.revision, status="queued",
             requested_by=requested_by, request_id=log_context.request_id(), queued_at=self._resources.clock.now(),
-            max_attempts=execution(record).max_attempts,
+            max_attempts=how.max_attempts,
             replay_of=replay.version if replay is not None else None, full_refresh=full_refresh,
+            label=how.label,
         )  # fmt: skip
         live = LiveRun.of(self._resources, record.id, run)
         self._runs.add(live)
@@ -192,6 +202,9 @@ class Supervisor:
         try:
             run, seen = await self._driver.first_state(live), functools.partial(_note_pipeline, record)
             is_left = self._shared is not None and live.stored_begin is None  # to whoever has a free slot
+            if is_left:
+                live.change(waiting_for=await asyncio.to_thread(self._membership.lacking, run.label))
+                run = live.run
             waits: list[Alongside] = [shared_runs.note_queued] if is_left else []
             also: list[Alongside] = [*self._refusals(record), *alongside, seen, *waits]
             await asyncio.to_thread(self.history.add_run, record.id, run, also)
@@ -334,6 +347,8 @@ class Supervisor:
         await self._resources.journals.close()
         await asyncio.to_thread(self._membership.end)
         await self._resources.close()
+        if self._shared is not None:
+            await self._shared.pace.close()
 
     async def loaded(self) -> None:
         """Wait until all native tables that are being loaded are ready; for the command line and tests."""

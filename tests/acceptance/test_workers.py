@@ -81,6 +81,28 @@ def test_workers_alone_end_runs_and_do_what_starts_by_itself(start: Installation
     worker.until_logged(lambda line: (line["event"], line.get("pipeline")) == ("run.published", "down"))
 
 
+def test_a_run_with_a_label_waits_for_a_worker_that_has_it_and_says_so(start: Installation, source: Source) -> None:
+    api, plain = start("api", 0), start.worker("plain")
+    create(api, "trained", source, execution={"label": "gpu"})
+    create(api, "orders", source)
+    document = api.json("GET", "/pipeline/trained/config")
+    (warning,) = api.json("POST", "/pipeline/validate", json=document)["warnings"]
+    assert (warning["code"], warning["details"]) == ("no_process", {"label": "gpu"})
+    run = execute(api, "trained")
+    assert (run["status"], run["label"]) == ("queued", "gpu")
+    assert "no living process has the label 'gpu'; start 'penstock worker --label gpu'" in run["waiting_for"]
+    assert ended(api, execute(api, "orders")["run_id"])["status"] == "completed"  # later ones go on
+    assert api.json("GET", f"/runs/{run['run_id']}")["waiting_for"] == run["waiting_for"]
+    start.worker("gpu", "--label", "gpu", "--only-labelled")
+    found = ended(api, run["run_id"])
+    assert (found["status"], found["waiting_for"], found["warnings"]) == ("completed", None, [])
+    plain.process.send_signal(signal.SIGKILL)
+    plain.ended()
+    waiting = execute(api, "orders")["run_id"]  # nobody is left who takes it, which its row has when a lease is over
+    with api.http.stream("GET", f"/runs/{waiting}/events", timeout=PATIENCE) as events:
+        assert any("executes runs without a label" in line for line in events.iter_lines())
+
+
 def test_an_api_process_cancels_a_run_of_a_worker(start: Installation, source: Source) -> None:
     source.open.clear()
     api, worker = start("api", 0), start.worker("worker")

@@ -122,6 +122,9 @@ class Supervisor:
             )
         ]  # fmt: skip
 
+    def lacking(self, label: str | None) -> str | None:
+        return None if label in (None, "gpu") else f"no living process has the label '{label}'"
+
     def load_native(self, pipeline_id: str, version: Version) -> None:
         self.loaded.append(version.version)
 

@@ -115,6 +115,9 @@ async def validation_warnings(services: Services, pipeline: model.Pipeline, read
     await asyncio.to_thread(shared_uploads.pull, services.layout)
     missing = await asyncio.to_thread(source_files.missing, pipeline, _readable(services))
     missing += secret_names.warnings(pipeline, services.tasks.secret_names)
+    label = pipeline.execution.label
+    if label is not None and (text := await asyncio.to_thread(services.supervisor.lacking, label)) is not None:
+        missing.append(StepWarning("execution", "no_process", text, {"label": label}))
     if not pipeline.processors:
         return missing
     tasks, document = services.tasks, pipeline.document

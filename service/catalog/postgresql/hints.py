@@ -1,4 +1,4 @@
-"""Hints that something was committed (``NOTIFY``), as one connection of its own hears them.
+"""Hints that something was committed (NOTIFY), as one connection of its own hears them.
 
 They save waiting, and nothing depends on them: while the connection is lost none come, and whoever waits looks now and
 then by himself. The database sends them by triggers (``sql/postgresql.sql``), whichever release wrote.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +53,7 @@ class PostgreSQLStore(Store):
         try:
             self._server.open()
             self._watch.open()
+            self._watch.snapshot()  # which compares the clocks
             self.created = self._server.until_it_answers(lambda: schema.prepare(self._server))
             self._server.until_it_answers(self._sign_in)
         except BaseException:
@@ -65,6 +67,10 @@ class PostgreSQLStore(Store):
     @property
     def healthy(self) -> bool:
         return not self._watch.taken
+
+    @property
+    def ahead(self) -> timedelta:  # type: ignore[override]
+        return self._watch.ahead if self.shared else timedelta()
 
     @property
     def is_new(self) -> bool:

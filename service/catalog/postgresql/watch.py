@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection
 from contextlib import suppress
+from datetime import timedelta
 
 import psycopg
 import structlog
@@ -23,6 +24,7 @@ COUNTED = {
 }  # fmt: skip
 """Tables whose changes are counted by triggers: they change rarely, and every request asks whether they did. The tables
 that are read together with each."""
+_TOLERANCE = 0.25  # seconds: clocks that are kept agree better
 _AGAIN_SECONDS = 1.0
 _LEAVING_SECONDS = 3.0
 """How long the server may need to notice that a process which had the installation was killed."""
@@ -47,6 +49,7 @@ class Watch:
         self._server = server
         self._alone = alone
         self.taken = False
+        self.ahead = timedelta()
         server.on_connect = self._confirm
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -77,9 +80,9 @@ class Watch:
         """A number that is another one after each commit; one that was never there if the server does not answer.
 
         It is made of the transactions that a statement now would see, so that commits of any process change it, at
-        once. It costs a round trip, and never waits for a server that restarts.
+        once. It costs a round trip, and never waits for a server that restarts. It compares the clocks, too.
         """
-        return self._number("SELECT pg_current_snapshot()::text")
+        return self._number("SELECT pg_current_snapshot()::text || ' ' || extract(epoch FROM clock_timestamp())")
 
     def changes(self, tables: Collection[str]) -> int:
         """As ``snapshot``, of commits that wrote to these tables; some of ``COUNTED``."""
@@ -93,11 +96,21 @@ class Watch:
         with self._lock:
             if self._connection is None and time.monotonic() - self._tried < _AGAIN_SECONDS:
                 return next(self._unknown)
+            began = time.time()
             try:
-                found = self._asked(sql)
+                found, _, clock = self._asked(sql).partition(" ")
             except (psycopg.Error, errors.Conflict):
                 return next(self._unknown)
+            if clock:
+                self._compare(float(clock), began, time.time())
         return int.from_bytes(hashlib.blake2b(found.encode(), digest_size=8).digest())
+
+    def _compare(self, clock: float, began: float, ended: float) -> None:
+        """Note how far the server's clock is ahead; a difference that the round trip can explain is none."""
+        ahead = clock - (began + ended) / 2
+        if abs(ahead - self.ahead.total_seconds()) > _TOLERANCE + (ended - began):
+            before, self.ahead = self.ahead, timedelta(seconds=ahead if abs(ahead) > _TOLERANCE else 0)
+            _log.warning("clock.differs", seconds=round(ahead, 3), before=round(before.total_seconds(), 3))
 
     def _confirm(self) -> None:
         """Hold the installation still, or again. Raises ``psycopg.Error``, ``errors.Conflict``."""

@@ -95,7 +95,8 @@ def failure(error: Exception) -> Failed | None:
 
 def _done(order: Order) -> Result:
     match order.task:
-        case Check(path, answer):
+        case Check(path, answer, sample):
+            plans.decode(sample).collect()
             Path(answer).write_text(Path(path).read_text())
             return messages.Done()
         case Stage():

@@ -23,10 +23,11 @@ def versions() -> dict[str, str]:
 
 
 class Check(msgspec.Struct, frozen=True, tag=True):
-    """Read the file ``path`` and write the text in it to ``answer``: both lie on storage that all share."""
+    """Execute ``plan``, read the file ``path`` and write the text in it to ``answer``, on storage that all share."""
 
     path: str
     answer: str
+    plan: bytes
 
 
 class Stage(msgspec.Struct, frozen=True, tag=True):

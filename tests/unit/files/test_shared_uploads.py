@@ -66,6 +66,15 @@ def test_what_one_host_gets_the_other_has(hosts: Hosts) -> None:
         shared_uploads.delete(two, "orders.csv")
 
 
+def test_a_fetched_file_was_changed_when_the_store_got_it(hosts: Hosts) -> None:
+    one, two = hosts
+    upload(one, "orders.csv", b"1")
+    files(two)
+    assert two.objects is not None
+    (stored,) = two.objects.list("uploads/")
+    assert (two.uploads / "orders.csv").stat().st_mtime == stored.modified.timestamp()
+
+
 def test_a_damaged_or_lost_copy_is_fetched_again(hosts: Hosts) -> None:
     one, two = hosts
     upload(one, "a/b.csv", b"1")

@@ -91,7 +91,7 @@ def test_auto_is_polars_where_spark_cannot_be(tmp_path: Path) -> None:
 def test_spark_without_a_cluster_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
     with (
         pytest.raises(errors.Permanent, match="set PENSTOCK_SPARK_URL") as caught,
-        engine.chosen(pipeline("spark"), job(tmp_path, url=None), "run_1"),
+        engine.chosen(pipeline("spark"), job(tmp_path, url=None), "run_1", 1),
     ):
         pass
     assert caught.value.details["field"] == "execution.engine"

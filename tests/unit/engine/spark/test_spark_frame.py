@@ -68,6 +68,8 @@ def assert_alike(cluster: Cluster, tmp_path: Path, work: Callable[[Frame, Make],
 
 def test_executors_are_checked(cluster: Cluster, tmp_path: Path) -> None:
     cluster.check()
+    assert [path.name for path in tmp_path.rglob("*")] == ["attempt-1"]
+    cluster.close()
     assert list(tmp_path.iterdir()) == []
 
 
