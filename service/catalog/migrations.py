@@ -19,7 +19,7 @@ from service.catalog.statements import load_sql
 from service.catalog.store import PROPERTY, SET_PROPERTY, Parameters, Store
 from service.kit import errors
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The version that this release reads and writes: the highest number in ``sql/migrations.sql`` (``to_1``, …)."""
 OLDEST_BESIDE = 5
 """The oldest schema version whose release may work with a catalog of ``SCHEMA_VERSION``. It becomes that version where

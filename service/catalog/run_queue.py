@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -19,6 +20,8 @@ from service.model.lifecycle import WAITING
 from service.model.run import Run
 
 _SQL = load_sql("run_queue")
+ASKED, WAITED = "another process was asked to end the run", "the run was ended while it waited"
+LOST = "the process that worked on the run is lost; log lines of its last moments may be missing"
 
 
 class Change(Protocol):
@@ -55,6 +58,10 @@ class RunQueue:
     def changes(self) -> int:
         """As ``Store.changes``."""
         return self._store.changes
+
+    def hints(self, call: Callable[[str], None]) -> AbstractContextManager[None]:
+        """As ``Store.hints``."""
+        return self._store.hints(call)
 
     def waiting(self) -> list[tuple[str, Run]]:
         """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
@@ -96,7 +103,8 @@ class RunQueue:
         def work(transaction: Transaction) -> None:
             row = transaction.row(_SQL["going"], {"run_id": run_id})
             if row is not None:
-                self._change(transaction, successor(_run(row)), None, begun=1)
+                run = _run(row)
+                self._take(transaction, successor(run), ASKED if run.status == "running" else WAITED)
 
         self._store.write(work)
 
@@ -109,7 +117,7 @@ class RunQueue:
         def work(transaction: Transaction) -> list[Run]:
             taken = [successor(_run(row)) for row in self._lease.lost(transaction, expired_at)]
             for run in taken:
-                self._change(transaction, run, None, begun=1)
+                self._take(transaction, run, LOST)
             return taken
 
         taken = self._store.write(work, urgent=True)  # a start needs it
@@ -122,7 +130,7 @@ class RunQueue:
 
         def work(transaction: Transaction) -> None:
             for row in transaction.rows(_SQL["mine"], {"owner": self._lease.owner, "run_ids": sorted(run_ids)}):
-                self._change(transaction, successor(_run(row)), None, begun=1)
+                self._take(transaction, successor(_run(row)), LOST)
 
         self._store.write(work)
 
@@ -154,6 +162,14 @@ class RunQueue:
     def owned(self) -> set[str]:
         """The ids of the running runs that belong to this process."""
         return {row["run_id"] for row in self._store.rows(_SQL["owned"], {"owner": self._lease.owner})}
+
+    def _take(self, transaction: Transaction, run: Run, reason: str) -> None:
+        """Write the next state of a run, of which its owner can store nothing any more, nor show events."""
+        self._change(transaction, run, None, begun=1)
+        if self._store.remote:
+            from service.catalog import run_events
+
+            run_events.note_taken(transaction, run, reason)
 
 
 def active(transaction: Transaction, pipeline_id: str, *, besides: str | None = None) -> Run | None:

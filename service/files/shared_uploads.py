@@ -13,6 +13,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -82,7 +83,9 @@ def pull(layout: Layout) -> None:
         for path, one in there.items():
             is_here = copies.get(path) == one.sha256 and (layout.uploads / path).is_file()
             if not is_here and _fetch(layout, store, one):
-                copies[path] = one.sha256
+                is_here, copies[path] = True, one.sha256
+            if is_here:
+                _date(layout.uploads / path, one.stored.modified)
         _note(layout, copies)
 
 
@@ -135,6 +138,14 @@ def _fetch(layout: Layout, store: ObjectStore, one: Upload) -> bool:
         ) from error  # fmt: skip
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _date(file: Path, modified: datetime) -> None:
+    """Let a copy be as old as its object, so that all hosts list the same."""
+    nanoseconds = round(modified.timestamp() * 1_000_000) * 1000
+    with contextlib.suppress(OSError):
+        if file.stat().st_mtime_ns != nanoseconds:
+            os.utime(file, ns=(nanoseconds, nanoseconds))
 
 
 def _newest(store: ObjectStore) -> dict[str, Upload]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,7 @@ from service.processes.limits import Limits
 from service.processes.spares import Spares
 from service.query.integrity import Integrity
 from service.runs import native_changes, publication, remembered_state
+from service.runs.journals import Journals
 from service.steps.collector import Upstream
 from service.steps.storage import Earlier, File
 from service.telemetry.metrics import Metrics
@@ -69,6 +71,11 @@ class JobResources:
             from service.runs.spark_sessions import SparkSessions
 
             object.__setattr__(self, "spark", SparkSessions(self.settings.spark_url, self.spares))
+
+    @functools.cached_property
+    def journals(self) -> Journals:
+        """Where the events of runs are kept."""
+        return Journals.of(self.layout, self.history, self.clock)
 
     async def warm(self) -> None:
         """Let workers wait for jobs from now on: spare ones, and those that did their work and left no trace of it."""

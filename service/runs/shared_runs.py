@@ -8,23 +8,21 @@ catalog changes: a run that waits, one of this process that somebody cancelled o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
-import msgspec
 import structlog
 
 from service.catalog import run_queue
 from service.catalog.pipelines import Pipelines, missing
 from service.catalog.run_queue import RunQueue
-from service.catalog.store import Transaction
-from service.files.event_journal import Event, EventKind
+from service.catalog.store import ALL, Transaction
 from service.kit import errors
-from service.model.run import Run, public
+from service.model.run import Run
 from service.runs import attempt_records, leases
 from service.runs.active_runs import ActiveRuns
 from service.runs.driver import RunDriver
-from service.runs.event_stream import Batch
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
 from service.runs.membership import Membership
@@ -32,6 +30,7 @@ from service.runs.run_errors import running
 from service.runs.slots import Slots
 
 _LOOK = 0.5
+_PAUSE = 0.02
 _LONGEST = 1.0
 """Seconds after which it looks although nothing changed: runs that wait to be tried again become due."""
 _SHOW = 2.0
@@ -63,19 +62,36 @@ class SharedRuns:
         self._changed = asyncio.Event()
         self._seen: int | None = None
         self._strays: set[str] = set()
-        self._looked = self._swept = self._shown_at = float("-inf")
+        self._told: int | None = None
+        self._looked = self._swept = self._shown_at = self._told_at = float("-inf")
         self._shown: dict[str, tuple[float, str | None]] = {}
         self._task: asyncio.Task[None] | None = None
         runs.on_freed.append(self.look_soon)
         self._soon = asyncio.Event()
+        self._hints = contextlib.ExitStack()
 
     def start(self) -> None:
         """Begin to claim runs, and to share the pace of hosts."""
         self.pace.start()
+        loop = asyncio.get_running_loop()
+
+        def hinted(hint: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the service has stopped
+                loop.call_soon_threadsafe(self._hinted, hint)
+
+        self._hints.enter_context(self._history.queue.hints(hinted))
         self._task = asyncio.create_task(self._run())
+
+    def _hinted(self, hint: str) -> None:
+        """Look at once at what another process did."""
+        if hint in ("", ALL):
+            self.look_soon()
+        if hint:
+            self._resources.journals.hinted(hint if hint != ALL else None)
 
     async def close(self) -> None:
         """Claim nothing any more. Safe to call again."""
+        await asyncio.to_thread(self._hints.close)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -112,23 +128,6 @@ class SharedRuns:
                 return run
             await self.change(deadline - asyncio.get_running_loop().time(), changed)
 
-    async def follow(self, run_id: str, after: int, quiet_seconds: float) -> AsyncGenerator[Batch, None]:
-        """The states of a run of another process as they change, to its end; an empty batch after each quiet time."""
-        state, number = b"", after
-        while True:
-            changed = self._changed
-            run = await asyncio.to_thread(self._history.run, run_id)
-            before, state = state, msgspec.json.encode(public(run))
-            if state != before:
-                kinds: tuple[EventKind, ...] = ("status", "end") if run.ended else ("status",)
-                batch = [Event(id_, kind, state) for id_, kind in enumerate(kinds, number + 1)]
-                number += len(kinds)
-                yield batch
-            if run.ended:
-                return
-            if not await self.change(quiet_seconds, changed):
-                yield ()
-
     async def change(self, seconds: float, changed: asyncio.Event) -> bool:
         """Return true when the catalog has changed, or false after ``seconds``."""
         try:
@@ -149,6 +148,7 @@ class SharedRuns:
             try:
                 async with asyncio.timeout(_LOOK):
                     await self._soon.wait()
+                    await asyncio.sleep(_PAUSE)  # one look is for all hints of that time
             except TimeoutError:
                 pass
 
@@ -167,14 +167,21 @@ class SharedRuns:
             self._seen = stamp
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
-            for call in self.on_changed:
-                call()
-            self._runs.announce_freed()
+            self._announce(now)
             await self._stop_lost()
         elif now - self._looked < _LONGEST and not self._soon.is_set():
+            self._announce(now)
             return
         self._looked = now
         await self._claim()
+
+    def _announce(self, now: float) -> None:
+        """Tell who works on what changed; not as often as hints come."""
+        if self._seen != self._told and now - self._told_at >= _LOOK:
+            self._told, self._told_at = self._seen, now
+            for call in self.on_changed:
+                call()
+            self._runs.announce_freed()
 
     async def _give_up_strays(self) -> None:
         """Let others go on with runs that belong to this process though it does not work on them for two looks.
@@ -260,6 +267,13 @@ class SharedRuns:
             self._slots.free(run.run_id)
             return
         self._driver.start(live, record)
+
+
+def note_queued(transaction: Transaction, run: Run) -> None:
+    """Part of the transaction that stores a run which waits for some process: its first event."""
+    from service.catalog import run_events
+
+    run_events.append(transaction, run.run_id, run_events.state_of(run))
 
 
 def idle(queue: RunQueue, pipeline_id: str) -> Callable[..., None]:

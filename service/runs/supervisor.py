@@ -9,21 +9,19 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from service.catalog import trigger_inputs
 from service.catalog.history import Alongside
 from service.catalog.pipelines import PipelineRecord, Pipelines, missing, refuse_deleted
 from service.catalog.store import Transaction
-from service.files.event_journal import EventKind
 from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.lifecycle import Status
-from service.model.run import Run, public
+from service.model.run import Run
 from service.model.service_process import ProcessKind, ServiceProcess
 from service.model.version import Version
-from service.runs import event_stream, replay_request, shared_runs, version_upkeep
+from service.runs import replay_request, shared_runs, version_upkeep
 from service.runs.active_runs import ActiveRuns
 from service.runs.driver import RunDriver, execution
 from service.runs.event_stream import Batch
@@ -207,15 +205,18 @@ class Supervisor:
         """Store a run and start its task. With a free slot the first attempt is stored with the run."""
         try:
             run, seen = await self._driver.first_state(live), functools.partial(_note_pipeline, record)
-            if self._shared is not None and live.stored_begin is None:
+            is_left = self._shared is not None and live.stored_begin is None  # to whoever has a free slot
+            if is_left:
                 live.change(waiting_for=await asyncio.to_thread(self._membership.lacking, run.label))
                 run = live.run
-            await asyncio.to_thread(self.history.add_run, record.id, run, [*self._refusals(record), *alongside, seen])
+            waits: list[Alongside] = [shared_runs.note_queued] if is_left else []
+            also: list[Alongside] = [*self._refusals(record), *alongside, seen, *waits]
+            await asyncio.to_thread(self.history.add_run, record.id, run, also)
         except BaseException:
             self._runs.drop(live)
             self._driver.abandon(live)
             raise
-        if self._shared is not None and live.stored_begin is None:  # whoever has a free slot takes it
+        if self._shared is not None and is_left:
             self._runs.drop(live)
             self._shared.look_soon()
             return
@@ -296,20 +297,18 @@ class Supervisor:
 
         The stream ends without an end if another process goes on with the run. Raises ``errors.Missing``.
         """
-        live = self._runs.find(run_id)
-        if live is not None:
-            found = live.events(after, quiet_seconds)
-        else:
-            run = await self.run(run_id)
-            if self._shared is not None and not run.ended:
-                found = self._shared.follow(run_id, after, quiet_seconds)
-            else:
-                state = msgspec.json.encode(public(run))
-                ending: list[tuple[EventKind, bytes]] = [("status", state), ("end", state)] if run.ended else []
-                found = event_stream.replay(self._resources.layout.log(run_id), after, ending)
+        found = self._resources.journals.follow(await self.run(run_id), self._runs.find(run_id), after, quiet_seconds)
         async with contextlib.aclosing(found) as batches:
             async for batch in batches:
                 yield batch
+
+    async def log_lines(self, run_id: str) -> AsyncGenerator[Sequence[bytes], None]:
+        """The log lines of a run so far, some at a time. Raises ``errors.Missing``."""
+        journals, run = self._resources.journals, await self.run(run_id)
+        await journals.flush(run)
+        parts = journals.log_lines(run.run_id)
+        while (lines := await asyncio.to_thread(next, parts, None)) is not None:
+            yield lines
 
     async def delete(self, name: str, *, purge: bool, readable: frozenset[str] | None = None) -> None:
         """Delete a pipeline; with ``purge`` also its stored versions, even if it was deleted earlier.
@@ -373,6 +372,7 @@ class Supervisor:
         await self._restorer.close()
         await self._loads.close()
         await self._driver.close()
+        await self._resources.journals.close()
         await asyncio.to_thread(self._membership.end)
         await self._resources.close()
         if self._shared is not None:

@@ -165,8 +165,13 @@ class Verifier:
                 )  # fmt: skip
 
     def _tampered(self) -> list[Finding]:
-        """Files of the audit log that differ from the heads of their chains."""
-        faults = audit_check.faults(self.layout.audit, AuditHeads.of(self.store, self.layout.audit).all(), self._go_on)
+        """Files and rows of the audit log that differ from the heads of their chains."""
+        folder = self.layout.audit
+        faults = [*audit_check.faults(folder, AuditHeads.of(self.store, folder).all(), self._go_on)]
+        if self.store.remote:
+            from service.catalog import audit_rows
+
+            faults += audit_rows.faults(self.store, folder, self._go_on)
         return [
             Finding(
                 kind="tampered", folder=self._relative(fault.file),

@@ -41,6 +41,7 @@ class Supervisor:
     loaded: list[int] = field(default_factory=list)
     purged: list[str] = field(default_factory=list)
     draining: bool = False
+    lines: list[bytes] = field(default_factory=list)
     replayed: list[tuple[str, str | None, int]] = field(default_factory=list)
 
     async def execute(
@@ -163,6 +164,9 @@ class Supervisor:
         run = msgspec.json.encode(public(await self.run(run_id)))
         kinds: list[Any] = ["status", "log", "end"]
         yield [Event(number, kind, run) for number, kind in enumerate(kinds, 1) if number > after]
+
+    async def log_lines(self, run_id: str) -> AsyncGenerator[list[bytes], None]:
+        yield self.lines
 
     async def delete(self, name: str, *, purge: bool, readable: Any = None) -> None:
         record = await asyncio.to_thread(self.pipelines.get, name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ import psycopg
 
 from service.catalog import transfer
 from service.catalog.group_commit import GroupCommit
-from service.catalog.postgresql import dialect, schema, values
+from service.catalog.postgresql import dialect, hints, schema, values
 from service.catalog.postgresql.rows import PostgreSQLRows
 from service.catalog.postgresql.server import Connection, Server
 from service.catalog.postgresql.watch import COUNTED, Watch
@@ -46,7 +46,7 @@ class PostgreSQLStore(Store):
         self, server: Server, reserve: Reserve | None = None, *, alone: bool = False, shared: bool = False
     ) -> None:
         self._server = server
-        self.shared = shared
+        self.remote, self.shared = True, shared
         self._reserve = reserve
         self._watch = Watch(self._server, alone=alone)
         self._writing = threading.Lock()
@@ -111,14 +111,28 @@ class PostgreSQLStore(Store):
         return self._written(once)
 
     def _written(self, write: Callable[[], T]) -> T:
-        if not self.healthy:
-            raise errors.Unavailable(
-                "another penstock has opened the catalog; stop one of them", code="CATALOG_UNAVAILABLE"
-            )
+        self._refuse_taken()
         result = self._server.until_it_answers(write)
         if self._reserve is not None:
             self._reserve.take()
         return result
+
+    def append(self, work: Callable[[Transaction], T]) -> T:
+        def once() -> T:
+            with self._server.lent() as connection, connection.transaction():
+                return work(PostgreSQLTransaction(connection))
+
+        self._refuse_taken()
+        return self._server.until_it_answers(once)
+
+    def hints(self, call: Callable[[str], None]) -> AbstractContextManager[None]:
+        return hints.listening(self._server, call)
+
+    def _refuse_taken(self) -> None:
+        if not self.healthy:
+            raise errors.Unavailable(
+                "another penstock has opened the catalog; stop one of them", code="CATALOG_UNAVAILABLE"
+            )
 
     def _sign_in(self) -> None:
         """Make the row that the transactions of this process sign; rows of processes that ended go."""

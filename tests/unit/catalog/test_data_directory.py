@@ -97,7 +97,8 @@ def test_who_has_a_file_loads_no_driver(tmp_path: Path) -> None:
         "async def use(**environment):\n"
         "    async with data_directory.opened(settings.load(environment, data_dir=sys.argv[1])): pass\n"
         "asyncio.run(use())\n"
-        "print([n for n in sys.modules if n.startswith(('psycopg_', 'service.catalog.postgresql'))])\n"
+        "ours = ('catalog.postgresql', 'catalog.run_events', 'catalog.audit_row', 'runs.row_', 'runs.event_writer')\n"
+        "print([n for n in sys.modules if n.startswith(('psycopg_', *(f'service.{name}' for name in ours)))])\n"
         "try: asyncio.run(use(PENSTOCK_CATALOG_URL='postgresql://h/d'))\n"
         "except errors.Invalid as error: print(error.message)\n"
     )

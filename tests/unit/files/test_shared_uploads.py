@@ -42,6 +42,10 @@ def files(layout: Layout) -> dict[str, bytes]:
     return {line.path: (layout.uploads / line.path).read_bytes() for line in lines}
 
 
+def listed(layout: Layout) -> list[uploads.UploadedLine]:
+    return uploads.list_files(layout.uploads, limit=99, offset=0)[0]
+
+
 def keys(layout: Layout) -> list[str]:
     assert layout.objects is not None
     return sorted(one.key.partition("~")[0] for one in layout.objects.list("uploads/"))
@@ -53,6 +57,7 @@ def test_what_one_host_gets_the_other_has(hosts: Hosts) -> None:
     assert upload(two, "année 1/größe=2.csv", b"2")
     expected = {"orders.csv": b"1", "année 1/größe=2.csv": b"2"}
     assert (files(one), files(two)) == (expected, expected)
+    assert listed(one) == listed(two)
     assert not upload(two, "orders.csv", b"11")
     assert (files(one)["orders.csv"], len(keys(one))) == (b"11", 2)
     shared_uploads.delete(one, "orders.csv")
