@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from service.jobs import source_size
 from service.jobs.job import Job
@@ -37,11 +38,19 @@ def chosen(pipeline: Pipeline, job: Job, run: str, attempt: int) -> Iterator[Non
 
     cluster = Cluster(url, run, job.folder, attempt)
     try:
-        cluster.check()
-        job.executes_with(lambda counters: factory.frames(cluster, counters))
+        cluster.check(_sources(pipeline, job))
+        job.executes_with(lambda counters: factory.frames(cluster, counters), cluster.spread)
         yield
     finally:
         cluster.close()
+
+
+def _sources(pipeline: Pipeline, job: Job) -> list[Path]:
+    """The files that executors must read."""
+    found = [Path(part) for stored in job.grants.stored.values() for part in stored.parts]
+    for index, collector in enumerate(pipeline.collectors):
+        found += source_size.files(collector, job.collect_context(f"collectors[{index}]")) or ()
+    return list(dict.fromkeys(found))
 
 
 def of_size(pipeline: Pipeline, job: Job, limit: int | None = None) -> tuple[engines.Engine, str]:

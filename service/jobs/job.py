@@ -76,13 +76,14 @@ class Job:
         self._phase: Phase = "collecting"
         self._counters = Counters()
         self._frames: FrameFactory = functools.partial(PolarsFrame, progress=self._counters, memory=Memory())
+        self._spread: Callable[..., Any] | None = None
         self._meters: dict[str, StepMeter] = {}
         self._reported: dict[str, Step] = {}
         self._reporting = threading.Lock()
 
-    def executes_with(self, engine: Callable[[Counters], FrameFactory]) -> None:
+    def executes_with(self, engine: Callable[[Counters], FrameFactory], spread: Callable[..., Any]) -> None:
         """Let another engine make the frames from now on; it gets the counters of this job."""
-        self._frames = engine(self._counters)
+        self._frames, self._spread = engine(self._counters), spread
 
     @property
     def folder(self) -> Path:
@@ -108,7 +109,7 @@ class Job:
             on_rows=lambda rows: self.collected(rows, step),
             on_bytes=lambda read, total: self._count_bytes(step, read, total),
             network=Network(allowed_private_hosts=self.grants.allowed_private_hosts),
-            stored=next(iter(self.stored(step).values()), None),
+            stored=next(iter(self.stored(step).values()), None), spread=self._spread,
         )  # fmt: skip
 
     def process_context(self, step: str) -> ProcessContext:

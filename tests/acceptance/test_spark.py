@@ -6,8 +6,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from tests import sail
 from tests.acceptance import spark_runs
@@ -65,6 +68,44 @@ def test_what_a_killed_service_left_is_interrupted_by_the_next_one(sail_url: str
         served.until_logged(lambda line: line["event"] == "spark.interrupted" and run in str(line))
         assert served.json("GET", f"/runs/{run}")["status"] == "interrupted"
         gate.open()
+
+
+MODES: dict[str, dict[str, Any]] = {
+    "appended": {"mode": "append"},
+    "merged": {"mode": "merge", "key": "id", "full": True, "on_delete": "remove"},
+    "arranged": {"partition_by": ["quarter"], "cluster_by": "price"},
+}
+
+
+@pytest.mark.parametrize("how", MODES)
+def test_versions_that_continue_others_are_alike(served: Served, how: str) -> None:
+    made = []
+    for engine in ("polars", "spark"):
+        name = f"{how}-{engine}"
+        body = spark_runs.document(name, engine) | {"storage": [{"type": "parquet", **MODES[how]}]}
+        body["collectors"][0] |= {"file_path": "growing.csv"}
+        body["publish_if"] = {"max_row_drop_share": 0.5}
+        served.http.put("/files/growing.csv", content=spark_runs.csv(0, 300).encode()).raise_for_status()
+        spark_runs.create(served, body)
+        statuses = []
+        for first, rows in ((0, 300), (200, 300), (0, 20)):  # the last one is held, where it is all there is
+            served.http.put("/files/growing.csv", content=spark_runs.csv(first, rows).encode()).raise_for_status()
+            statuses.append(spark_runs.end_of(served, spark_runs.begin(served, name))["status"])
+        folders = sorted((served.data / "warehouse" / name).glob("v*"))
+        files = [
+            {str(part.relative_to(folder)): part.read_bytes() for part in folder.rglob("part-*.parquet")}
+            for folder in folders
+        ]
+        profile = served.json("GET", f"/pipeline/{name}/profile")["profiles"]
+        made.append((statuses, files, spark_runs.approximate(profile)))
+    assert made[1][0] == made[0][0]
+    assert "completed" in made[0][0]
+    assert made[1][2] == made[0][2]
+    stored = [[{n: pl.read_parquet(data) for n, data in version.items()} for version in one[1]] for one in made]
+    for local, remote in zip(*stored, strict=True):
+        assert list(remote) == list(local)
+        for part in local:
+            assert_frame_equal(remote[part], local[part], rel_tol=1e-9, abs_tol=1e-12)
 
 
 def test_what_spark_cannot_do_is_refused_by_validate(served: Served) -> None:

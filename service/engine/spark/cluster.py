@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import polars as pl
 import pyarrow.lib as pa
 
@@ -16,6 +18,8 @@ from service.engine.spark.messages import Check, Divide, Failed, Order, Result, 
 from service.engine.spark.sessions import SETTING
 from service.kit import errors
 
+_CHECKS = 4
+"""Tasks that look whether executors share our files: the most of them find a way to several."""
 _RESULTS = "number long, result binary"
 
 R = TypeVar("R")
@@ -37,16 +41,17 @@ class Cluster:
         self._session = sessions.opened(url, run, attempt)
         self._folder.mkdir()
 
-    def check(self) -> None:
-        """Raise ``errors.Permanent`` if executors lack what they need, or do not share the folder of the run."""
-        asked, answer = self._folder / "spark.asked", self._folder / "spark.answer"
+    def check(self, sources: Sequence[Path] = ()) -> None:
+        """Raise ``errors.Permanent`` if executors lack what they need, or do not share the run's folder or sources."""
+        asked, answers = self._folder / "spark.asked", [self._folder / f"spark.answer-{n}" for n in range(_CHECKS)]
+        files = {str(path): path.stat().st_size for path in sources}
         asked.write_text(self._run)
         try:
-            self.perform([Check(str(asked), str(answer), plans.sample())], messages.Done)
-            shared = answer.is_file() and answer.read_text() == self._run
+            self.perform([Check(str(asked), str(answer), plans.sample(), files) for answer in answers], messages.Done)
+            shared = all(answer.is_file() and answer.read_text() == self._run for answer in answers)
         finally:
-            asked.unlink(missing_ok=True)
-            answer.unlink(missing_ok=True)
+            for path in (asked, *answers):
+                path.unlink(missing_ok=True)
         if not shared:
             raise errors.Permanent(
                 f"the executors behind {SETTING} do not share this folder with us: {self._folder.parent}"
@@ -61,6 +66,11 @@ class Cluster:
             return []
         found = self._results(self._table(tasks).mapInArrow(executor.perform, _RESULTS), kind, done)
         return [found[number] for number in range(len(tasks))]
+
+    def spread(self, function: Callable[[Any], Any], values: Sequence[Any], kind: Any) -> list[Any]:
+        """The results, of the type ``kind``, of a function of ours for each value, which tasks call."""
+        tasks = [messages.Call(pickle.dumps(function), pickle.dumps(value)) for value in values]
+        return [msgspec.msgpack.decode(found.value, type=kind) for found in self.perform(tasks, messages.Returned)]
 
     def exchange(
         self,

@@ -73,6 +73,24 @@ def test_executors_are_checked(cluster: Cluster, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_sources_must_be_what_executors_read(
+    cluster: Cluster, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path_factory.mktemp("source") / "a.csv"
+    source.write_text("a\n1\n")
+    cluster.check([source])
+    perform = cluster.perform
+
+    def later(tasks: Any, kind: Any) -> Any:
+        source.unlink()  # where executors look
+        return perform(tasks, kind)
+
+    monkeypatch.setattr(cluster, "perform", later)
+    with pytest.raises(errors.Permanent, match=r"an executor cannot read .*a\.csv as this service does"):
+        cluster.check([source])
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_a_server_that_does_not_answer_is_worth_another_attempt(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
