@@ -11,7 +11,7 @@ from tests.acceptance.gated_source import Source
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, listening_as, serving, spawned
 from tests.postgresql import Cluster
 
-LEASE = "2"
+LEASE = "4"
 
 
 class Installation:
