@@ -151,6 +151,24 @@ def test_a_url_that_is_not_one_of_a_store_is_refused_without_its_secrets(url: st
     assert refused.value.details["field"] == "PENSTOCK_WAREHOUSE_URL"
 
 
+def test_a_folder_and_the_data_directory_are_apart_however_they_are_written(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "link").symlink_to(data)
+    for folder in (data, data / "x", tmp_path, tmp_path / "link" / "x", Path(f"{tmp_path}/y/../data/x")):
+        with (
+            pytest.raises(errors.Invalid, match="must not contain each other"),
+            object_store.opened(f"file://{folder}", 1.0, data),
+        ):
+            pass
+    with (
+        pytest.raises(errors.Invalid, match="must not contain each other"),
+        object_store.opened(f"file://{data}/x", 1.0, tmp_path / "link"),
+    ):
+        pass
+    assert list(data.iterdir()) == []
+
+
 def test_a_store_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, caplog: object) -> None:
     for name, value in object_stores.environment(1).items():
         monkeypatch.setenv(name, value)
