@@ -292,6 +292,7 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
     if problems:
         raise errors.Invalid.of(problems, "settings")
     budget = _budget(decoded)
+    decoded["worker_labels"] = tuple(dict.fromkeys(decoded.get("worker_labels", ())))
     decoded |= {
         "max_concurrent_runs": budget.runs, "run_memory_limit": budget.run_bytes,
         "max_concurrent_queries": budget.queries, "query_memory_limit": budget.query_bytes,

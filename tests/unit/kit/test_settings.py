@@ -21,6 +21,11 @@ def test_lists_and_sizes() -> None:
     assert loaded.max_body_bytes == 4096
 
 
+def test_a_label_that_is_named_twice_is_one() -> None:
+    assert settings.load({"PENSTOCK_WORKER_LABELS": "gpu,eu,gpu"}).worker_labels == ("gpu", "eu")
+    assert settings.load({}, worker_labels=("gpu", "gpu")).worker_labels == ("gpu",)
+
+
 def test_everything_wrong_is_named_at_once() -> None:
     with pytest.raises(errors.Invalid) as caught:
         settings.load({"PENSTOCK_PORT": "x", "PENSTOCK_JWT_SECRET": "short"})
