@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from service.kit import errors, memory_budget, oidc_settings, signing_keys, store_url
+from service.kit import errors, memory_budget, oidc_settings, signing_keys, spark_url, store_url
 from service.kit.labels import Label
 
 PREFIX = "PENSTOCK_"
@@ -282,8 +282,8 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
     for name in ("openlineage_url", "otlp_endpoint"):
         if not str(decoded.get(name) or "http://").startswith(("http://", "https://")):
             problems.append(errors.Problem(PREFIX + name.upper(), "is not an http:// or https:// URL"))
-    if not str(decoded.get("spark_url") or "sc://").startswith("sc://"):
-        problems.append(errors.Problem("PENSTOCK_SPARK_URL", "is not a Spark Connect URL, sc://host:port"))
+    if (wrong := spark_url.fault(str(decoded.get("spark_url") or "sc://localhost"))) is not None:
+        problems.append(errors.Problem("PENSTOCK_SPARK_URL", wrong))
     if (fault := store_url.fault(str(decoded.get("warehouse_url") or "file:///x"))) is not None:
         problems.append(errors.Problem("PENSTOCK_WAREHOUSE_URL", fault))
     if not str(decoded.get("catalog_url") or "postgresql://").startswith(("postgresql://", "postgres://")):
