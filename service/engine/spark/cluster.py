@@ -112,8 +112,10 @@ class Cluster:
         return found
 
 
-def _error(failed: Failed) -> Exception:
+def _error(failed: Failed) -> BaseException:
     if failed.kind == "executor":
         return errors.Permanent(f"{SETTING}: {failed.text}")
-    kind: Callable[[str], Exception] | None = getattr(pl.exceptions, failed.kind, None)
+    if failed.kind == "data":
+        return errors.Permanent(failed.text)
+    kind: Callable[[str], BaseException] | None = getattr(pl.exceptions, failed.kind, None)
     return kind(failed.text) if kind is not None else ValueError(failed.text)

@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 import pyarrow.lib as pa
 
-from service.engine import estimates, metrics, steady_sums
+from service.engine import estimates, far_dates, metrics, steady_sums
 from service.engine.loss_tally import Tally
 from service.engine.memory import Memory
 from service.engine.scratch import Scratch
@@ -36,9 +36,12 @@ from service.engine.spark.messages import (
     Staged,
     Write,
 )
+from service.kit import errors
 from service.values import tagged_json
 
 Batches = Iterator[pa.RecordBatch]
+ERRORS = (Exception, pl.exceptions.PanicException)
+"""What a task may raise: panics of Polars are outside of ``Exception``."""
 _GROUP_ROWS = 122_880
 _tallies: dict[str, Tally] = {}
 """Those of the plans that are being executed. Sail executes tasks in threads of one process."""
@@ -68,7 +71,7 @@ def perform(batches: Batches) -> Batches:
 def _answer(data: bytes) -> Result:
     try:
         return _done(accepted(data))
-    except Exception as error:
+    except ERRORS as error:
         failed = failure(error)
         if failed is None:
             raise
@@ -95,13 +98,15 @@ def accepted(data: bytes) -> Order:
     return order
 
 
-def failure(error: Exception) -> Failed | None:
+def failure(error: BaseException) -> Failed | None:
     """The error as an answer, if the next attempt would have it, too."""
     if isinstance(error, Refused):
         return Failed("executor", str(error))
     if isinstance(error, ModuleNotFoundError) or "ModuleNotFoundError" in str(error):
         return Failed("executor", f"an executor lacks a plug-in: {str(error).splitlines()[0]}; install it there, too")
-    if isinstance(error, pl.exceptions.PolarsError):
+    if isinstance(error, errors.Permanent):
+        return Failed("data", error.message)
+    if isinstance(error, pl.exceptions.PolarsError | pl.exceptions.PanicException):
         return Failed(type(error).__name__, str(error))
     if isinstance(error, ValueError | OverflowError):
         return Failed("ValueError", str(error))
@@ -175,6 +180,12 @@ def _measure(task: Measure) -> messages.Measured:
     lf = pl.concat([plans.decode(p) for p in task.plans])
     schema = lf.collect_schema()
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
-        answers = estimates.answer(lf, schema, task.metrics, scratch=Scratch(Memory(), Path(folder)))
-        answers |= steady_sums.answer(lf, lambda c: metrics.numeric(c, schema[c]), task.metrics, "streaming")
+        try:
+            answers = estimates.answer(lf, schema, task.metrics, scratch=Scratch(Memory(), Path(folder)))
+            answers |= steady_sums.answer(lf, lambda c: metrics.numeric(c, schema[c]), task.metrics, "streaming")
+        except far_dates.ERRORS as error:
+            far = far_dates.explained(lf, schema)
+            if far is None:
+                raise
+            raise far from error
     return messages.Measured([(metric, tagged_json.encode(value)) for metric, value in answers.items()])

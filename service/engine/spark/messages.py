@@ -126,7 +126,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """An error of the data or of the executor, which would only be the same at the next attempt.
 
-    ``kind`` is the name of an exception of Polars, or ``executor``.
+    ``kind`` is the name of an exception of Polars, ``data`` for one that is explained, or ``executor``.
     """
 
     kind: str

@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from service.kit import errors
+from service.kit import errors, spark_url
 
 SETTING = "PENSTOCK_SPARK_URL"
 _PORT, _PATIENCE = 15_002, 10.0
@@ -81,9 +81,7 @@ class Left:
 
 
 def _address(url: str, run: str, attempt: int) -> str:
-    server, _, options = url.partition("/;")
-    given = [option for option in options.split(";") if option and not option.startswith(("session_id=", "user_id="))]
-    return f"{server.rstrip('/')}/;" + ";".join([*given, f"user_id={_USER}", f"session_id={session_id(run, attempt)}"])
+    return spark_url.with_options(url, {"user_id": _USER, "session_id": session_id(run, attempt)})
 
 
 def _prepare() -> None:
@@ -102,10 +100,11 @@ def _prepare() -> None:
 def _reach(url: str) -> None:
     """Raise ``errors.Transient`` if nobody listens there."""
     address = urllib.parse.urlsplit(url)
+    host, port = address.hostname or "", address.port or _PORT
     try:
-        socket.create_connection((address.hostname or "", address.port or _PORT), _PATIENCE).close()
+        socket.create_connection((host, port), _PATIENCE).close()
     except OSError as error:
-        raise errors.Transient(f"no Spark server answers at {address.netloc} ({SETTING}): {error}") from error
+        raise errors.Transient(f"no Spark server answers at {host}:{port} ({SETTING}): {error}") from error
 
 
 @contextlib.contextmanager
