@@ -39,7 +39,8 @@ def chosen(pipeline: Pipeline, job: Job, run: str, attempt: int) -> Iterator[Non
     cluster = Cluster(url, run, job.folder, attempt)
     try:
         cluster.check(_sources(pipeline, job))
-        job.executes_with(lambda counters: factory.frames(cluster, counters), cluster.spread)
+        secrets = list(job.grants.secrets.values())
+        job.executes_with(lambda counters: factory.frames(cluster, counters, secrets), cluster.spread)
         yield
     finally:
         cluster.close()
