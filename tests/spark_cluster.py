@@ -174,9 +174,7 @@ def running(folder: Path, **options: Any) -> Iterator[SparkCluster]:
     if python is None:
         raise RuntimeError(f"{PYTHON} names no Python with pyspark[connect]; use .ci/spark_cluster, which makes one")
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        raise RuntimeError(
-            "there is no Java; install a runtime of 17 or later (apt-get install openjdk-17-jre-headless)"
-        )
+        raise RuntimeError("there is no Java; install a runtime of 17 or later (apt-get install default-jre-headless)")
     cluster = SparkCluster(folder, python, **options)
     try:
         cluster.start()

@@ -40,6 +40,9 @@ def copy(source: str, target: str) -> list[Copied]:
     empty or the source has another schema version), ``errors.Invalid``, ``errors.Unavailable``,
     ``errors.PenstockError`` (DATA_CORRUPT if what was written is not what was read).
     """
+    for place, field in ((source, "from"), (target, "to")):
+        if "://" in place and not place.startswith(_SCHEMES):  # with a typing error it would be a folder of that name
+            raise errors.Invalid(f"{field.upper()} is neither a directory nor a postgresql:// URL", field=field)
     with _source(source) as reading, _target(target) as writing:
         reading.begin()
         writing.begin()

@@ -131,7 +131,4 @@ def _claim(layout: Layout, store: PostgreSQLStore) -> None:
             "copy it with 'penstock catalog copy'",
             field=URL,
         )
-    if known is None:
-        known = ids.new("inst")
-        store.set_property(_INSTALLATION, known)
-    path.write_text(f"{known}\n")
+    path.write_text(f"{store.agreed(_INSTALLATION, ids.new('inst'))}\n")

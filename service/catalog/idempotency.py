@@ -42,11 +42,12 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     def note(self, transaction: Transaction, resource: str) -> None:
         """Store the key in the transaction that makes ``resource``.
 
-        Raises ``errors.Unavailable`` if another process has done so: the request that is sent again gets its answer.
+        It may take the place of what an earlier try of the request has left, which failed. Raises
+        ``errors.Unavailable`` if another process has stored the key: the request that is sent again gets its answer.
         """
         values = {
             "caller": self.caller, "key": self.key, "fingerprint": self.fingerprint, "resource": resource,
-            "created": naive(self.at), "oldest": naive(self.at - _KEPT),
+            "created": naive(self.at), "oldest": naive(self.at - _KEPT), "found": self.resource,
         }  # fmt: skip
         if not transaction.execute(_SQL["note"], values):
             raise errors.Unavailable(

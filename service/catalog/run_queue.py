@@ -148,14 +148,23 @@ class RunQueue:
         self._store.write(work)
 
     def note_waiting(self, texts: Mapping[str, str | None]) -> None:
-        """Store what waiting runs wait for, by their ids; one that waits no more stays as it is."""
+        """Store what waiting runs wait for, by their ids, and let their followers see it.
+
+        One that waits no more stays as it is, and so does one of which another process has stored the same.
+        """
 
         def work(transaction: Transaction) -> None:
             for run_id, text in texts.items():
                 row = transaction.row(_SQL["going"], {"run_id": run_id})
-                if row is not None and (run := _run(row)).status in WAITING:
-                    noted = msgspec.json.encode(msgspec.structs.replace(run, waiting_for=text)).decode()
-                    transaction.execute(_SQL["note"], {"run_id": run_id, "status": run.status, "value": noted})
+                if row is None or (run := _run(row)).status not in WAITING or run.waiting_for == text:
+                    continue
+                noted = msgspec.structs.replace(run, waiting_for=text)
+                value = msgspec.json.encode(noted).decode()
+                transaction.execute(_SQL["note"], {"run_id": run_id, "status": run.status, "value": value})
+                if self._store.remote:
+                    from service.catalog import run_events
+
+                    run_events.append(transaction, run_id, run_events.state_of(noted))
 
         self._store.write(work)
 

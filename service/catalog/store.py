@@ -172,6 +172,17 @@ class Store(Protocol):
             return
         self.execute(SET_PROPERTY, {"name": name, "value": value}, urgent=True)  # a start needs them
 
+    def agreed(self, name: str, value: str) -> str:
+        """The value of a property: ``value``, unless it has one. Whoever asks at the same time gets the same."""
+
+        def work(transaction: Transaction) -> str:
+            row = transaction.row(PROPERTY, {"name": name})
+            if row is None:
+                transaction.execute(SET_PROPERTY, {"name": name, "value": value})
+            return str(row["value"]) if row is not None else value
+
+        return self.write(work, urgent=True)  # a start needs it
+
     def execute(self, sql: str, parameters: Parameters = NONE, *, urgent: bool = False) -> None:
         """Execute and commit one statement; ``urgent`` as in ``write``."""
         self.write(lambda transaction: transaction.execute(sql, parameters), urgent=urgent)

@@ -23,7 +23,7 @@ _LONGEST_REQUEST = 30.0
 _STATUS = re.compile(r"status code: (\d{3}(?: [A-Z][A-Za-z ]*)?)")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")  # Azure's word is the second
 _PROVIDERS = ("AWS_", "AZURE_", "GOOGLE_")  # how the names of their variables begin
-_ADDRESSES = ("ENDPOINT", "ENDPOINT_URL", "BASE_URL")  # and how those of addresses end
+_ADDRESSES = ("ENDPOINT", "ENDPOINT_URL", "ENDPOINT_URL_S3", "BASE_URL")  # and how those of addresses end
 
 _T = TypeVar("_T")
 _log = structlog.get_logger("penstock.store")

@@ -69,8 +69,8 @@ def opened(url: str | None, seconds: float, data: Path) -> Iterator[ObjectStore 
     if url is None:
         yield None
         return
-    folder = store_url.folder_of(url)
-    if folder is not None and (folder.is_relative_to(data) or data.is_relative_to(folder)):
+    folder, here = store_url.folder_of(url), data.resolve()
+    if folder is not None and ((real := folder.resolve()).is_relative_to(here) or here.is_relative_to(real)):
         raise errors.Invalid(f"{SETTING}: the folder and the data directory must not contain each other", field=SETTING)
     store = ObjectStore(url, seconds=seconds)
     try:

@@ -9,6 +9,7 @@ block.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import threading
@@ -42,19 +43,37 @@ class Upload(NamedTuple):
     stored: Stored
 
 
+def finish(layout: Layout, incoming: uploads.Incoming) -> tuple[uploads.Uploaded, bool]:
+    """Move a received file to its path, after the store has it. Returns and raises as ``Incoming.finish``, and
+    ``errors.Unavailable``.
+    """
+    done, new = incoming.finish(functools.partial(put, layout))
+    _placed(layout, done.path, done.sha256)  # not before: a host that is killed here fetches the file
+    return done, new
+
+
 def put(layout: Layout, path: str, file: Path, size: int, sha256: str) -> None:
-    """Write a file that was received, and is about to get its ``path``. Raises ``errors.Unavailable``."""
+    """Write a file that is about to get its ``path`` to the store. Raises ``errors.Unavailable``.
+
+    It takes the place of those that were there before it: of two that come at one moment neither removes the other.
+    """
     store = layout.objects
     if store is None:
         return
     key = _key(path, sha256)
+    before = [one.stored.key for one in _all(store) if one.path == path]
     try:
         store.put_file(key, file, size, sha256)
     except DamagedObject as error:
         raise errors.Unavailable(f"the file changed while it was received: {error}", retry_after=5) from error
-    store.delete([one.stored.key for one in _all(store) if one.path == path and one.stored.key != key])
-    with _turn():
-        _note(layout, {**_copies(layout), path: sha256})
+    store.delete([other for other in before if other != key])
+
+
+def _placed(layout: Layout, path: str, sha256: str) -> None:
+    """Note that a file has its path, and is a copy of an object."""
+    if layout.objects is not None:
+        with _turn():
+            _note(layout, {**_copies(layout), path: sha256})
 
 
 def delete(layout: Layout, path: str) -> None:
@@ -101,7 +120,9 @@ def push(layout: Layout) -> None:
         file = layout.uploads / line.path
         if line.path not in there and line.path not in copies and file.is_file():
             try:
-                put(layout, line.path, file, line.bytes, checksums.sha256(file))
+                sha256 = checksums.sha256(file)
+                put(layout, line.path, file, line.bytes, sha256)
+                _placed(layout, line.path, sha256)
             except OSError as error:
                 _log.warning("upload.not_written", path=line.path, reason=error.strerror)
 

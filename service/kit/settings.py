@@ -26,13 +26,18 @@ DRAIN_SECONDS = 25.0
 _QUERIES, _TASKS = 4, 7
 
 _SIZE = re.compile(r"^(\d+)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
-_BOUND = re.compile(r"Expected `(?:int|float)` (>=|<=) ([0-9.]+)$")
-_KIND = re.compile(r"Expected `(int|float|bool)`, got `str`$")
+_BOUND = re.compile(r"Expected `(?:int|float)` (>=|<=|>) ([0-9.]+)$")
+_KIND = re.compile(r"Expected `(int|float|bool)(?: \| null)?`, got `str`$")
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than"}
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
 _SIZES = frozenset(
     {"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes", "spool_limit", "cache_bytes"}
 )
+_PLACES = ("catalog_url", "warehouse_url")
+"""Where an installation is: an empty one is refused, since without it one in the data directory would begin."""
+_EMPTY_IS_NONE = frozenset({"spark_url", "otlp_endpoint", "openlineage_url", "drain_seconds", "health_port"})
+"""Where an empty variable, as ``${NAME:-}`` makes one in Compose, is the same as none."""
 _LISTS = frozenset(
     {"file_roots", "allowed_private_hosts", "cors_origins", "trusted_proxies", "jwt_secrets", "worker_labels"}
 )
@@ -262,7 +267,7 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         if not variable.startswith(PREFIX) or variable.startswith(SECRET_PREFIX):
             continue
         name = variable.removeprefix(PREFIX).lower()
-        if name in fields:
+        if name in fields and (text or name not in _EMPTY_IS_NONE):
             values[name] = text
     values.update({k: v for k, v in overrides.items() if v is not None})
     decoded: dict[str, Any] = {}
@@ -272,6 +277,8 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         except (msgspec.ValidationError, ValueError) as error:
             problems.append(errors.Problem(PREFIX + name.upper(), _plain(name, value, str(error))))
     problems += [*signing_keys.problems(decoded), *oidc_settings.problems(decoded)]
+    empty = [name for name in _PLACES if decoded.get(name) == ""]
+    problems += [errors.Problem(PREFIX + name.upper(), "is empty; set a URL, or unset it") for name in empty]
     for name in ("openlineage_url", "otlp_endpoint"):
         if not str(decoded.get(name) or "http://").startswith(("http://", "https://")):
             problems.append(errors.Problem(PREFIX + name.upper(), "is not an http:// or https:// URL"))
@@ -285,6 +292,7 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
     if problems:
         raise errors.Invalid.of(problems, "settings")
     budget = _budget(decoded)
+    decoded["worker_labels"] = tuple(dict.fromkeys(decoded.get("worker_labels", ())))
     decoded |= {
         "max_concurrent_runs": budget.runs, "run_memory_limit": budget.run_bytes,
         "max_concurrent_queries": budget.queries, "query_memory_limit": budget.query_bytes,
@@ -327,9 +335,9 @@ def _plain(name: str, value: Any, text: str) -> str:
     """What is wrong with a value, in words; ``text`` is what its decoder says."""
     bound = _BOUND.match(text)
     if bound is not None:
-        least, number = bound[1] == ">=", bound[2]
+        number = bound[2].removesuffix(".0")
         shown = f"{int(number) // MIB}MiB" if name in _SIZES and int(number) >= MIB else number
-        return f"must be {'at least' if least else 'at most'} {shown}"
+        return f"must be {_BOUNDS[bound[1]]} {shown}"
     if name == "worker_labels":
         return f"'{value}' is not a list of labels; a label has lower-case letters, digits, ., - and _"
     kind = _KIND.match(text)

@@ -14,8 +14,10 @@ def fault(url: str) -> str | None:
         parts = urlsplit(url)
     except ValueError:
         return "is not a URL"
-    if parts.scheme not in _SCHEMES:
+    if not url.startswith(tuple(f"{scheme}:/" for scheme in _SCHEMES)):  # as others read it: in small letters
         return f"does not begin with one of {', '.join(f'{s}://' for s in _SCHEMES)}"
+    if url != url.rstrip() or not url.isprintable():
+        return "has characters that cannot be seen"
     if "@" in parts.netloc or parts.query or parts.fragment:
         return (
             "has more than scheme, bucket and prefix; credentials come from the environment or the platform, as the "
@@ -23,7 +25,15 @@ def fault(url: str) -> str | None:
         )
     if parts.scheme == "file":
         return None if not parts.netloc and len(parts.path) > 1 else "is not a folder: write file:///path/to/folder"
-    return None if parts.netloc else f"names no bucket: write {parts.scheme}://bucket/prefix"
+    if not parts.netloc or ":" in parts.netloc:
+        return (
+            f"names no bucket: write {parts.scheme}://bucket/prefix; the address of a store is in the environment "
+            "(AWS_ENDPOINT_URL, …)"
+        )
+    prefix = unquote(parts.path).removeprefix("/").removesuffix("/")
+    if parts.path not in ("", "/") and {"", ".", ".."} & set(prefix.split("/")):
+        return "has a prefix with a part that is empty, '.' or '..', which names another place than it says"
+    return None
 
 
 def folder_of(url: str) -> Path | None:

@@ -220,18 +220,29 @@ class SharedRuns:
 
     async def _claim(self) -> None:
         while self._driver.resumes and self._leased and await self._slots.reserve():
-            given = False
+            taking = asyncio.create_task(self._take())
             try:
-                found = await asyncio.to_thread(self._claimed)
-                if found is None:
+                if not await asyncio.shield(taking):
                     return
-                pipeline_id, run, fence = found
-                given = True
-                self._slots.fill(run.run_id)
-                await self._begin(pipeline_id, run, fence)
-            finally:
-                if not given:
-                    self._slots.give_back()
+            except asyncio.CancelledError:  # this process stops: a run that it was given must not wait for a lost lease
+                await asyncio.gather(taking, return_exceptions=True)
+                raise
+
+    async def _take(self) -> bool:
+        """Begin a run in the slot that was set aside. Returns whether there was one."""
+        given = False
+        try:
+            found = await asyncio.to_thread(self._claimed)
+            if found is None:
+                return False
+            pipeline_id, run, fence = found
+            given = True
+            self._slots.fill(run.run_id)
+            await self._begin(pipeline_id, run, fence)
+            return True
+        finally:
+            if not given:
+                self._slots.give_back()
 
     @property
     def _leased(self) -> bool:

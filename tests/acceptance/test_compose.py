@@ -54,6 +54,17 @@ def test_no_secret_is_in_the_file() -> None:
                 assert value.startswith("/run/secrets/") or re.fullmatch(r"\$\{\w+:\?.+\}", value), (name, variable)
 
 
+def test_a_container_whose_root_is_only_read_gets_no_secret_but_files() -> None:
+    """Compose copies others into the container, and refuses to start it where it cannot."""
+    document = composition.raw()
+    for name, service in document["services"].items():
+        assert "configs" not in service, name
+        assert all(set(document["secrets"][secret]) == {"file"} for secret in service.get("secrets", [])), name
+    assert {s for service in document["services"].values() for s in service.get("secrets", [])} == set(
+        document["secrets"]
+    )
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_is_restrained_and_watched(name: str) -> None:
     service = SERVICES[name]
@@ -89,6 +100,9 @@ def test_executors_see_the_folders_of_workers_and_have_the_same_spark() -> None:
     shared = {SERVICES[name]["volumes"][0] for name in ("worker-1", "worker-2", "spark-worker-1", "spark-worker-2")}
     assert shared == {"work:/data"}
     assert len({SERVICES[name]["command"][-1] for name in ("worker-1", "worker-2")}) == 2
+    for name in ("spark-worker-1", "spark-worker-2"):
+        places = {SERVICES[name]["environment"][at] for at in ("SPARK_LOCAL_DIRS", "SPARK_WORKER_DIR", "TMPDIR")}
+        assert places == {f"/data/{name}"}, "what is spilled is on the disk: /tmp is memory"
     (client,) = re.findall(r"pyspark-client==([\d.]+)", (documents.ROOT / "pyproject.toml").read_text())
     assert set(re.findall(r"pyspark\[connect\]==([\d.]+)", (documents.ROOT / "Containerfile").read_text())) == {client}
 

@@ -112,6 +112,16 @@ def test_what_selects_pods_finds_them() -> None:
             assert selected(spec["podSelector"]["matchLabels"]) == set(DEPLOYMENTS), "nothing is open by default"
 
 
+def test_pods_reach_what_they_need_and_no_credentials_of_the_node() -> None:
+    (policy,) = [one["spec"] for one in ALL if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "penstock"]
+    rules = [(port["port"], rule.get("to", [])) for rule in policy["egress"] for port in rule["ports"]]
+    assert {port for port, _ in rules} == {53, 5432, 15002, 80, 443}
+    blocks = {(port, to["ipBlock"]["cidr"]): to["ipBlock"] for port, tos in rules for to in tos if "ipBlock" in to}
+    assert (53, "169.254.20.10/32") in blocks, "the cache of names of a node"
+    for port in (80, 443):
+        assert blocks[port, "0.0.0.0/0"]["except"] == ["169.254.0.0/16"]
+
+
 def test_settings_are_known_and_secrets_are_elsewhere() -> None:
     (configuration,) = [one["data"] for one in ALL if one["kind"] == "ConfigMap"]
     assert settings.unknown(configuration) == []

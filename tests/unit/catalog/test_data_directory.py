@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,41 @@ def test_a_second_service_on_a_database_is_refused(tmp_path: Path, url: str, mon
             assert raised.value.error_code == "DATA_DIR_IN_USE"
 
     asyncio.run(inside())
+
+
+@pytest.mark.services
+def test_processes_that_start_at_once_agree_which_installation_it_is(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them has seen a number when each wants to write one, and each may start again."""
+    both, look = threading.Barrier(2), Store.property
+
+    def at_once(store: Store, name: str) -> str | None:
+        found = look(store, name)
+        if name == "installation":
+            both.wait(20)
+        return found
+
+    chosen = [
+        settings.load(
+            {"PENSTOCK_CATALOG_URL": url, "PENSTOCK_WAREHOUSE_URL": f"file://{tmp_path}/store"},
+            data_dir=str(tmp_path / name),
+        )
+        for name in ("first", "second")
+    ]
+
+    async def open_it(one: settings.Settings) -> None:
+        async with data_directory.opened(one):
+            pass
+
+    def start(one: settings.Settings) -> None:
+        asyncio.run(open_it(one))
+
+    with ThreadPoolExecutor(2) as threads, monkeypatch.context() as patched:
+        patched.setattr(Store, "property", at_once)
+        assert list(threads.map(start, chosen)) == [None, None]
+    for one in chosen:
+        start(one)
 
 
 def test_who_has_a_file_loads_no_driver(tmp_path: Path) -> None:

@@ -141,3 +141,17 @@ def test_the_end_is_shown_when_the_catalog_has_it(shared: Shared, clock: FixedCl
     shared.owner.change_run(ended, shared.fence)
     assert shared.add(*events[1:], last=addition.last).done == 3
     assert shared.kinds() == "status log status end log"
+
+
+def test_who_follows_a_run_that_waits_sees_once_what_it_waits_for(clock: FixedClock) -> None:
+    store = stores.new()
+    store.remote = True
+    one, two = (History(store, lease=Lease(store, clock, 15)) for _ in range(2))
+    run = Run(run_id="run_0", pipeline="p", revision=1, status="queued", queued_at=clock.now(), max_attempts=2)
+    one.add_run("id", run, [shared_runs.note_queued])
+    for history in (one, two):  # each process looks
+        history.queue.note_waiting({"run_0": "a label"})
+    two.queue.note_waiting({"run_0": None})
+    events = [event for page in RunEvents(store).pages("run_0") for event in page]
+    shown = [(event.kind, msgspec.json.decode(event.data)["waiting_for"]) for event in events]
+    assert shown == [("status", None), ("status", "a label"), ("status", None)]

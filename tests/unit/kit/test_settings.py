@@ -21,6 +21,11 @@ def test_lists_and_sizes() -> None:
     assert loaded.max_body_bytes == 4096
 
 
+def test_a_label_that_is_named_twice_is_one() -> None:
+    assert settings.load({"PENSTOCK_WORKER_LABELS": "gpu,eu,gpu"}).worker_labels == ("gpu", "eu")
+    assert settings.load({}, worker_labels=("gpu", "gpu")).worker_labels == ("gpu",)
+
+
 def test_everything_wrong_is_named_at_once() -> None:
     with pytest.raises(errors.Invalid) as caught:
         settings.load({"PENSTOCK_PORT": "x", "PENSTOCK_JWT_SECRET": "short"})
@@ -68,6 +73,12 @@ def test_no_runs_at_all() -> None:
         ("PENSTOCK_QUERY_MEMORY_LIMIT", "64MiB", "must be at least 384MiB"),
         ("PENSTOCK_RUN_MEMORY_LIMIT", "1024", "must be at least 512MiB"),
         ("PENSTOCK_QUERY_TIMEOUT_SECONDS", "soon", "'soon' is not a number"),
+        ("PENSTOCK_QUERY_TIMEOUT_SECONDS", "0", "must be more than 0"),
+        ("PENSTOCK_DRAIN_SECONDS", "-1", "must be at least 0"),
+        ("PENSTOCK_DRAIN_SECONDS", "soon", "'soon' is not a number"),
+        ("PENSTOCK_HEALTH_PORT", "none", "'none' is not a whole number"),
+        ("PENSTOCK_CATALOG_URL", "", "is empty; set a URL, or unset it"),
+        ("PENSTOCK_WAREHOUSE_URL", "", "is empty; set a URL, or unset it"),
         ("PENSTOCK_ALLOW_UNSANDBOXED_SQL", "maybe", "'maybe' is not true or false"),
     ],
 )
@@ -75,3 +86,8 @@ def test_a_wrong_value_is_explained_in_words(variable: str, value: str, message:
     with pytest.raises(errors.Invalid) as raised:
         settings.load({variable: value})
     assert raised.value.details["errors"] == [{"field": variable, "message": message}]
+
+
+@pytest.mark.parametrize("name", ["spark_url", "otlp_endpoint", "openlineage_url", "drain_seconds", "health_port"])
+def test_a_variable_that_compose_leaves_empty_is_as_none(name: str) -> None:
+    assert getattr(settings.load({f"PENSTOCK_{name.upper()}": ""}), name) is None

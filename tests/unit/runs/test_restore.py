@@ -13,6 +13,7 @@ from service.catalog import audit_rows, run_events
 from service.catalog.audit_heads import AuditHeads
 from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.store import Transaction
+from service.cli import backup
 from service.files import audit_check, audit_file, event_journal
 from service.files.audit_file import Head
 from service.files.backup_directory import MANIFEST, BackupDirectory, BackupFile
@@ -187,3 +188,16 @@ def test_events_and_audit_log_of_a_catalog_elsewhere_become_files(
     assert store.rows("SELECT run_id FROM run_events UNION SELECT chain FROM audit_lines") == []
     assert [*audit_check.faults(layout.audit, AuditHeads(store).all())] == []
     store.close()
+
+
+def test_what_is_restored_does_not_belong_to_the_database_that_is_in_use(
+    directory: Directory, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment of an installation names it; a restored directory has its catalog in a file."""
+    back_up(directory, place)
+    monkeypatch.setenv("PENSTOCK_CATALOG_URL", "postgresql://nobody@127.0.0.1:1/penstock")
+    monkeypatch.setenv("PENSTOCK_WAREHOUSE_URL", f"file://{tmp_path}/store")
+    backup.restore(str(place), data_dir=str(tmp_path / "new"), as_json=True)
+    assert Layout(tmp_path / "new").catalog.exists()
+    assert not Layout(tmp_path / "new").catalog_elsewhere.exists()
+    assert not (tmp_path / "store").exists()

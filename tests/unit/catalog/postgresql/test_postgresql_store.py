@@ -296,7 +296,16 @@ def test_who_lost_the_installation_to_another_writes_no_more(url: str, monkeypat
     store.close()
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:hunter2@[h/d", "postgresql://u:hunter2@h/d?nonsense=hunter2"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter2@[h/d",
+        "postgresql://u:hunter2@h/d?nonsense=hunter2",
+        "postgresql://u:hunter2/3@h/d",  # libpq's port
+        "postgresql://u:1@hunter2@h/d",  # its host
+        "postgresql://u:1@hunter2/3@h/d",
+    ],
+)
 def test_no_error_shows_the_password(url: str) -> None:
     with pytest.raises(errors.Invalid) as raised:
         Server(url)
