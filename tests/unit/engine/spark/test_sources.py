@@ -143,7 +143,12 @@ def test_a_plan_with_a_secret_stays_in_this_process(
 ) -> None:
     sent: list[bytes] = []
     encode = messages.encode
-    monkeypatch.setattr(messages, "encode", lambda message: sent.append(encode(message)) or sent[-1])
+
+    def noted(message: messages.Order | messages.Result) -> bytes:
+        sent.append(encode(message))
+        return sent[-1]
+
+    monkeypatch.setattr(messages, "encode", noted)
     make = factory.frames(cluster, Counters(), ["hunter2-of-the-api"])
     lf = pl.LazyFrame({"n": [1, 2]}).map_batches(lambda rows: rows + len(written))
     assert make(lf, tmp_path).measure([Metric("n", "max")]) == {Metric("n", "max"): 2 + len(written)}
