@@ -39,7 +39,8 @@ def chosen(pipeline: Pipeline, job: Job, run: str, attempt: int) -> Iterator[Non
     cluster = Cluster(url, run, job.folder, attempt)
     try:
         cluster.check(_sources(pipeline, job))
-        job.executes_with(lambda counters: factory.frames(cluster, counters), cluster.spread)
+        secrets = list(job.grants.secrets.values())
+        job.executes_with(lambda counters: factory.frames(cluster, counters, secrets), cluster.spread)
         yield
     finally:
         cluster.close()
@@ -78,4 +79,7 @@ def of_size(pipeline: Pipeline, job: Job, limit: int | None = None) -> tuple[eng
 def planned(pipeline: Pipeline, job: Job, limit: int | None) -> engines.Chosen:
     """The engine that a run would have now, and why."""
     name = pipeline.execution.engine
-    return engines.Chosen(*of_size(pipeline, job, limit)) if name == "auto" else engines.Chosen(name, "as configured")
+    if name == "auto":
+        return engines.Chosen(*of_size(pipeline, job, limit))
+    missing = name == "spark" and job.grants.spark_url is None
+    return engines.Chosen(name, f"as configured{'; a run needs a cluster (PENSTOCK_SPARK_URL)' if missing else ''}")

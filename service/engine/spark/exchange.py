@@ -17,10 +17,10 @@ import pyarrow.lib as pa
 
 from service.engine.spark import executor, messages, plans
 
-BUCKET = "\x1fbucket"
-ROW = "\x1frow"
+BUCKET = "\0bucket"  # no column of ours has a NUL in its name
+ROW = "\0row"
 """The number of a row: its part, and its place there in the lower ``_PLACES`` bits."""
-OTHER = "\x1fother"
+OTHER = "\0other"
 """The number of a row of the second frame of a join."""
 BLOCKS = "bucket long, payload binary"
 _PLACES = 32

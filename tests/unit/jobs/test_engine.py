@@ -73,6 +73,8 @@ def test_parquet_has_the_size_of_its_pages(tmp_path: Path) -> None:
 def test_a_plan_has_the_engine_and_its_reason(tmp_path: Path) -> None:
     given = job(tmp_path, 11 * MIB)
     assert engine.planned(pipeline("auto"), given, None).name == "spark"
+    without = engine.planned(pipeline("spark"), job(tmp_path, url=None), None)
+    assert without.reason == "as configured; a run needs a cluster (PENSTOCK_SPARK_URL)"
     assert engine.planned(pipeline("auto"), given, 2 * MIB).name == "polars"
     assert engine.planned(pipeline("spark"), given, None) == engines.Chosen("spark", "as configured")
 

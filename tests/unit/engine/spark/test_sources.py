@@ -16,7 +16,7 @@ from service.collectors.csv_file import byte_ranges
 from service.collectors.records import line_ranges
 from service.engine.counters import Counters
 from service.engine.polars_frame import PolarsFrame
-from service.engine.spark import factory, file_parts
+from service.engine.spark import factory, file_parts, messages
 from service.engine.spark.cluster import Cluster
 from service.engine.spark.spark_frame import SparkFrame
 from service.kit import errors
@@ -135,3 +135,22 @@ def test_rows_that_this_process_has_are_copied_for_the_executors(cluster: Cluste
         frame = make(lf, tmp_path)
         assert isinstance(frame, SparkFrame)
         assert frame.measure([Metric("n", "max")]) == {Metric("n", "max"): lf.collect()["n"].max()}
+
+
+@pytest.mark.parametrize("written", ["hunter2-of-the-api", "Basic bWU6aHVudGVyMi1vZi10aGUtYXBp"])
+def test_a_plan_with_a_secret_stays_in_this_process(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    sent: list[bytes] = []
+    encode = messages.encode
+
+    def noted(message: messages.Order | messages.Result) -> bytes:
+        sent.append(encode(message))
+        return sent[-1]
+
+    monkeypatch.setattr(messages, "encode", noted)
+    make = factory.frames(cluster, Counters(), ["hunter2-of-the-api"])
+    lf = pl.LazyFrame({"n": [1, 2]}).map_batches(lambda rows: rows + len(written))
+    assert make(lf, tmp_path).measure([Metric("n", "max")]) == {Metric("n", "max"): 2 + len(written)}
+    assert sent
+    assert not any(written.encode() in message for message in sent)

@@ -153,6 +153,17 @@ def test_join(cluster: Cluster, tmp_path: Path, how: Any, on: list[str]) -> None
     assert_alike(cluster, tmp_path, lambda f, make: f.join(make(OTHERS), on, how=how))
 
 
+def test_columns_of_any_name_beside_ours(cluster: Cluster, tmp_path: Path) -> None:
+    odd = {"k": "\x1frow", "f": "\x1fbucket"}  # what a source without NUL may have
+
+    def work(frame: Frame, make: Make) -> Frame:
+        other = make(OTHERS.rename({"k": "\x1frow", "o": "\x1fother"}))
+        renamed = frame.rows(lambda lf: lf.rename(odd))
+        return renamed.distinct(["\x1frow"]).join(other, ["\x1frow"], how="left").sort(["n"], descending=[True])
+
+    assert_alike(cluster, tmp_path, work)
+
+
 def test_union(cluster: Cluster, tmp_path: Path) -> None:
     assert_alike(cluster, tmp_path, lambda f, make: f.union([make(OTHERS)]))
     mixed = OTHERS.with_columns(n=pl.col("o"), f=pl.lit(1))
