@@ -88,6 +88,10 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
         ),
     ] = {}
 
+    @property
+    def samples_head(self) -> bool:
+        return self.format == "lines"
+
     def problems(self) -> Iterable[Problem]:
         yield from super().problems()
         if self.records_path is not None and self.format == "lines":

@@ -124,7 +124,9 @@ class Job:
         grants = self.grants
         return {
             "folder": self.folder, "memory_bytes": grants.memory_bytes, "secrets": grants.secrets,
-            "files": Files(tuple(map(Path, grants.file_roots)), Path(grants.data_dir) if grants.data_dir else None),
+            "files": Files(
+                tuple(map(Path, grants.file_roots)), tuple(map(Path, grants.closed)), copies=grants.copies
+            ),
             "wanted_rows": self.wanted_rows,
             "frames": self._frames,
             "on_progress": progressed,
@@ -273,7 +275,7 @@ class Job:
         parts = [str(Path(part).parents[2]) for stored in grants.stored.values() for part in stored.parts]
         for root in sorted({grants.folder, *grants.file_roots, *parts}, key=len, reverse=True):
             text = text.replace(f"{root.rstrip('/')}/", "")
-        return re.sub(r"\.collect-\d+/(head-\d+/)?", "", text)
+        return re.sub(r"\.collect-\d+/(head-\d+/)?|\.objects/\d+/", "", text)
 
 
 def _with_whole_field(details: dict[str, Any]) -> dict[str, Any]:

@@ -157,7 +157,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_upload_bytes: Annotated[int, _about("The largest uploaded file.", ge=1024)] = 64 * 1024 * MIB
     file_roots: Annotated[
         tuple[str, ...],
-        _about("Directories that collectors may read, besides the uploads; not the data directory in them."),
+        _about(
+            "Directories that collectors may read, besides the uploads, but not the data directory in them; and "
+            "buckets, or folders in them: s3://bucket/folder, gs://…, az://…."
+        ),
     ] = ()
     allowed_private_hosts: Annotated[
         tuple[str, ...], _about("Private hosts (host, host:port, IP or CIDR) that collectors may call.")
@@ -250,6 +253,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.jwt_secrets or ((self.jwt_secret,) if self.jwt_secret else ())
 
     @property
+    def root_folders(self) -> tuple[Path, ...]:
+        """The directories among the file roots."""
+        folders = (r for r in self.file_roots if not store_url.names_objects(r))
+        return tuple(store_url.folder_of(r) or Path(r) for r in folders)
+
+    @property
+    def root_buckets(self) -> tuple[str, ...]:
+        """The buckets, and folders in buckets, among the file roots."""
+        return tuple(r for r in self.file_roots if store_url.names_objects(r))
+
+    @property
+    def closed_folders(self) -> tuple[Path, ...]:
+        """The folders of the service itself, which a file root that contains them does not open."""
+        warehouse = store_url.folder_of(self.warehouse_url or "")
+        return (self.root,) if warehouse is None else (self.root, warehouse)
+
+    @property
     def root(self) -> Path:
         return Path(self.data_dir).expanduser().absolute()
 
@@ -286,6 +306,8 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         problems.append(errors.Problem("PENSTOCK_SPARK_URL", wrong))
     if (fault := store_url.fault(str(decoded.get("warehouse_url") or "file:///x"))) is not None:
         problems.append(errors.Problem("PENSTOCK_WAREHOUSE_URL", fault))
+    faults = (store_url.fault(root) for root in decoded.get("file_roots", ()) if "://" in root)
+    problems += [errors.Problem("PENSTOCK_FILE_ROOTS", f"an entry {fault}") for fault in faults if fault is not None]
     if not str(decoded.get("catalog_url") or "postgresql://").startswith(("postgresql://", "postgres://")):
         problems.append(errors.Problem("PENSTOCK_CATALOG_URL", "is not a postgresql:// URL"))
     problems += [errors.Problem("PENSTOCK_TRUSTED_PROXIES", text) for text in _no_networks(decoded)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -39,3 +40,42 @@ def fault(url: str) -> str | None:
 def folder_of(url: str) -> Path | None:
     """The folder that a ``file://`` URL names; None for another URL."""
     return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
+
+
+# names of objects, which configurations have: what follows the bucket is a key or a glob, and is never decoded
+
+_BUCKETS = ("s3://", "gs://", "az://")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def names_objects(name: str) -> bool:
+    """Whether a name is that of objects in a bucket, and not of files."""
+    return name.startswith(_BUCKETS)
+
+
+def divided(name: str) -> tuple[str, str]:
+    """The URL of the bucket in the name of an object, and the key."""
+    scheme, _, rest = name.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key
+
+
+def fault_of_name(name: str) -> str | None:
+    """What is wrong with the name of objects, or a glob; None if nothing is. It repeats no part of the name."""
+    if "${" in name:
+        return (
+            "has a secret in the address of an object; write the address itself: credentials come from the environment "
+            "of the service"
+        )
+    bucket, key = divided(name)
+    if not _BUCKET.fullmatch(bucket.partition("://")[2]):
+        return f"names no bucket: write {bucket.partition('://')[0]}://bucket/path/to/*.csv, without credentials"
+    if not key or any(part in ("", ".", "..") for part in key.split("/")):
+        return "names no object: write its key after the bucket, without empty parts, '.' and '..'"
+    return None
+
+
+def is_below(name: str, root: str) -> bool:
+    """Whether the object ``name`` is one of those whose keys begin with the folder ``root``, or is that object."""
+    (bucket, key), (allowed, prefix) = divided(name), divided(root.rstrip("/"))
+    return bucket == allowed and (not prefix or key == prefix or key.startswith(f"{prefix}/"))

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from tests import sail
+from service.files.object_store import ObjectStore
+from tests import object_stores, sail
 from tests.acceptance import spark_runs
 from tests.acceptance.served import Served
 from tests.acceptance.spark_runs import Gate
@@ -68,6 +69,24 @@ def test_what_a_killed_service_left_is_interrupted_by_the_next_one(sail_url: str
         served.until_logged(lambda line: line["event"] == "spark.interrupted" and run in str(line))
         assert served.json("GET", f"/runs/{run}")["status"] == "interrupted"
         gate.open()
+
+
+def test_objects_in_a_bucket_are_read_on_both_engines(sail_url: str, tmp_path: Path) -> None:
+    folder = f"gs://{object_stores.BUCKET}/orders"
+    with object_stores.google() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        store = ObjectStore(folder, seconds=10)
+        for number in range(3):
+            store.put(f"orders-{number}.csv", spark_runs.csv(number * 1000, 300).encode())
+        store.close()
+        with spark_runs.service(tmp_path / "data", sail_url, PENSTOCK_FILE_ROOTS=folder, **environment) as served:
+            for name in ("polars", "spark"):
+                document = spark_runs.document(name, name)
+                document["collectors"][0]["file_path"] = f"{folder}/*.csv"
+                spark_runs.create(served, document)
+                spark_runs.completed(served, name)
+            spark_runs.assert_same_version(served, "polars", "spark")
 
 
 MODES: dict[str, dict[str, Any]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -131,7 +130,9 @@ async def validation_warnings(services: Services, pipeline: model.Pipeline, read
 
 
 def _readable(services: Services) -> Files:
-    return Files((services.layout.uploads, *map(Path, services.settings.file_roots)), services.layout.root)
+    settings = services.settings
+    folders = (services.layout.uploads, *settings.root_folders)
+    return Files(folders, settings.closed_folders, settings.root_buckets, settings.warehouse_url)
 
 
 def _before(services: Services, pipeline: model.Pipeline, readable: Readable) -> Before | None:

@@ -274,7 +274,7 @@ def test_names_that_repeat_or_are_missing(tmp_path: Path) -> None:
     ("config", "field"),
     [
         ({"file_path": "http://x/y.csv"}, "file_path"),
-        ({"file_path": ["a.csv", "s3://x/y.csv"]}, "file_path[1]"),
+        ({"file_path": ["a.csv", "s3://x/../y.csv"]}, "file_path[1]"),
         ({"file_path": "~/x.csv"}, "file_path"),
         ({"separator": '"'}, "quote_char"),
         ({"separator": "\n"}, "separator"),

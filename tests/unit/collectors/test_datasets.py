@@ -246,7 +246,7 @@ def test_json_documents_are_bounded_and_empty_ones_said(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("kind", "config", "field"),
     [
-        ("parquet", {"file_path": "s3://b/k"}, "file_path"),
+        ("parquet", {"file_path": "s3://key:secret@b/k"}, "file_path"),
         ("parquet", {"file_path": ["a", "~/b"]}, "file_path[1]"),
         ("parquet", {"file_path": "a", "columns": ["x", "x"]}, "columns"),
         ("parquet", {"file_path": "a", "schema": {"x": "int65"}}, "schema.x"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from service.kit import errors, settings
@@ -86,6 +88,26 @@ def test_a_wrong_value_is_explained_in_words(variable: str, value: str, message:
     with pytest.raises(errors.Invalid) as raised:
         settings.load({variable: value})
     assert raised.value.details["errors"] == [{"field": variable, "message": message}]
+
+
+def test_file_roots_are_directories_and_buckets() -> None:
+    roots = "/a,file:///b%20c,s3://bucket/folder,gs://other"
+    loaded = settings.load({"PENSTOCK_FILE_ROOTS": roots})
+    assert loaded.root_folders == (Path("/a"), Path("/b c"))
+    assert loaded.root_buckets == ("s3://bucket/folder", "gs://other")
+
+
+@pytest.mark.parametrize("root", ["s3://key:secret@bucket", "http://host/x", "s3://", "s3://bucket?x=secret"])
+def test_a_file_root_that_is_no_bucket_is_refused_without_its_credentials(root: str) -> None:
+    with pytest.raises(errors.Invalid, match="PENSTOCK_FILE_ROOTS: an entry") as raised:
+        settings.load({"PENSTOCK_FILE_ROOTS": root})
+    assert "secret" not in str(raised.value)
+
+
+def test_a_file_root_does_not_open_the_data_directory_and_a_warehouse_in_a_folder() -> None:
+    loaded = settings.load({"PENSTOCK_DATA_DIR": "/data", "PENSTOCK_WAREHOUSE_URL": "file:///srv/store"})
+    assert loaded.closed_folders == (Path("/data"), Path("/srv/store"))
+    assert settings.load({"PENSTOCK_WAREHOUSE_URL": "s3://bucket"}, data_dir="/data").closed_folders == (Path("/data"),)
 
 
 @pytest.mark.parametrize("name", ["spark_url", "otlp_endpoint", "openlineage_url", "drain_seconds", "health_port"])
