@@ -173,9 +173,7 @@ def test_the_first_read_of_a_version_begins_with_the_first_part(tmp_path: Path) 
                 assert error["code"] == "STORE_UNAVAILABLE"
             forgotten(tmp_path / "data")
             with (
-                proxy.trouble(
-                    "slow down", "GET", r"v000003-.*part-", times=2
-                ),  # it comes after the others
+                proxy.trouble("slow down", "GET", r"v000003-.*part-", times=2),  # it comes after the others
                 served.http.stream("GET", "/pipeline/cities/data?format=csv") as answer,
             ):
                 pieces = answer.iter_text()

@@ -103,6 +103,9 @@ def failure(error: BaseException) -> Failed | None:
     if isinstance(error, Refused):
         return Failed("executor", str(error))
     if isinstance(error, ModuleNotFoundError) or "ModuleNotFoundError" in str(error):
+        if "'cloudpickle'" in str(error):  # Polars wants it for functions in plans, and only then
+            text = "the executors do not have the Python module cloudpickle; install penstock[executor] on each host"
+            return Failed("executor", text)
         return Failed("executor", f"an executor lacks a plug-in: {str(error).splitlines()[0]}; install it there, too")
     if isinstance(error, errors.Permanent):
         return Failed("data", error.message)
