@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.installation import Installation, ended, execute, installed
+from tests.acceptance.installation import Installation, ended, execute
 from tests.acceptance.served import Served
-from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
 
@@ -26,12 +23,6 @@ PIPELINE: dict[str, Any] = {
     ],
     "storage": [{"type": "parquet"}, {"type": "duckdb", "primary_key": ["id"]}],
 }  # fmt: skip
-
-
-@pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
-    with installed(cluster, tmp_path) as found:
-        yield found
 
 
 def answers(served: Served, run: str) -> dict[str, Any]:

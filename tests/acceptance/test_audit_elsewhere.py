@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.acceptance.installation import Installation, installed
+from tests.acceptance.installation import Installation
 from tests.acceptance.served import Served
-from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
-    with installed(cluster, tmp_path) as found:
-        yield found
 
 
 def audit(served: Served, query: str = "") -> list[dict[str, Any]]:

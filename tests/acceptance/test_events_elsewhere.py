@@ -5,30 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.catalog import catalog_copy
-from tests.acceptance.gated_source import Source, a_source
-from tests.acceptance.installation import Installation, create, execute, installed
+from tests.acceptance.gated_source import Source
+from tests.acceptance.installation import Installation, create, execute
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, serving
 from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
-    with installed(cluster, tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def source() -> Iterator[Source]:
-    with a_source() as found:
-        yield found
 
 
 def events(served: Served, run: str, after: int | None = None, until: bytes = b"") -> bytes:

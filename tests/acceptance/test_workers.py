@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.gated_source import Source, a_source
+from tests.acceptance.gated_source import Source
 from tests.acceptance.installation import Installation, create, ended, execute, installed
 from tests.acceptance.served import PATIENCE, spawned
 from tests.postgresql import Cluster
@@ -31,12 +31,6 @@ def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
 def start_killed(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
     """For tests that kill, and wait for the end of a lease."""
     with installed(cluster, tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def source() -> Iterator[Source]:
-    with a_source() as found:
         yield found
 
 
