@@ -23,13 +23,7 @@ def servers() -> Iterator[Servers]:
         yield found
 
 
-@pytest.fixture(
-    params=[
-        "gs",
-        pytest.param("s3", marks=pytest.mark.services),
-        pytest.param("az", marks=pytest.mark.services, id="azure"),
-    ]
-)
+@pytest.fixture(params=object_stores.KINDS)
 def bucket(
     request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, ObjectStore, dict[str, str]]]:

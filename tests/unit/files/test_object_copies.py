@@ -54,13 +54,7 @@ class Bucket:
         return [Path(copy.path).read_text() for copy in self.copied(name)[f"{self.url}/{name}"]]
 
 
-@pytest.fixture(
-    params=[
-        "gs",
-        pytest.param("s3", marks=pytest.mark.services),
-        pytest.param("az", marks=pytest.mark.services, id="azure"),
-    ]
-)
+@pytest.fixture(params=object_stores.KINDS)
 def bucket(
     request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bucket]:

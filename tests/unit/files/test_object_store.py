@@ -29,14 +29,7 @@ def servers() -> Iterator[Servers]:
         yield found
 
 
-REMOTE = [
-    "gs",
-    pytest.param("s3", marks=pytest.mark.services),
-    pytest.param("az", marks=pytest.mark.services, id="azure"),  # .ci/object_store leaves it out where npm is missing
-]
-
-
-@pytest.fixture(params=["file", *REMOTE])
+@pytest.fixture(params=["file", *object_stores.KINDS])
 def store(
     request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ObjectStore]:
@@ -227,7 +220,7 @@ def test_a_store_that_is_closed_tries_nothing_again(monkeypatch: pytest.MonkeyPa
     assert len(tries) == 1
 
 
-@pytest.mark.parametrize("kind", REMOTE)
+@pytest.mark.parametrize("kind", object_stores.KINDS)
 def test_a_bucket_that_does_not_exist_is_refused(kind: str, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in servers(kind).items():
         monkeypatch.setenv(name, value)
