@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from service.engine.spark import sessions
@@ -36,12 +35,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(run_id: str) -> Run:
     return Run(run_id=run_id, pipeline="p", revision=1, status="interrupted", attempt=2)
-
-
-@pytest.fixture(autouse=True)
-def _own_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log that no earlier test of this process has bound to its own outputs."""
-    monkeypatch.setattr(spark_sessions, "_log", structlog.get_logger("penstock.run"))
 
 
 def test_a_server_that_does_not_answer_is_tried_again(dead: str) -> None:
