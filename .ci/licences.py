@@ -12,20 +12,24 @@ from pathlib import Path
 from typing import Any
 
 ALLOWED = {
-    "0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CNRI-Python", "ISC", "MIT", "MIT-0", "MPL-2.0",
-    "PSF-2.0", "Unlicense", "Zlib",
+    "0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CNRI-Python", "ISC", "MIT", "MIT-0",
+    "MPL-2.0", "PSF-2.0", "Unlicense", "Zlib",
 }  # fmt: skip
-# Packages whose metadata name no licence, with the one that their source has.
-READ = {"rich-click": "MIT", "swagger-ui-py": "Apache-2.0"}
+# Packages whose metadata name no licence, or in words of their own, with the one that their source has.
+READ = {"pandas": "BSD-3-Clause", "protobuf": "BSD-3-Clause", "rich-click": "MIT", "swagger-ui-py": "Apache-2.0"}
+# Libraries that anybody may exchange for others: they are in an image as they were published, beside our code.
+EXCHANGEABLE = {"psycopg": "LGPL-3.0-only", "psycopg-binary": "LGPL-3.0-only", "psycopg-pool": "LGPL-3.0-only"}
 _CLASSIFIED = {"BSD License": "BSD", "MIT License": "MIT", "Apache Software License": "Apache-2.0"}
 _PINS = Path(__file__).parent / "constraints.txt"
 
 
 def licences(component: dict[str, Any]) -> list[str]:
     """The licences that a package states; where it has an SPDX name its classifiers say nothing more."""
+    if (read := READ.get(component["name"])) is not None:
+        return [read]
     stated = [entry.get("expression") or _named(entry["license"]) for entry in component.get("licenses", [])]
     by_name = [text for text in stated if not text.startswith("License ::")]
-    return by_name or [_classified(text) for text in stated] or [READ.get(component["name"], "")]
+    return by_name or [_classified(text) for text in stated] or [""]
 
 
 def _named(licence: dict[str, str]) -> str:
@@ -64,7 +68,8 @@ def problems(bill: dict[str, Any], pinned: dict[str, set[str]]) -> list[str]:
         name, version = component["name"], component["version"]
         if version not in pinned.get(_canonical(name), ()):
             found.append(f"{name} {version} is not what .ci/constraints.txt has")
-        if not all(map(is_allowed, licences(component))):
+        known = EXCHANGEABLE.get(_canonical(name))
+        if not all(is_allowed(licence) or licence == known for licence in licences(component)):
             found.append(f"{name} has the licence {' and '.join(licences(component)) or 'of nobody'}")
     return found
 

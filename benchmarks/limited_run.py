@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks import measure, server
@@ -13,10 +14,15 @@ def settings(options: Options) -> dict[str, str]:
     return {"PENSTOCK_RUN_MEMORY_LIMIT": str(options.memory), "PENSTOCK_MAX_CONCURRENT_RUNS": "1"}
 
 
-def measured(document: dict[str, Any], options: Options, expressions: str) -> tuple[measure.Cost, list[Any]]:
-    """The cost of a run of the pipeline ``document``, and what the expressions are over its table, of one row."""
+def measured(
+    document: dict[str, Any], options: Options, expressions: str, more: Mapping[str, str] | None = None
+) -> tuple[measure.Cost, list[Any]]:
+    """The cost of a run of the pipeline ``document``, and what the expressions are over its table, of one row.
+
+    ``more`` are more variables of the service's environment.
+    """
     name = document["name"]
-    with server.running(options.folder, settings(options)) as service:
+    with server.running(options.folder, settings(options) | dict(more or {})) as service:
         service.call("POST", "/pipeline/create", document)
         with measure.Watch(service.pid) as seen:
             run = service.execute(name)

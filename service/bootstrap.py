@@ -35,6 +35,7 @@ from service.kit import settings as configuration
 from service.kit import startup
 from service.kit.clock import Clock, SystemClock
 from service.kit.settings import Settings
+from service.kit.stopping import Stopping
 from service.kit.tokens import Tokens
 from service.model.registry import Registry
 from service.network import egress
@@ -74,7 +75,7 @@ async def open_core(
     egress.check(settings.allowed_private_hosts)
     async with (
         data_directory.opened(settings) as (layout, store),
-        AuditLog.opened(settings, layout, store, clock) as audit,
+        AuditLog.opened(settings, layout, store, clock := data_directory.clock_of(store, clock)) as audit,
     ):
         if layout.objects is not None:  # so that who waits for a store that stands still keeps nobody else waiting
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
@@ -102,7 +103,7 @@ async def open_core(
                 TriggerInputs(store, lambda name: own.reads(pipelines.get(name)) if own.any_private else None),
                 Deliveries(store, clock), supervisor, engine, tasks, sources, condition,
                 Backups(store, history, layout, clock), marks, upkeep,
-                Verifier(store, history, pipelines, layout, condition),
+                Verifier(store, history, pipelines, layout, condition, clock),
                 HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock), audit,
             )  # fmt: skip
         finally:
@@ -137,10 +138,10 @@ def application(core: Core, users: Users) -> Litestar:
 
 
 async def serve(
-    settings: Settings, environment: Mapping[str, str], listener: Listener, stopping: asyncio.Event,
+    settings: Settings, environment: Mapping[str, str], listener: Listener, stopping: Stopping,
     announce: Callable[[str], None], show_password: Callable[[str], None], clock: Clock | None = None,
 ) -> None:  # fmt: skip
-    """Run the REST service behind ``listener`` until ``stopping`` is set; ``announce`` gets the URL when it is served.
+    """Run the REST service behind ``listener`` until ``stopping``; ``announce`` gets the URL when it is served.
 
     If no account is an admin yet, ``show_password`` gets the generated password of the one that becomes one.
     """
@@ -161,19 +162,19 @@ async def serve(
             _log.info("server.stopping")
             core.backups.stop()
             core.verifier.stop()
-            await core.supervisor.close()
+            await core.supervisor.drain(settings.grace_seconds, stopping.at_once)
 
         resources = core.tasks.resources
         async with automatic(core), otlp.exporting(settings.otlp_endpoint, resources.metrics, resources.traces):
-            await server.answer(listener, app, core.layout.root, stopping=stopping, started=started, drain=drain)
+            await server.answer(listener, app, core.layout.root, stopping=stopping.asked, started=started, drain=drain)
     _log.info("server.stopped")
 
 
 async def work(
-    settings: Settings, environment: Mapping[str, str], listener: Listener | None, stopping: asyncio.Event,
+    settings: Settings, environment: Mapping[str, str], listener: Listener | None, stopping: Stopping,
     announce: Callable[[], None], clock: Clock | None = None,
 ) -> None:  # fmt: skip
-    """Execute the runs of an installation that several processes serve, without its API, until ``stopping`` is set.
+    """Execute the runs of an installation that several processes serve, without its API, until ``stopping``.
 
     ``listener`` answers those who watch the worker; ``announce`` is called when it takes runs.
     """
@@ -189,9 +190,9 @@ async def work(
                 listener.answer_with(WorkerHealth(core, forkserver.alive))
             startup.end()
             announce()
-            await stopping.wait()
+            await stopping.asked.wait()
             _log.info("worker.stopping")
-            await core.supervisor.close()
+            await core.supervisor.drain(settings.grace_seconds, stopping.at_once)
     if listener is not None:
         await listener.stop()
     _log.info("worker.stopped")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 # Helper modules assert, too, and show the values as tests do.
 pytest.register_assert_rewrite("tests.acceptance", "tests.api", "tests.unit", "tests.registry")
@@ -85,6 +86,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_fast(item.path) and not any(item.get_closest_marker(name) for name in ("slow", "services", "browser")):
             item.add_marker("fast")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Commands that a test calls silence the log of their process, which is that of other tests, too."""
+    before = structlog.get_config()
+    yield
+    if structlog.get_config() != before:
+        structlog.configure(**before)
 
 
 @pytest.fixture

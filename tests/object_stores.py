@@ -22,6 +22,8 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from tests import google_store
 
 _SERVER = """
@@ -98,6 +100,13 @@ def google() -> Iterator[Mapping[str, str]]:
         thread.join()
         server.server_close()
 
+
+KINDS = [
+    "gs",
+    pytest.param("s3", marks=pytest.mark.services),
+    pytest.param("az", marks=pytest.mark.services, id="azure"),  # .ci/object_store leaves it out where npm is missing
+]
+"""The kinds of store as parameters of tests; Google's is a server of our own, which needs nothing."""
 
 _AZURITE = "azurite/dist/src/blob/main.js"
 _OPTIONS = "--blobPort 0 --inMemoryPersistence --silent --skipApiVersionCheck --disableTelemetry"

@@ -21,12 +21,12 @@ _SECONDS = 60.0
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Its URL, while it runs. Its Python is that of the tests."""
+def server(folder: Path, path: str = str(ROOT)) -> Iterator[str]:
+    """Its URL, while it runs. Its Python is that of the tests, and imports from ``path``."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     program = Path(sys.executable).with_name("sail")
-    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    paths = os.pathsep.join([path, *filter(None, [os.environ.get("PYTHONPATH")])])
     with (folder / "sail.log").open("wb") as log:
         process = subprocess.Popen(
             [program, "spark", "server", "--ip", "127.0.0.1", "--port", str(port)],

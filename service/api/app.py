@@ -190,6 +190,10 @@ class Api(Litestar):
 
 def create_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Api:
     """The application over ``services``; ``lifespan`` runs around its serving."""
+    if services.store.shared:
+        from service.api import shared_limits  # only where several processes serve an installation
+
+        services = shared_limits.of_all(services)
     app = Api(lifespan)
     app.bind(services)
     return app

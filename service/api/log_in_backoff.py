@@ -13,7 +13,8 @@ from service.kit.clock import Clock
 
 _MOST_KEYS = 20_000
 _LONGEST = 900.0  # seconds
-_FORGOTTEN = 2 * _LONGEST  # seconds without a failure after which there were none
+FORGOTTEN = 2 * _LONGEST
+"""Seconds without a failure after which there were none."""
 
 
 class Backoff:
@@ -28,13 +29,19 @@ class Backoff:
     def check(self, key: str) -> None:
         """Raise ``errors.Throttled`` with the seconds that are left if the key must wait."""
         count, at = self._known(key)
-        if count < self._free:
-            return
-        delay = min(self._first * 2.0 ** min(count - self._free, 30), _LONGEST)
-        left = at + delay - self._clock.monotonic()
-        if left > 0:
+        self.require(self.wait(count, self._clock.monotonic() - at))
+
+    def wait(self, count: int, seconds: float) -> float:
+        """How long to wait after ``count`` failures in a row, the last ``seconds`` ago; 0 or less: not at all."""
+        if count < self._free or seconds >= FORGOTTEN:
+            return 0.0
+        return min(self._first * 2.0 ** min(count - self._free, 30), _LONGEST) - seconds
+
+    def require(self, wait: float) -> None:
+        """Raise ``errors.Throttled`` if there are seconds to wait."""
+        if wait > 0:
             message = "too many log-ins with a wrong name or password; wait, then try again"
-            raise errors.Throttled(message, most=self._free, retry_after=left, limit="log-ins")
+            raise errors.Throttled(message, most=self._free, retry_after=wait, limit="log-ins")
 
     def failed(self, key: str) -> None:
         """Note a failure."""
@@ -50,4 +57,4 @@ class Backoff:
 
     def _known(self, key: str) -> tuple[int, float]:
         count, at = self._failures.get(key, (0, 0.0))
-        return (count, at) if count and self._clock.monotonic() - at < _FORGOTTEN else (0, 0.0)
+        return (count, at) if count and self._clock.monotonic() - at < FORGOTTEN else (0, 0.0)

@@ -17,8 +17,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope
 
-from service.api import local_caller, openid, rate_limit
-from service.api.log_in_backoff import Backoff
+from service.api import local_caller, openid
+from service.api.log_in_limits import LogInLimits
 from service.api.services import Services
 from service.catalog import api_keys
 from service.catalog.sessions import Refresh, Reused
@@ -28,10 +28,8 @@ from service.model.rights import Rights
 from service.model.user import Role, User
 
 PUBLIC = "public"
-_LOG_INS = "log-ins"
 _HASHES_AT_ONCE = 2
 _FOLLOWED = ("api_keys", "revoked_tokens", "users")
-_ADDRESS_FACTOR = 10  # logins of an address over all names, as a multiple of the limit for one name
 
 _log = structlog.get_logger("penstock.auth")
 
@@ -75,9 +73,7 @@ class Authenticator:
         self._services = services
         self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
         limit = services.settings.login_rate_limit_per_minute
-        self._per_name = services.limiter(limit, services.clock)
-        self._per_address = services.limiter(limit * _ADDRESS_FACTOR, services.clock)
-        self._backoff = Backoff(limit, 60 / limit, services.clock)
+        self._limits = services.log_in_limits or LogInLimits(limit, services.clock, services.limiter)
         self._openid = openid.configured(services.settings, services.clock)
         self._seen: int | None = None
 
@@ -145,24 +141,24 @@ class Authenticator:
 
         Raises ``errors.Unauthenticated`` (INVALID_CREDENTIALS, whatever was wrong), ``errors.Throttled``.
         """
-        key = await self._count(address, username)
+        key = await self._limits.count(address, username)
         await self._follow()
         before = self._services.users.account(username)  # a change of the account meanwhile ends this login
         async with self._hashing:
             user = await asyncio.to_thread(self._services.users.log_in, username, password)
         if user is None:
-            self._backoff.failed(key)
+            await self._limits.failed(key)
             # The name is not logged: people type passwords into the wrong field.
             _log.warning("auth.refused", address=address, known=self._services.users.account(username) is not None)
             raise errors.Unauthenticated("the username or the password is wrong", code="INVALID_CREDENTIALS")
-        self._backoff.succeeded(key)
+        await self._limits.succeeded(key)
         _log.info("auth.logged_in", username=user.username, address=address)
         generation = before.valid_after if before is not None else None
         return self._pair(await asyncio.to_thread(self._services.sessions.open, user.username, generation))
 
     async def refresh(self, token: str, address: str) -> TokenPair:
         """A new pair for a refresh token, which is used up. Raises ``errors.Unauthenticated``."""
-        (await self._per_address.take(rate_limit.network(address))).require(_LOG_INS)
+        await self._limits.count_address(address)
         try:
             fresh = await asyncio.to_thread(self._services.sessions.rotate, token)
         except Reused as error:
@@ -183,17 +179,17 @@ class Authenticator:
         """
         if claims is None:
             raise errors.Invalid("only a login with a password can change it", field="authorization")
-        key = await self._count(address, claims.username)
+        key = await self._limits.count(address, claims.username)
         async with self._hashing:
             try:
                 changed = await asyncio.to_thread(self._services.users.change_password, claims.username, old, new)
             except errors.Invalid as error:
                 raise errors.Invalid(error.message.replace("password:", "new:", 1), field="new") from None
         if changed is None:
-            self._backoff.failed(key)
+            await self._limits.failed(key)
             _log.warning("auth.password_refused", username=claims.username, address=address)
             raise errors.Unauthenticated("old: this is not the password", code="INVALID_CREDENTIALS", field="old")
-        self._backoff.succeeded(key)
+        await self._limits.succeeded(key)
         _log.info("auth.password_changed", username=claims.username, address=address)
 
     async def end(self, refresh_token: str) -> str | None:
@@ -211,14 +207,6 @@ class Authenticator:
     def username(self, pair: TokenPair) -> str:
         """Whom a pair of tokens belongs to."""
         return self._services.tokens.read(pair.access_token).username
-
-    async def _count(self, address: str, username: str) -> str:
-        """Count an attempt with a password; the key under which it fails. Raises ``errors.Throttled``."""
-        key = f"{rate_limit.network(address)} {username[:256]}"
-        (await self._per_address.take(rate_limit.network(address))).require(_LOG_INS)
-        self._backoff.check(key)
-        (await self._per_name.take(key)).require(_LOG_INS)
-        return key
 
     def _pair(self, refresh: Refresh) -> TokenPair:
         tokens = self._services.tokens

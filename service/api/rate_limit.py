@@ -1,7 +1,6 @@
 """Rate limits: token buckets, one per key, and the headers that tell a caller how many requests are left.
 
-One process serves the API, so that its memory counts all. Several processes need another ``Limiter``, which counts
-where they all look.
+One process serves the API, so that its memory counts all. Where several do, ``shared_limits`` has others.
 """
 
 from __future__ import annotations

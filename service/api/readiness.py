@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from service.catalog.audit_log import AuditLog
+from service.catalog.history import History
 from service.catalog.store import Store
 from service.files import disk
 from service.files.layout import Layout
@@ -22,9 +24,20 @@ from service.kit import errors, ids
 
 OK = "ok"
 _SECONDS = 5.0  # those who ask wait no longer than they do for an answer
+_LATE = 10.0  # seconds that a busy process may be late with a short lease
 _FULL = "full: free space on the disk of the data directory"
 
+_QUIET = ("data", "audit", "stopping")
+"""Checks that are listed only if something is wrong."""
+
 _log = structlog.get_logger("penstock.api")
+
+
+class Draining(Protocol):
+    """What begins no run any more before it ends."""
+
+    @property
+    def draining(self) -> bool: ...
 
 
 class Parts(Protocol):
@@ -37,10 +50,16 @@ class Parts(Protocol):
     def store(self) -> Store: ...
 
     @property
+    def history(self) -> History: ...
+
+    @property
     def audit(self) -> AuditLog: ...
 
     @property
     def condition(self) -> Callable[[], str]: ...
+
+    @property
+    def supervisor(self) -> Draining: ...
 
     @property
     def workers_alive(self) -> Callable[[], Awaitable[bool]]: ...
@@ -58,15 +77,21 @@ class Readiness:
             "workers": lambda: _workers(services.workers_alive),
             "data": lambda: asyncio.to_thread(services.condition),
             "audit": lambda: _audit(services.audit),
+            "stopping": lambda: _stopping(services.supervisor),
         }
+        if services.layout.objects is not None:
+            check = services.layout.objects.check
+            self._checks["store"] = lambda: asyncio.to_thread(_store, check)
+        if services.store.shared:
+            self._checks["lease"] = lambda: _lease(services.history)
         self._going: dict[str, asyncio.Task[str]] = {}
 
     async def checks(self) -> dict[str, str]:
-        """``ok`` or what is wrong, by check. Data and audit log are listed only if something is wrong with them."""
+        """``ok`` or what is wrong, by check. Some are listed only if something is wrong with them."""
         going = {name: self._task(name) for name in self._checks}
         await asyncio.wait(going.values(), timeout=self._seconds)
         found = {name: self._result(name, task) for name, task in going.items()}
-        return {name: state for name, state in found.items() if name not in ("data", "audit") or state != OK}
+        return {name: state for name, state in found.items() if name not in _QUIET or state != OK}
 
     def _task(self, name: str) -> asyncio.Task[str]:
         task = self._going.get(name)
@@ -93,8 +118,29 @@ def _catalog(store: Store) -> str:
     return OK if store.row("SELECT 1 AS one") == {"one": 1} else "failed: it does not answer"
 
 
+def _store(check: Callable[[], None]) -> str:
+    check()
+    return OK
+
+
+async def _lease(history: History) -> str:
+    """Whether others see this process as living, and it sees what they do."""
+    read, renewed, seconds = time.monotonic() - history.queue.read_at, history.lease.age, history.lease.seconds
+    if renewed > max(seconds, _LATE):
+        return (
+            f"failed: the lease was renewed {renewed:.0f} s ago and holds for {seconds:g} s; others may take the runs"
+        )
+    if read > max(seconds, _LATE):
+        return f"failed: the queue of runs was read {read:.0f} s ago"
+    return OK
+
+
 async def _workers(alive: Callable[[], Awaitable[bool]]) -> str:
     return OK if await alive() else "failed: the process that starts workers has died or stands still; it is replaced"
+
+
+async def _stopping(supervisor: Draining) -> str:
+    return "it ends soon: it begins no run any more" if supervisor.draining else OK
 
 
 async def _audit(log: AuditLog) -> str:

@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from service.api.log_in_limits import LogInLimits
 from service.api.rate_limit import Limiter, RateLimiter
 from service.catalog.api_keys import ApiKeys
 from service.catalog.audit_log import AuditLog
@@ -95,9 +96,16 @@ class Runs(Protocol):
 
     def events(self, run_id: str, after: int, quiet_seconds: float) -> AsyncGenerator[Sequence[Event], None]: ...
 
+    def log_lines(self, run_id: str) -> AsyncGenerator[Sequence[bytes], None]: ...
+
     async def delete(self, name: str, *, purge: bool, readable: Readable = None) -> None: ...
 
     def processes(self) -> list[ServiceProcess]: ...
+
+    @property
+    def draining(self) -> bool: ...
+
+    def lacking(self, label: str | None) -> str | None: ...
 
 
 class Upkeep(Protocol):
@@ -257,6 +265,8 @@ class Services:
     traces: Traces = field(default_factory=Traces)
     limiter: Callable[[int, Clock], Limiter] = RateLimiter
     """Makes what counts requests, from how many are allowed a minute."""
+    log_in_limits: LogInLimits | None = None
+    """The limits of log-ins; None: those in the memory of this process."""
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

@@ -15,10 +15,12 @@ import service
 from service.api.early_answers import respond
 from service.api.readiness import OK, Readiness
 from service.catalog.audit_log import AuditLog
+from service.catalog.history import History
 from service.catalog.store import Store
 from service.files.layout import Layout
 from service.kit.errors import Body
 from service.runs.core import Core
+from service.runs.supervisor import Supervisor
 from service.telemetry import exposition
 
 _TEXT = f"{exposition.MEDIA_TYPE}; charset=utf-8".encode()
@@ -27,7 +29,9 @@ _TEXT = f"{exposition.MEDIA_TYPE}; charset=utf-8".encode()
 class _Parts(NamedTuple):
     layout: Layout
     store: Store
+    history: History
     audit: AuditLog
+    supervisor: Supervisor
     condition: Callable[[], str]
     workers_alive: Callable[[], Awaitable[bool]]
 
@@ -38,7 +42,10 @@ class WorkerHealth:
     def __init__(self, core: Core, alive: Callable[[], Awaitable[bool]]) -> None:
         self._metrics = core.tasks.resources.metrics
         self._sandbox = f"landlock {core.engine.level}" if core.engine.level else "none"
-        self._readiness = Readiness(_Parts(core.layout, core.store, core.audit, core.condition.report, alive))
+        parts = _Parts(
+            core.layout, core.store, core.history, core.audit, core.supervisor, core.condition.report, alive
+        )  # fmt: skip
+        self._readiness = Readiness(parts)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":

@@ -10,15 +10,16 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from service.catalog.audit_heads import AuditHeads
-from service.files import audit_file, disk
+from service.files import audit_file, audit_reader, disk
 from service.files.audit_file import Head
+from service.files.audit_reader import Position
 from service.files.layout import flush
 
 HEAD_SECONDS = 10.0
@@ -116,6 +117,19 @@ class AuditChain:
             self._stored_at = time.monotonic()
             self._heads.put(self._head)
             self._stored = self._head
+
+    def page(
+        self, wanted: Callable[[bytes], bool], *, limit: int, since: datetime | None, until: datetime | None,
+        cursor: str | None,
+    ) -> tuple[list[bytes], str | None]:  # fmt: skip
+        """At most ``limit`` lines that are ``wanted``, newest first, and the cursor of the next page, if there is one.
+
+        Raises ``ValueError`` for a cursor that no page has, ``OSError``.
+        """
+        first, last = since.date() if since else None, until.date() if until else None
+        before = Position.of(cursor) if cursor is not None else None
+        page = audit_reader.read(self._folder, wanted, limit=limit, first=first, last=last, before=before)
+        return page.lines, str(page.next) if page.next is not None else None
 
     def close(self) -> None:
         """Close the chain: its head is final."""

@@ -1,7 +1,7 @@
 """The heads of the chains of the audit log: what its files must hold. They stay when a file is dropped.
 
-Where several processes serve an installation, each has audit files in a data directory of its own. The names of its
-chains begin with that of the directory, so that no process looks for the lines of another one in its files.
+Where the lines are rows (``audit_rows``), heads have no place in a file. A catalog may have heads of files in several
+data directories, which were not taken over yet: the names of their chains begin with that of the directory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.kit import ids
 
 _SQL = load_sql("audit_heads")
 ALONE = "chn"
-"""The place of a process that has the installation alone."""
+"""How the names of chains begin."""
 
 
 class AuditHeads:
@@ -32,19 +32,21 @@ class AuditHeads:
     @classmethod
     def of(cls, store: Store, folder: Path) -> AuditHeads:
         """The heads of the files in ``folder``."""
-        return cls(store, audit_file.place(folder, several=store.shared, alone=ALONE))
+        if not store.remote:  # what other processes wrote came into this folder with the catalog
+            return cls(store)
+        return cls(store, audit_file.place(folder, ALONE))
 
     def new_chain(self) -> str:
         """The name of a new chain."""
-        return ids.new(ALONE if self._place == ALONE else f"{self._place}_{ALONE}")
+        return ids.new(ALONE)
 
     def all(self) -> list[Head]:
         """Every head, in the order in which the chains stand in the files."""
-        return [_head(row) for row in self._store.rows(_SQL["all"], self._key)]
+        return [head_of(row) for row in self._store.rows(_SQL["all"], self._key)]
 
     def open(self) -> list[Head]:
         """The heads of chains that no process has closed."""
-        return [_head(row) for row in self._store.rows(_SQL["open"], self._key)]
+        return [head_of(row) for row in self._store.rows(_SQL["open"], self._key)]
 
     def put(self, head: Head) -> None:
         """Store how far a chain goes; also on a full disk."""
@@ -60,9 +62,10 @@ class AuditHeads:
 
     @property
     def _key(self) -> Row:
-        return {"place": f"{self._place}_"}
+        return {"place": f"{self._place}_" if self._store.remote else ""}
 
 
-def _head(row: Row) -> Head:
+def head_of(row: Row) -> Head:
+    """The head in a row."""
     names = {"begin_byte": "begin", "end_byte": "end"}
     return Head(**{names.get(name, name): value for name, value in row.items()})

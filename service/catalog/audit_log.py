@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -30,6 +30,9 @@ from service.kit import errors
 from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.model.audit_event import AuditEvent, QueryTexts
+
+if TYPE_CHECKING:
+    from service.catalog.audit_row_chain import AuditRowChain
 
 DELAY_SECONDS = 0.5
 """How long an event waits for others, unless somebody waits for it."""
@@ -60,13 +63,14 @@ class AuditLog:
         self.queries = queries
         self._store = store
         self._clock = clock
-        self._chain = AuditChain(folder, AuditHeads.of(store, folder), days=days, sync=sync)
+        self._chain = _chain(folder, store, days, sync)
         self._changed = threading.Condition()
         self._waiting: deque[_Waiting] = deque()
         self._wanted = 0  # how many of them somebody waits for
         self._lost = 0
         self.broken: str | None = None
         """Why the last write failed; None if it did not."""
+        self._code = "STORAGE_FULL"
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -101,10 +105,17 @@ class AuditLog:
         """Return when what was submitted before is on disk. Raises as ``record``."""
         await asyncio.wrap_future(self._awaited(None))
 
+    def page(
+        self, wanted: Callable[[bytes], bool], *, limit: int, since: datetime | None = None,
+        until: datetime | None = None, cursor: str | None = None,
+    ) -> tuple[list[bytes], str | None]:  # fmt: skip
+        """Events as JSON, newest first, as ``AuditChain.page``. Blocks."""
+        return self._chain.page(wanted, limit=limit, since=since, until=until, cursor=cursor)
+
     def admit(self) -> None:
-        """Raise ``errors.Unavailable`` (STORAGE_FULL) while events cannot be written."""
+        """Raise ``errors.Unavailable`` (STORAGE_FULL, CATALOG_UNAVAILABLE) while events cannot be written."""
         if self.broken is not None:
-            raise _unwritable(self.broken, "nothing was done")
+            raise self._unwritable(self.broken, "nothing was done")
 
     def start(self) -> None:
         """Tidy up after processes that were killed, and drop files that are too old. Blocks.
@@ -140,11 +151,11 @@ class AuditLog:
     def _put(self, event: AuditEvent | None, *, vital: bool, done: Future[None] | None = None) -> None:
         with self._changed:
             if self._closing:
-                _end(done, _unwritable("the service stops", "this is not recorded"))
+                _end(done, self._unwritable("the service stops", "this is not recorded"))
                 return
             if len(self._waiting) >= MOST_WAITING * (2 if vital else 1):
                 self._lost += 1
-                _end(done, _unwritable(self.broken or "too much waits for it", "this is not recorded"))
+                _end(done, self._unwritable(self.broken or "too much waits for it", "this is not recorded"))
                 return
             self._waiting.append(_Waiting(event, vital, done))
             self._wanted += done is not None
@@ -205,7 +216,9 @@ class AuditLog:
         with self._changed:
             self._waiting.extendleft(one._replace(done=None) for one in reversed(kept))
         for one in group:
-            _end(one.done, _unwritable(str(self.broken), "this is recorded later") if failure is not None else None)
+            _end(
+                one.done, self._unwritable(str(self.broken), "this is recorded later") if failure is not None else None
+            )
 
     def _written(self, day: date, group: Sequence[_Waiting]) -> list[_Waiting]:
         """Write the events of a group. Returns those that the disk has no room for."""
@@ -233,8 +246,18 @@ class AuditLog:
         reason = "the disk is full" if _is_full(error) else getattr(error, "strerror", None) or str(error)
         if self.broken is None:
             hint = "make room, or mend the folder audit of the data directory"
-            _log.error("audit.not_written", reason=reason, hint=hint)
+            _log.error("audit.not_written", reason=reason, hint=None if self._store.remote else hint)
         self.broken = reason
+        code = getattr(error, "error_code", None)
+        self._code = code if code == "CATALOG_UNAVAILABLE" else "STORAGE_FULL"
+
+    def _unwritable(self, reason: str, outcome: str) -> errors.Unavailable:
+        if self._store.remote:
+            hint, seconds = "try again when the catalog answers", 5
+        else:
+            hint, seconds = "make room, or mend the folder audit of the data directory, then try again", 60
+        message = f"the audit log cannot be written ({reason}), so {outcome}; {hint}"
+        return errors.Unavailable(message, code=self._code, retry_after=seconds)
 
 
 def _day(one: _Waiting) -> date | None:
@@ -255,9 +278,10 @@ def _end(done: Future[None] | None, error: Exception | None = None) -> None:
                 done.set_exception(error)
 
 
-def _unwritable(reason: str, outcome: str) -> errors.Unavailable:
-    return errors.Unavailable(
-        f"the audit log cannot be written ({reason}), so {outcome}; make room, or mend the folder audit of the data "
-        "directory, then try again",
-        code="STORAGE_FULL", retry_after=60,
-    )  # fmt: skip
+def _chain(folder: Path, store: Store, days: int, sync: Callable[[int], None]) -> AuditChain | AuditRowChain:
+    """The chain of this process: rows, if the catalog may outlive the data directory."""
+    if not store.remote:
+        return AuditChain(folder, AuditHeads.of(store, folder), days=days, sync=sync)
+    from service.catalog.audit_row_chain import AuditRowChain
+
+    return AuditRowChain(store, folder, days=days)

@@ -14,7 +14,7 @@ from types import ModuleType
 import duckdb
 import msgspec
 
-from service.catalog import data_directory, transfer
+from service.catalog import audit_files, data_directory, journal_files, transfer
 from service.catalog.duckdb_store import DuckDBStore, not_opened
 from service.catalog.migrations import SCHEMA_VERSION
 from service.catalog.transfer import DuckDBRows, Rows, Table
@@ -40,6 +40,9 @@ def copy(source: str, target: str) -> list[Copied]:
     empty or the source has another schema version), ``errors.Invalid``, ``errors.Unavailable``,
     ``errors.PenstockError`` (DATA_CORRUPT if what was written is not what was read).
     """
+    for place, field in ((source, "from"), (target, "to")):
+        if "://" in place and not place.startswith(_SCHEMES):  # with a typing error it would be a folder of that name
+            raise errors.Invalid(f"{field.upper()} is neither a directory nor a postgresql:// URL", field=field)
     with _source(source) as reading, _target(target) as writing:
         reading.begin()
         writing.begin()
@@ -57,6 +60,19 @@ def copy(source: str, target: str) -> list[Copied]:
     if not target.startswith(_SCHEMES):
         Layout(Path(target)).catalog_elsewhere.unlink(missing_ok=True)
     return [Copied(table=name, rows=digest.rows, hash=digest.hash) for name, digest in read.items()]
+
+
+def give_back(target: str) -> None:
+    """Let the data directory that a catalog was copied to have in files what is rows elsewhere. Blocks."""
+    if target.startswith(_SCHEMES):
+        return
+    layout = Layout(Path(target).absolute())
+    store = DuckDBStore(layout.catalog)
+    try:
+        journal_files.give_back(store, layout)
+        audit_files.give_back(store, layout.audit)
+    finally:
+        store.close()
 
 
 def _databases() -> ModuleType:

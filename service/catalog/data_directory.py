@@ -20,6 +20,7 @@ from service.files import object_store, permissions
 from service.files.layout import Layout
 from service.files.reserve import Reserve
 from service.kit import errors, ids
+from service.kit.clock import Clock
 from service.kit.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,6 +50,15 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
                 yield replace(layout, objects=objects), store
         finally:
             await asyncio.to_thread(store.close)
+
+
+def clock_of(store: Store, clock: Clock) -> Clock:
+    """The clock that all processes go by which serve the installation."""
+    if not store.shared:
+        return clock
+    from service.catalog.shared_clock import SharedClock
+
+    return SharedClock(clock, store)
 
 
 def _store(layout: Layout, url: str | None, lock: ExitStack, *, several: bool) -> Store:
@@ -121,7 +131,4 @@ def _claim(layout: Layout, store: PostgreSQLStore) -> None:
             "copy it with 'penstock catalog copy'",
             field=URL,
         )
-    if known is None:
-        known = ids.new("inst")
-        store.set_property(_INSTALLATION, known)
-    path.write_text(f"{known}\n")
+    path.write_text(f"{store.agreed(_INSTALLATION, ids.new('inst'))}\n")

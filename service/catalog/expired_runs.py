@@ -57,6 +57,8 @@ class ExpiredRuns:
         def work(transaction: Transaction) -> None:
             for statement in ("total", "durations", "delete"):
                 transaction.execute(_SQL[statement], values)
+            if self._store.remote:  # else they are in files
+                transaction.execute(_SQL["delete_events"], {"run_ids": values["run_ids"]})
             for row in transaction.rows(_SQL["crowded"], {"most": _MOST_DURATIONS}):
                 _round(transaction, row["pipeline_id"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,9 @@ from service.model.run import Run
 from service.model.table import QUARANTINE, Table
 from service.model.version import Version
 
+if TYPE_CHECKING:
+    from service.catalog.run_events import RunEvents
+
 _RUNS = load_sql("runs")
 _VERSIONS = load_sql("versions")
 
@@ -38,6 +41,14 @@ def _version(row: Row) -> Version:
     return version_rows.read(row["value"])
 
 
+def _events(store: Store) -> RunEvents | None:
+    if not store.remote:
+        return None
+    from service.catalog.run_events import RunEvents
+
+    return RunEvents(store)
+
+
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
     """A version in the catalog; ``live`` is false if its pipeline was deleted."""
 
@@ -51,7 +62,7 @@ class History:
 
     ``on_published`` is called with the id of the pipeline after a version was published. ``has_newest`` and
     ``has_table`` say that ``newest`` and ``table`` do not block. With ``lineage`` the starts and ends of runs become
-    events for an OpenLineage service.
+    events for an OpenLineage service. ``events`` are those of runs, unless they are in files.
     """
 
     def __init__(self, store: Store, *, lineage: bool = False, lease: Lease | None = None) -> None:
@@ -59,6 +70,7 @@ class History:
         self._lineage = lineage
         self.lease = lease or Lease(store)
         self.queue = RunQueue(store, self.lease, self._change)
+        self.events = _events(store)
         self.processes = ProcessList(store, self.lease.seconds)
         self.on_published: Callable[[str], None] = lambda _: None
         self._newest = NewestVersions(store)

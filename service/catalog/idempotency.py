@@ -12,6 +12,7 @@ import msgspec
 
 from service.catalog.statements import load_sql
 from service.catalog.store import Store, Transaction, naive
+from service.kit import errors
 from service.kit.clock import Clock
 
 _SQL = load_sql("idempotency")
@@ -39,9 +40,21 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     resource: str | None = None
 
     def note(self, transaction: Transaction, resource: str) -> None:
-        """Store the key in the transaction that makes ``resource``."""
-        values = {"caller": self.caller, "key": self.key, "fingerprint": self.fingerprint, "resource": resource}
-        transaction.execute(_SQL["note"], values | {"created": naive(self.at)})
+        """Store the key in the transaction that makes ``resource``.
+
+        It may take the place of what an earlier try of the request has left, which failed. Raises
+        ``errors.Unavailable`` if another process has stored the key: the request that is sent again gets its answer.
+        """
+        values = {
+            "caller": self.caller, "key": self.key, "fingerprint": self.fingerprint, "resource": resource,
+            "created": naive(self.at), "oldest": naive(self.at - _KEPT), "found": self.resource,
+        }  # fmt: skip
+        if not transaction.execute(_SQL["note"], values):
+            raise errors.Unavailable(
+                "another process has just done what a request with this Idempotency-Key asks for; send it again to get "
+                "the answer",
+                retry_after=1,
+            )
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,16 @@ class Lease:
         self.seconds = seconds
         self._store = store
         self._clock = clock or SystemClock()
+        self.begin()
+
+    def begin(self) -> None:
+        """Count its age from now on: it is renewed regularly."""
+        self._renewed = self._clock.monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the lease was renewed. Once they are more than ``seconds``, others may take the runs."""
+        return self._clock.monotonic() - self._renewed
 
     def terms(self, status: Status) -> Row:
         """The columns of a run with that status: its owner, and until when. Only running ones have an owner."""
@@ -46,7 +56,10 @@ class Lease:
             alongside(transaction)
             return [row["run_id"] for row in transaction.rows(_SQL["renew"], values)]
 
-        return self._store.write(work)
+        began = self._clock.monotonic()
+        renewed = self._store.write(work)
+        self._renewed = began
+        return renewed
 
     def lost(self, transaction: Transaction, expired_at: datetime | None) -> list[Row]:
         """The values of running runs of other owners; with ``expired_at`` those whose lease had run out by then."""

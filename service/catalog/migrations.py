@@ -1,5 +1,9 @@
 """The schema version of the catalog, and the migrations from older versions.
 
+Where several processes serve an installation, those of two releases work side by side while it is upgraded: migrations
+only add tables, and columns with defaults or without values, and a property has the oldest schema whose release may
+work beside the newest. A release that is older than the schema, and not too old, changes nothing of it.
+
 ``sql/schema.sql`` creates the newest schema. A catalog of an older release gets the migrations that it lacks, in
 one transaction. Version 0 is the schema of releases that stored no version. Both databases get the same files.
 """
@@ -12,12 +16,15 @@ from typing import Any
 import structlog
 
 from service.catalog.statements import load_sql
-from service.catalog.store import PROPERTY, SET_PROPERTY, Parameters
+from service.catalog.store import PROPERTY, SET_PROPERTY, Parameters, Store
 from service.kit import errors
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The version that this release reads and writes: the highest number in ``sql/migrations.sql`` (``to_1``, …)."""
-_NAME = "schema_version"
+OLDEST_BESIDE = 5
+"""The oldest schema version whose release may work with a catalog of ``SCHEMA_VERSION``. It becomes that version where
+the meaning of something stored changes."""
+_NAME, _OLDEST = "schema_version", "oldest_schema_version"
 
 Execute = Callable[[str, Parameters], list[tuple[Any, ...]]]
 """Executes statements, and returns the rows of the last one."""
@@ -31,10 +38,13 @@ def migrate(execute: Execute, tables: Collection[str]) -> bool:
     """
     before = _version(execute, tables)
     if before is not None and before > SCHEMA_VERSION:
-        raise errors.Conflict(
-            f"the catalog has schema version {before} and this release knows versions up to {SCHEMA_VERSION}: a newer "
-            "penstock wrote it; install that release or a later one, or restore a backup"
-        )
+        if not _may_work(execute, before):
+            raise errors.Conflict(
+                f"the catalog has schema version {before} and this release knows versions up to {SCHEMA_VERSION}: a "
+                "newer penstock wrote it; install that release or a later one, or restore a backup"
+            )
+        structlog.get_logger("penstock.catalog").warning("catalog.newer", schema=before, known=SCHEMA_VERSION)
+        return False
     if before == SCHEMA_VERSION:
         return False
     if before is None:
@@ -45,6 +55,7 @@ def migrate(execute: Execute, tables: Collection[str]) -> bool:
         for number in range(before + 1, SCHEMA_VERSION + 1):
             execute(steps[f"to_{number}"], {})
     execute(SET_PROPERTY, {"name": _NAME, "value": str(SCHEMA_VERSION)})
+    execute(SET_PROPERTY, {"name": _OLDEST, "value": str(OLDEST_BESIDE)})
     if before is not None:
         structlog.get_logger("penstock.catalog").info("catalog.migrated", before=before, after=SCHEMA_VERSION)
     return before is None
@@ -63,3 +74,24 @@ def _version(execute: Execute, tables: Collection[str]) -> int | None:
     if not rows or not str(rows[0][0]).isdecimal():
         raise errors.Conflict("the catalog has a schema version that no release writes; put a backup of it back")
     return int(rows[0][0])
+
+
+def stored_version(execute: Execute) -> int:
+    """The version of a schema that was created."""
+    return int(execute(PROPERTY, {"name": _NAME})[0][0])
+
+
+def _may_work(execute: Execute, version: int) -> bool:
+    """Whether the release that wrote a newer schema lets this one work beside it."""
+    rows = execute(PROPERTY, {"name": _OLDEST})
+    return bool(rows) and str(rows[0][0]).isdecimal() and int(rows[0][0]) <= SCHEMA_VERSION < version
+
+
+def require_own(store: Store, what: str) -> None:
+    """Raise ``errors.Conflict`` if a newer release has added to the catalog: this one would leave that out."""
+    found = store.property(_NAME)
+    if found != str(SCHEMA_VERSION):
+        raise errors.Conflict(
+            f"a newer penstock has added to the catalog (schema version {found}, this release has {SCHEMA_VERSION}), "
+            f"so that {what} would lack that; do this with the newer release"
+        )

@@ -35,6 +35,11 @@ class NamedLease:
 
         return self._store.write(work, urgent=True)
 
+    def is_held(self) -> bool:
+        """Whether anybody has the lease now."""
+        value = self._store.property(self._property)
+        return value is not None and _parts(value)[1] > self._clock.now()
+
     def release(self) -> None:
         """Let others have the lease at once, if it is held."""
 
@@ -46,7 +51,9 @@ class NamedLease:
 
     def _present(self, transaction: Transaction) -> tuple[str | None, datetime | None]:
         row = transaction.row(PROPERTY, {"name": self._property})
-        if row is None:
-            return None, None
-        owner, _, until = str(row["value"]).partition(" ")
-        return owner, datetime.fromisoformat(until)
+        return (None, None) if row is None else _parts(str(row["value"]))
+
+
+def _parts(value: str) -> tuple[str, datetime]:
+    owner, _, until = value.partition(" ")
+    return owner, datetime.fromisoformat(until)

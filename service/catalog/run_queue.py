@@ -1,8 +1,13 @@
-"""The rows of runs as a queue that several processes take from. What is read in a transaction holds when it commits."""
+"""The rows of runs as a queue that several processes take from.
+
+What is read in a transaction holds when it commits. Who claims a run passes over those that others are claiming.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -11,9 +16,12 @@ import msgspec
 from service.catalog.leases import Lease
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store, Transaction
+from service.model.lifecycle import WAITING
 from service.model.run import Run
 
 _SQL = load_sql("run_queue")
+ASKED, WAITED = "another process was asked to end the run", "the run was ended while it waited"
+LOST = "the process that worked on the run is lost; log lines of its last moments may be missing"
 
 
 class Change(Protocol):
@@ -23,12 +31,18 @@ class Change(Protocol):
 
 
 class RunQueue:
-    """The runs that have not ended; ``lease`` is that of this process. Methods block."""
+    """The runs that have not ended; ``lease`` is that of this process. Methods block.
+
+    ``on_taken_over`` are called with the runs that were taken over from other processes.
+    """
 
     def __init__(self, store: Store, lease: Lease, change: Change) -> None:
+        self.on_taken_over: list[Callable[[Sequence[Run]], None]] = []
         self._store = store
         self._lease = lease
         self._change = change
+        self.read_at = time.monotonic()
+        """When this process read it last."""
 
     @property
     def shared(self) -> bool:
@@ -36,28 +50,49 @@ class RunQueue:
         return self._store.shared
 
     @property
+    def store(self) -> Store:
+        """The catalog that it is in."""
+        return self._store
+
+    @property
     def changes(self) -> int:
         """As ``Store.changes``."""
         return self._store.changes
+
+    def hints(self, call: Callable[[str], None]) -> AbstractContextManager[None]:
+        """As ``Store.hints``."""
+        return self._store.hints(call)
 
     def waiting(self) -> list[tuple[str, Run]]:
         """Runs that wait for an attempt to begin, oldest first, with the id of their pipeline."""
         return [(row["pipeline_id"], _run(row)) for row in self._store.rows(_SQL["waiting"])]
 
-    def claim(self, now: datetime, begun: Callable[[Run, datetime], Run]) -> tuple[str, Run, int] | None:
+    def length(self) -> int:
+        """How many runs wait for an attempt, of all processes."""
+        return sum(int(row["total"]) for row in self._store.rows(_SQL["count_waiting"]))
+
+    def claim(
+        self, now: datetime, begun: Callable[[Run, datetime], Run], labels: Collection[str] = (), *,
+        only_labelled: bool = False,
+    ) -> tuple[str, Run, int] | None:  # fmt: skip
         """Begin the next attempt of the oldest run that is due: its pipeline's id, ``begun`` of it, and its token.
+
+        Runs have one of these ``labels``, or none unless ``only_labelled``.
 
         Due times are compared as texts, in whole seconds: an attempt begins up to a second late, and never early.
         """
 
+        moment = now.strftime("%Y-%m-%dT%H:%M:%S")
+        due = {"now": moment, "labels": sorted(labels), "only_labelled": only_labelled}
+
         def work(transaction: Transaction) -> tuple[str, Run, int] | None:
-            row = transaction.row(_SQL["due"], {"now": now.strftime("%Y-%m-%dT%H:%M:%S")})
+            row = transaction.claimed(_SQL["due"], due)
             if row is None:
                 return None
             run = begun(_run(row), now)
             return row["pipeline_id"], run, self._change(transaction, run, None, begun=1)
 
-        return self._store.write(work)
+        return self._store.claim(work)
 
     def end(self, run_id: str, successor: Callable[[Run], Run]) -> None:
         """Store the end of a run, whoever works on it; one that has ended stays as it is.
@@ -68,7 +103,8 @@ class RunQueue:
         def work(transaction: Transaction) -> None:
             row = transaction.row(_SQL["going"], {"run_id": run_id})
             if row is not None:
-                self._change(transaction, successor(_run(row)), None, begun=1)
+                run = _run(row)
+                self._take(transaction, successor(run), ASKED if run.status == "running" else WAITED)
 
         self._store.write(work)
 
@@ -81,17 +117,20 @@ class RunQueue:
         def work(transaction: Transaction) -> list[Run]:
             taken = [successor(_run(row)) for row in self._lease.lost(transaction, expired_at)]
             for run in taken:
-                self._change(transaction, run, None, begun=1)
+                self._take(transaction, run, LOST)
             return taken
 
-        return self._store.write(work, urgent=True)  # a start needs it
+        taken = self._store.write(work, urgent=True)  # a start needs it
+        for call in self.on_taken_over:
+            call(taken)
+        return taken
 
     def give_up(self, run_ids: Collection[str], successor: Callable[[Run], Run]) -> None:
         """Store the next states of running runs that belong to this process, though it does not work on them."""
 
         def work(transaction: Transaction) -> None:
             for row in transaction.rows(_SQL["mine"], {"owner": self._lease.owner, "run_ids": sorted(run_ids)}):
-                self._change(transaction, successor(_run(row)), None, begun=1)
+                self._take(transaction, successor(_run(row)), LOST)
 
         self._store.write(work)
 
@@ -108,9 +147,38 @@ class RunQueue:
 
         self._store.write(work)
 
+    def note_waiting(self, texts: Mapping[str, str | None]) -> None:
+        """Store what waiting runs wait for, by their ids, and let their followers see it.
+
+        One that waits no more stays as it is, and so does one of which another process has stored the same.
+        """
+
+        def work(transaction: Transaction) -> None:
+            for run_id, text in texts.items():
+                row = transaction.row(_SQL["going"], {"run_id": run_id})
+                if row is None or (run := _run(row)).status not in WAITING or run.waiting_for == text:
+                    continue
+                noted = msgspec.structs.replace(run, waiting_for=text)
+                value = msgspec.json.encode(noted).decode()
+                transaction.execute(_SQL["note"], {"run_id": run_id, "status": run.status, "value": value})
+                if self._store.remote:
+                    from service.catalog import run_events
+
+                    run_events.append(transaction, run_id, run_events.state_of(noted))
+
+        self._store.write(work)
+
     def owned(self) -> set[str]:
         """The ids of the running runs that belong to this process."""
         return {row["run_id"] for row in self._store.rows(_SQL["owned"], {"owner": self._lease.owner})}
+
+    def _take(self, transaction: Transaction, run: Run, reason: str) -> None:
+        """Write the next state of a run, of which its owner can store nothing any more, nor show events."""
+        self._change(transaction, run, None, begun=1)
+        if self._store.remote:
+            from service.catalog import run_events
+
+            run_events.note_taken(transaction, run, reason)
 
 
 def active(transaction: Transaction, pipeline_id: str, *, besides: str | None = None) -> Run | None:

@@ -40,7 +40,7 @@ def insert(transaction: Transaction, pipeline_id: str, run: Run, lease: Lease) -
             "revision": run.revision, "status": run.status, "queued_at": naive(run.queued_at),
             "start_time": naive(run.start_time) if run.start_time else None, "requested_by": run.requested_by,
             "value": msgspec.json.encode(run).decode(), "fence": fence, "sequence": sequence,
-            "restored": run.restored_from is not None, **lease.terms(run.status),
+            "restored": run.restored_from is not None, "label": run.label, **lease.terms(run.status),
         },
     )  # fmt: skip
     transaction.keep("runs", _NEWEST, _SQL["newest_sequence"], {"sequence": sequence})

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +20,8 @@ Row = dict[str, Any]
 Parameters = Mapping[str, Any]
 NONE: Parameters = {}
 
+ALL = "*"
+"""The hint that anything may have changed."""
 PROPERTY = "SELECT value FROM properties WHERE name = $name"
 SET_PROPERTY = (
     "INSERT INTO properties (name, value) VALUES ($name, $value) "
@@ -54,17 +57,25 @@ class Transaction(Protocol):
         found = self.rows(sql, parameters)
         return found[0] if found else None
 
+    def claimed(self, sql: str, parameters: Parameters = NONE) -> Row | None:
+        """The first row of a SELECT from one table that nobody else claims now, until the transaction ends."""
+        return self.row(sql, parameters)
+
 
 class Store(Protocol):
     """The catalog's database. Methods block, and may be called in any thread.
 
     ``created`` says that it had no schema before it was opened, ``healthy`` is false when only a restart helps.
-    ``shared`` is whether other processes serve the same installation. What they raise when the database cannot answer
+    ``remote`` is whether it may outlive the data directory, and ``shared`` whether other processes serve the same
+    installation: the events of runs and of the audit log are then rows. What they raise when the database cannot answer
     is said by the classes.
     """
 
     created: bool
+    remote: bool = False
     shared: bool = False
+    ahead: timedelta = timedelta()
+    """How far the clock of the database is ahead of this machine's, where several processes go by it."""
 
     @property
     @abstractmethod
@@ -112,6 +123,24 @@ class Store(Protocol):
         then nothing was stored. Only after ``Uncertain``, or when the store is not ``healthy`` any more, it may be.
         """
 
+    def claim(self, work: Callable[[Transaction], T]) -> T:
+        """As ``write``, of work that depends on nothing but a row that it has ``claimed``; others do so beside it."""
+        return self.write(work)
+
+    def append(self, work: Callable[[Transaction], T]) -> T:
+        """The result of ``work`` in a transaction that adds rows, which others may add to at the same time.
+
+        Unlike with ``write``, ``work`` may be called again although it was committed, and must find that out.
+        """
+        return self.write(work)
+
+    def hints(self, call: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Call ``call`` in another thread soon after a commit, in the context: with the id of a run that has a new
+        event, with an empty text if the status of a run changed, or with ``ALL``. Some hints may be missing, and a
+        catalog that one process has alone gives none.
+        """
+        return nullcontext()
+
     @abstractmethod
     def urgent(self, work: Callable[[], T]) -> T:
         """The result of ``work``, which gets slices of the reserve while it finds the disk full, and is repeated."""
@@ -142,6 +171,17 @@ class Store(Protocol):
             self.execute("DELETE FROM properties WHERE name = $name", {"name": name}, urgent=True)
             return
         self.execute(SET_PROPERTY, {"name": name, "value": value}, urgent=True)  # a start needs them
+
+    def agreed(self, name: str, value: str) -> str:
+        """The value of a property: ``value``, unless it has one. Whoever asks at the same time gets the same."""
+
+        def work(transaction: Transaction) -> str:
+            row = transaction.row(PROPERTY, {"name": name})
+            if row is None:
+                transaction.execute(SET_PROPERTY, {"name": name, "value": value})
+            return str(row["value"]) if row is not None else value
+
+        return self.write(work, urgent=True)  # a start needs it
 
     def execute(self, sql: str, parameters: Parameters = NONE, *, urgent: bool = False) -> None:
         """Execute and commit one statement; ``urgent`` as in ``write``."""

@@ -20,7 +20,7 @@ from service.files import disk
 Values = tuple[Any, ...]
 Batches = Iterable[Sequence[Values]]
 BATCH = 256
-OWN_PROPERTIES = ("schema_version", "installation")
+OWN_PROPERTIES = ("schema_version", "oldest_schema_version", "installation")
 """Properties of the database and not of what it holds: they stay where they are."""
 CONFIG: dict[str, Any] = {
     "threads": 1, "memory_limit": "2GB", "autoinstall_known_extensions": False, "autoload_known_extensions": False,

@@ -54,7 +54,8 @@ def restore(directory: str, *, data_dir: str | None, as_json: bool) -> None:
     Raises ``errors.Missing``, ``errors.Conflict``, ``errors.PenstockError`` (DATA_CORRUPT).
     """
     logs.configure("console", "critical")
-    settings = session.settings(data_dir=data_dir)
+    # a backup has its catalog in a file: what is restored does not belong to the database that is in use now
+    settings = msgspec.structs.replace(session.settings(data_dir=data_dir), catalog_url=None, warehouse_url=None)
     with permissions.private_umask():
         report = restore_backup(
             Path(directory).absolute(), settings.root, permissions.group_id(settings.data_group), SystemClock()

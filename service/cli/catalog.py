@@ -22,8 +22,8 @@ def copy(source: str, target: str, **chosen: Any) -> None:
     """Copy the catalog of a service that is stopped, and verify the copy.
 
     FROM and TO are data directories or URLs of PostgreSQL databases (postgresql://user@host/database; the password may
-    be in PGPASSWORD). TO must be empty. FROM stays as it is. Only the catalog is copied: versions, uploads and the
-    audit log stay in the data directory.
+    be in PGPASSWORD). TO must be empty. FROM stays as it is. Only the catalog is copied: versions and uploads stay in
+    the data directory, and so do run logs and audit log, until the first start with a database takes them over.
     """
     import msgspec
 
@@ -35,6 +35,7 @@ def copy(source: str, target: str, **chosen: Any) -> None:
     logs.configure("console", "critical")  # the command prints errors itself
     with permissions.private_umask():
         copied = catalog_copy.copy(source, target)
+        catalog_copy.give_back(target)
     if chosen["as_json"]:
         click.echo(msgspec.json.encode({"tables": copied}).decode())
         return

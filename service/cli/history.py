@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -16,10 +15,10 @@ from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
 from service.cli import output, remote, session
-from service.files import event_journal
 from service.files.layout import Layout
 from service.kit import errors
 from service.kit.clock import SystemClock
+from service.runs.journals import Journals
 
 T = TypeVar("T")
 _COLUMNS = ["name", "status", "version", "revision", "updated", "description"]
@@ -54,18 +53,16 @@ def print_log(run: str, *, data_dir: str | None, url: str | None, as_json: bool)
                 raise _never_run(run)
             _print_lines(_lines(connection.stream("GET", f"runs/{run_id}/logs")), as_json=as_json)
             return
-    path = _with_catalog(data_dir, lambda layout, store: _log_file(layout, store, run))
-    _print_lines(itertools.chain.from_iterable(event_journal.log_lines(path)), as_json=as_json)
+    _with_catalog(data_dir, lambda layout, store: _print_lines(_log_of(layout, store, run), as_json=as_json))
 
 
-def _log_file(layout: Layout, store: Store, run: str) -> Path:
-    history = History(store)
-    if run.startswith(_RUN_PREFIX):
-        return layout.log(history.run(run).run_id)
-    newest = history.newest_run(Pipelines(store, SystemClock()).get(run).id)
-    if newest is None:
+def _log_of(layout: Layout, store: Store, run: str) -> Iterator[bytes]:
+    """The log lines of a run, or of the newest run of a pipeline."""
+    history, clock = History(store), SystemClock()
+    found = history.run(run) if run.startswith(_RUN_PREFIX) else history.newest_run(Pipelines(store, clock).get(run).id)
+    if found is None:
         raise _never_run(run)
-    return layout.log(newest.run_id)
+    return itertools.chain.from_iterable(Journals.of(layout, history, clock).log_lines(found.run_id))
 
 
 def _never_run(pipeline: str) -> errors.Missing:

@@ -26,6 +26,8 @@ def show(*, data_dir: str | None, url: str | None, as_json: bool) -> None:
 
 def _stored(data_dir: str | None) -> list[dict[str, Any]]:
     settings, now = session.settings(data_dir=data_dir), SystemClock().now()
+    if settings.catalog_url is None:
+        session.existing(data_dir=data_dir)
     living = session.with_catalog(
         settings, lambda _, store: ProcessList(store, settings.lease_seconds).living(now)
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -13,6 +12,7 @@ import click
 from service.api import server
 from service.cli import service_start
 from service.kit.settings import Settings
+from service.kit.stopping import Stopping
 
 
 def serve(**chosen: Any) -> None:
@@ -22,9 +22,7 @@ def serve(**chosen: Any) -> None:
 
 async def _serve(settings: Settings, environment: Mapping[str, str]) -> None:
     """Listen at once; the rest of the service is loaded meanwhile. A signal that comes before ends it afterwards."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = Stopping.by_signals()
 
     def show_password(password: str) -> None:
         click.echo(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -34,8 +33,8 @@ def begin(**chosen: Any) -> tuple[Settings, dict[str, str]]:
         log.warning("settings.reduced", setting=problem.field, hint=problem.message)
     for problem in configuration.unknown(environment):
         log.warning("settings.unknown", setting=problem.field, hint=problem.message)
-    for root in settings.file_roots:
-        if not Path(root).is_dir():
-            log.warning("settings.no_file_root", path=root, hint="there is no such directory")
+    for root in settings.root_folders:
+        if not root.is_dir():
+            log.warning("settings.no_file_root", path=str(root), hint="there is no such directory")
     sys.setswitchinterval(_TURN_SECONDS)
     return settings, environment

@@ -27,8 +27,9 @@ def validate_file(file: Path, *, as_json: bool) -> None:
     """
     pipeline = pipelines.decode(pipeline_file.read(file), Registry.load())
     settings = session.settings()
-    roots = map(Path, (*settings.file_roots, *pipeline_file.roots(file)))
-    files = Files((Layout(settings.root).uploads, *roots), settings.root)
+    roots = (*settings.root_folders, *map(Path, pipeline_file.roots(file)))
+    folders = (Layout(settings.root).uploads, *roots)
+    files = Files(folders, settings.closed_folders, settings.root_buckets, settings.warehouse_url)
     source_files.check(pipeline, files)
     named = secret_names.warnings(pipeline, configuration.secrets(os.environ))
     warnings = [*source_files.missing(pipeline, files), *named, *_processed(pipeline)]

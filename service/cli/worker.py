@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -15,6 +14,7 @@ from service.api import server
 from service.cli import service_start
 from service.kit import errors
 from service.kit.settings import Settings
+from service.kit.stopping import Stopping
 
 
 def worker(**chosen: Any) -> None:
@@ -45,9 +45,7 @@ def refuse(settings: Settings) -> None:
 
 async def _work(settings: Settings, environment: Mapping[str, str]) -> None:
     """Answer on the health port at once, and work as soon as the rest of the service is loaded."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = Stopping.by_signals()
     async with AsyncExitStack() as stack:
         listener = None
         if settings.health_port is not None:

@@ -53,6 +53,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     error: JsonObject | None = None
     warnings: list[JsonObject] = []
     held_because: list[JsonObject] = []
+    label: str | None = None
+    waiting_for: str | None = None
     queued_at: datetime | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None

@@ -41,6 +41,10 @@ class CsvCollector(CsvSettings, frozen=True, kw_only=True, tag="csv"):
         "schema": {"price": "decimal(12,2)"},
     }
 
+    @property
+    def samples_head(self) -> bool:
+        return True
+
     async def collect(self, ctx: CollectContext) -> Frame:
         """Survey the files and return a scan of them.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,11 @@ import msgspec
 from service.collectors.csv_file.settings import LOSSY
 from service.collectors.html import markup_kind
 from service.collectors.http_api import body_faults
-from service.collectors.records import json_records
+from service.collectors.records import json_records, line_ranges
 from service.collectors.records import schema as record_schema
 from service.collectors.records.flattened import Flattened
 from service.collectors.records.json_records import Document
+from service.collectors.records.line_ranges import WHOLE, LineRange
 from service.collectors.records.spool import Spool
 from service.collectors.records.unusable import Unusable
 from service.collectors.source_file import head as heads
@@ -40,10 +42,8 @@ if TYPE_CHECKING:
 else:
     pl = lazy.module("polars")
 
-BATCH_BYTES = 8 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 512 * 1024 * 1024
 """A larger file must be written with one object a line."""
-MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
 class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
@@ -87,6 +87,10 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
             "written, lists and objects as JSON. A value that does not fit: see on_error."
         ),
     ] = {}
+
+    @property
+    def samples_head(self) -> bool:
+        return self.format == "lines"
 
     def problems(self) -> Iterable[Problem]:
         yield from super().problems()
@@ -157,13 +161,20 @@ class JsonCollector(FileCollector, frozen=True, kw_only=True, tag="json"):
         with text.open("rb") as file:
             return copy if self.format == "lines" or _in_lines(file) else path
 
-    def parts(self, path: Path, most: int | None) -> Iterator[_Part]:
-        """The records of a file, in batches."""
+    def in_lines(self, path: Path) -> bool:
+        """Whether each line of a file is a record."""
+        if self.format != "auto" or self.records_path is not None:
+            return self.format == "lines"
         with path.open("rb") as file:
-            if self.format == "lines" or (self.format == "auto" and self.records_path is None and _in_lines(file)):
-                for first, batch in _batches(file):
+            return _in_lines(file)
+
+    def parts(self, path: Path, most: int | None, lines: LineRange = WHOLE) -> Iterator[_Part]:
+        """The records of a file, or of some of its lines, in batches."""
+        if self.in_lines(path):
+            with path.open("rb") as file:
+                for first, batch in line_ranges.batches(file, lines):
                     yield _Part("line", first, batch)
-                return
+            return
         if path.stat().st_size > MAX_DOCUMENT_BYTES:
             raise Unusable(
                 f"a document may have {MAX_DOCUMENT_BYTES >> 20} MiB; write one object a line, which is read in pieces"
@@ -213,18 +224,77 @@ class _Reader:
             if settings.encoding == LOSSY:
                 text = _lossy(text, folder / f"lossy-{number:05d}.json")
             self._bytes += text.stat().st_size - original.stat().st_size
+            if self._ctx.spread is not None and wanted is None and settings.in_lines(text):
+                work = _Work(settings, text, original, self._added, texts, folder)
+                for parts in self._ctx.spread(work, line_ranges.divided(text), list[_Read]):
+                    self._adopt(parts, original, spool)
+                return
             for part in settings.parts(text, wanted):
-                where, found, again = f"{path.name} from {part.unit} {part.first}", dict[str, str](), set[str]()
-                rows, flattened = part.table(settings.flatten, found, again, texts)
+                where, mixed, again = f"{path.name} from {part.unit} {part.first}", dict[str, str](), set[str]()
+                rows, flattened = part.table(settings.flatten, mixed, again, texts)
                 self._added.refuse_clash(original, rows.columns, self._ctx.step)
                 spool.add(rows.with_columns(self._added.values(original, rows.columns)), flattened, where)
-                if not self._reported:
-                    self._ctx.collected(rows.height)
-                    self._ctx.count_bytes(sum(map(len, part.items)) + len(part.items), self._bytes)
-                self.mixed = {name: f"{how} on {where}" for name, how in found.items()} | self.mixed
-                self.repeated = dict.fromkeys(again, where) | self.repeated
+                self._note(rows.height, sum(map(len, part.items)) + len(part.items), where, mixed, again)
         except (Unusable, utf8.Unreadable) as error:
             raise settings.explained(path, error, self._ctx) from None
+
+    def _note(self, rows: int, size: int, where: str, mixed: Mapping[str, str], repeated: Iterable[str]) -> None:
+        if not self._reported:
+            self._ctx.collected(rows)
+            self._ctx.count_bytes(size, self._bytes)
+        self.mixed = {name: f"{how} on {where}" for name, how in mixed.items()} | self.mixed
+        self.repeated = dict.fromkeys(repeated, where) | self.repeated
+
+    def _adopt(self, parts: Sequence[_Read], original: Path, spool: Spool) -> None:
+        """Take the parts of a range that was read elsewhere. Raises ``Unusable``."""
+        for part in parts:
+            if part.error:
+                raise Unusable(part.error)
+            self._added.refuse_clash(original, part.columns, self._ctx.step)
+            if part.path is not None:
+                spool.adopt(Path(part.path), part.where)
+            self._note(part.rows, part.size, part.where, part.mixed, part.repeated)
+
+
+class _Read(msgspec.Struct, frozen=True):
+    """A batch that was read into the file ``path`` (None without rows), or why it could not be."""
+
+    where: str = ""
+    path: str | None = None
+    rows: int = 0
+    size: int = 0
+    columns: list[str] = []
+    mixed: dict[str, str] = {}
+    repeated: frozenset[str] = frozenset()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Reads a range of the lines in ``path``, as executors do; parts go to a folder in ``folder``."""
+
+    settings: JsonCollector
+    path: Path
+    original: Path
+    added: PathColumns
+    texts: Mapping[str, pl.DataType]
+    folder: Path
+
+    def __call__(self, lines: LineRange) -> list[_Read]:
+        own = self.folder / f"lines-{uuid.uuid4().hex}"  # of this attempt
+        own.mkdir()
+        spool, found = Spool(own), list[_Read]()
+        try:
+            for part in self.settings.parts(self.path, None, lines):
+                where, mixed, again = f"{self.original.name} from line {part.first}", dict[str, str](), set[str]()
+                rows, flattened = part.table(self.settings.flatten, mixed, again, self.texts)
+                spool.add(rows.with_columns(self.added.values(self.original, rows.columns)), flattened, where)
+                path = str(spool.parts[-1]) if rows.height else None
+                size = sum(map(len, part.items)) + len(part.items)
+                found.append(_Read(where, path, rows.height, size, rows.columns, mixed, frozenset(again)))
+        except Unusable as error:
+            return [*found, _Read(error=str(error))]
+        return found
 
 
 @dataclass(frozen=True)
@@ -262,7 +332,7 @@ def _lossy(path: Path, target: Path) -> Path:
     them."""
     with path.open("rb") as file, target.open("wb") as out:
         rest = b""
-        while chunk := file.read(BATCH_BYTES):
+        while chunk := file.read(line_ranges.BATCH_BYTES):
             whole, end, rest = (rest + chunk).rpartition(b"\n")
             out.write(body_faults.without_lone_surrogates((whole + end).decode("utf-8", "replace").encode()))
         out.write(body_faults.without_lone_surrogates(rest.decode("utf-8", "replace").encode()))
@@ -291,7 +361,7 @@ def _records_path(document: Document) -> str | None:
 
 def _in_lines(file: BinaryIO) -> bool:
     """Whether the first line is a complete object and another line follows."""
-    head = file.read(MAX_LINE_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()
+    head = file.read(line_ranges.MAX_LINE_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()
     file.seek(0)
     line, _, rest = head.partition(b"\n")
     if not line.startswith(b"{") or not rest.strip():
@@ -301,21 +371,3 @@ def _in_lines(file: BinaryIO) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
-
-
-def _batches(file: BinaryIO) -> Iterator[tuple[int, list[bytes]]]:
-    """Lines in batches of a few megabytes, each with the number of its first line."""
-    number, rest = 1, b""
-    while True:
-        chunk = file.read(BATCH_BYTES)
-        if number == 1:
-            chunk = chunk.removeprefix(codecs.BOM_UTF8)
-        lines = (rest + chunk).split(b"\n")
-        rest = lines.pop() if chunk else b""
-        if lines:
-            yield number, lines
-            number += len(lines)
-        if not chunk:
-            return
-        if len(rest) > MAX_LINE_BYTES:
-            raise Unusable(f"line {number}: longer than {MAX_LINE_BYTES >> 20} MiB")

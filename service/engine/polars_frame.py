@@ -8,7 +8,6 @@ write parse or sort again. Row-local steps on top of a stage are cheap and do no
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import polars as pl
 
 from service.engine import (
     estimates,
+    far_dates,
     kept_rows,
     key_hashes,
     known_answers,
@@ -36,7 +36,6 @@ from service.engine.loss_counter import LossCounter
 from service.engine.memory import Memory
 from service.engine.scratch import Engine, Scratch
 from service.engine.stage import Stage, Staging
-from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, Parts, RowLocal
 from service.steps.metric import Metric, Values
 from service.values import polars_errors
@@ -218,18 +217,11 @@ class PolarsFrame:
                     if better is not None:
                         raise better from error
                 raise
-            except (
-                ValueError,
-                OverflowError,
-                pl.exceptions.PanicException,
-            ) as error:  # of Python's dates, and of Rust's
-                beyond = _beyond_years(self._lf, self.schema)
-                if not beyond:
+            except far_dates.ERRORS as error:
+                far = far_dates.explained(self._lf, self.schema)
+                if far is None:
                     raise
-                text = f"column '{beyond[0]}' holds dates outside of the years 1 to 9999"
-                raise errors.Permanent(
-                    f"{text}; filter them before, by year({beyond[0]}) BETWEEN 1 AND 9999"
-                ) from error
+                raise far from error
 
     def _stage(self, *, keep: bool = False) -> None:
         """Execute the plan and continue from its rows; ``keep`` leaves them in files, however few they are."""
@@ -370,19 +362,6 @@ class PolarsFrame:
                 engine="streaming",
             )
             return int(pl.scan_parquet(target, glob=False).select(pl.len()).collect().item())
-
-
-def _beyond_years(lf: pl.LazyFrame, schema: pl.Schema) -> list[str]:
-    """The columns with dates outside of the years 1 to 9999, which neither Python nor JSON can write."""
-    first, last = dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999_999)
-    asked = []
-    for name, dtype in schema.items():
-        if dtype == pl.Date or (isinstance(dtype, pl.Datetime) and dtype.time_unit != "ns"):
-            plain = pl.Datetime(dtype.time_unit) if isinstance(dtype, pl.Datetime) else dtype  # a zone shifts by hours
-            ends = pl.Series([first, last]).cast(plain).to_physical()
-            asked.append((~pl.col(name).to_physical().is_between(ends[0], ends[1])).any())
-    found = lf.select(asked).collect() if asked else pl.DataFrame()
-    return [name for name in found.columns if found[name].item()]
 
 
 def _own(frame: Frame) -> PolarsFrame:

@@ -21,8 +21,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from service.kit import ids
-
 BEGIN = "0" * 64
 """The hash before the first line of a chain."""
 MOST_BYTES = 256 * 1024
@@ -63,17 +61,10 @@ def path(folder: Path, day: date) -> Path:
     return folder / f"{day.isoformat()}{SUFFIX}"
 
 
-def place(folder: Path, *, several: bool, alone: str) -> str:
-    """The name of the folder, which it gets where several have one; ``alone`` if it had files before. Blocks."""
+def place(folder: Path, alone: str) -> str:
+    """How the names of chains in the files of ``folder`` begin: ``alone``, unless the folder was given a name."""
     file = folder / ".place"
-    if file.exists():
-        return file.read_text().strip()
-    if not several or days(folder):
-        return alone
-    folder.mkdir(mode=0o700, exist_ok=True)
-    name = ids.new("dir")
-    file.write_text(f"{name}\n")
-    return name
+    return file.read_text().strip() if file.exists() else alone
 
 
 def days(folder: Path) -> list[date]:

@@ -56,18 +56,22 @@ class EventJournal:
         An event that the disk does not take is an event all the same: a run does not fail because of its journal.
         """
         self._open()
-        final = kind in ("status", "end")
-        if not final and self._size >= self._most + (_RESERVE if vital else 0):
+        if not has_room(self._size, self._most, kind, vital=vital):
             self.left_out += 1
             return None
         self.last += 1
-        self._write(b'{"id":%d,"kind":"%s","data":%s}\n' % (self.last, kind.encode(), data))
-        return Event(self.last, kind, data)
+        event = Event(self.last, kind, data)
+        self._write(line(event))
+        return event
 
     def close(self) -> None:
         """Close the file; the next event opens it again."""
         self.held = False
         self._release()
+
+    def read(self, after: int, place: int) -> tuple[list[Event], int]:
+        """Some of the events behind ``place``, an offset, as the function ``read``, and the offset behind them."""
+        return read(self.path, place) if self.path is not None else ([], place)
 
     def _open(self) -> None:
         if self.path is None or self._file is not None:
@@ -95,6 +99,18 @@ class EventJournal:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def line(event: Event) -> bytes:
+    """An event as a journal has it; one that nobody can follow is a line of an earlier release."""
+    if event.id < 1:
+        return event.data + b"\n"
+    return b'{"id":%d,"kind":"%s","data":%s}\n' % (event.id, event.kind.encode(), event.data)
+
+
+def has_room(size: int, most: int, kind: EventKind, *, vital: bool) -> bool:
+    """Whether a journal of ``size`` bytes takes another event, if it should have ``most``."""
+    return kind in ("status", "end") or size < most + (_RESERVE if vital else 0)
 
 
 def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:

@@ -23,7 +23,7 @@ _LONGEST_REQUEST = 30.0
 _STATUS = re.compile(r"status code: (\d{3}(?: [A-Z][A-Za-z ]*)?)")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")  # Azure's word is the second
 _PROVIDERS = ("AWS_", "AZURE_", "GOOGLE_")  # how the names of their variables begin
-_ADDRESSES = ("ENDPOINT", "ENDPOINT_URL", "BASE_URL")  # and how those of addresses end
+_ADDRESSES = ("ENDPOINT", "ENDPOINT_URL", "ENDPOINT_URL_S3", "BASE_URL")  # and how those of addresses end
 
 _T = TypeVar("_T")
 _log = structlog.get_logger("penstock.store")
@@ -47,11 +47,12 @@ class Requests:
     ``store`` is obstore's own, for ``work`` that is given to ``call``.
     """
 
-    def __init__(self, url: str, seconds: float, environment: Mapping[str, str]) -> None:
-        """Raises ``errors.Invalid`` if the URL cannot be used. Nothing is asked of the store yet."""
+    def __init__(self, url: str, seconds: float, environment: Mapping[str, str], setting: str = SETTING) -> None:
+        """Raises ``errors.Invalid``, naming the ``setting``, if the URL cannot be used. Asks nothing of the store."""
+        self._setting = setting
         wrong = store_url.fault(url)
         if wrong is not None:
-            raise errors.Invalid(f"{SETTING} {wrong}", field=SETTING)
+            raise errors.Invalid(f"{self._setting} {wrong}", field=self._setting)
         self._url = url
         self._seconds = seconds
         self._closed = threading.Event()
@@ -59,7 +60,8 @@ class Requests:
             self.store = self._opened(store_url.folder_of(url), environment)
         except ImportError as error:
             raise errors.Invalid(
-                f"{SETTING} needs the extra 'cluster' ({error}): pip install 'penstock[cluster]'", field=SETTING
+                f"{self._setting} needs the extra 'cluster' ({error}): pip install 'penstock[cluster]'",
+                field=self._setting,
             ) from error
 
     def close(self) -> None:
@@ -73,11 +75,13 @@ class Requests:
             api.get(self.store, "current.json")
         except FileNotFoundError as error:  # a bucket without the object is answered in the same way, except for this
             if any(code in str(error) for code in _NO_BUCKET):
-                raise errors.Invalid(f"{SETTING} names a bucket that does not exist", field=SETTING) from None
+                raise errors.Invalid(
+                    f"{self._setting} names a bucket that does not exist", field=self._setting
+                ) from None
         except (api.exceptions.PermissionDeniedError, api.exceptions.UnauthenticatedError) as error:
             raise errors.Invalid(
-                f"{SETTING}: the object store refuses the credentials of the environment ({_reason(error)})",
-                field=SETTING,
+                f"{self._setting}: the object store refuses the credentials of the environment ({_reason(error)})",
+                field=self._setting,
             ) from None
         except api.exceptions.BaseError as error:
             raise _unavailable("read", "current.json", _reason(error)) from None
@@ -119,7 +123,7 @@ class Requests:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 raise errors.Invalid(
-                    f"{SETTING}: the folder cannot be used ({error.strerror})", field=SETTING
+                    f"{self._setting}: the folder cannot be used ({error.strerror})", field=self._setting
                 ) from error
             return api.LocalStore(folder)
         endpoints = [v for k, v in environment.items() if k.startswith(_PROVIDERS) and k.endswith(_ADDRESSES)]
@@ -138,7 +142,8 @@ class Requests:
             )  # fmt: skip
         except Exception as error:  # obstore's own, for what the environment has
             raise errors.Invalid(
-                f"{SETTING} cannot be used with what the environment has ({type(error).__name__})", field=SETTING
+                f"{self._setting} cannot be used with what the environment has ({type(error).__name__})",
+                field=self._setting,
             ) from None
 
 

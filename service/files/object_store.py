@@ -53,6 +53,7 @@ class Stored(NamedTuple):
     key: str
     bytes: int
     modified: datetime
+    etag: str = ""
 
 
 def safe_key(name: str) -> str:
@@ -69,8 +70,8 @@ def opened(url: str | None, seconds: float, data: Path) -> Iterator[ObjectStore 
     if url is None:
         yield None
         return
-    folder = store_url.folder_of(url)
-    if folder is not None and (folder.is_relative_to(data) or data.is_relative_to(folder)):
+    folder, here = store_url.folder_of(url), data.resolve()
+    if folder is not None and ((real := folder.resolve()).is_relative_to(here) or here.is_relative_to(real)):
         raise errors.Invalid(f"{SETTING}: the folder and the data directory must not contain each other", field=SETTING)
     store = ObjectStore(url, seconds=seconds)
     try:
@@ -86,9 +87,11 @@ def opened(url: str | None, seconds: float, data: Path) -> Iterator[ObjectStore 
 class ObjectStore:
     """The objects below a URL. A request that has no success within ``seconds`` is given up."""
 
-    def __init__(self, url: str, *, seconds: float = 60.0, environment: Mapping[str, str] = os.environ) -> None:
-        """Raises ``errors.Invalid`` if the URL cannot be used. Nothing is asked of the store yet."""
-        self._requests = Requests(url, seconds, environment)
+    def __init__(
+        self, url: str, *, seconds: float = 60.0, environment: Mapping[str, str] = os.environ, setting: str = SETTING
+    ) -> None:
+        """Raises ``errors.Invalid``, naming the ``setting``, if the URL cannot be used. Asks nothing of the store."""
+        self._requests = Requests(url, seconds, environment, setting)
         self._store, self._call, self.check = self._requests.store, self._requests.call, self._requests.check
         self._url = url.rstrip("/")
         self._stamp = "version" if url.startswith("gs:") else "e_tag"  # what conditional writes are by
@@ -219,6 +222,24 @@ class ObjectStore:
         os.fsync(out.fileno())
         _compare(key, written, digest.hexdigest(), size, sha256)
 
+    def find(self, key: str) -> Stored | None:
+        """An object as a listing has it; None if it is not there."""
+        try:
+            return _stored(self._call("read", key, lambda api: api.head(self._store, key)))
+        except NoObject:
+            return None
+
+    def copy(self, one: Stored, out: BinaryIO, go_on: Callable[[], None], size: int) -> None:
+        """Write the first ``size`` bytes of an object to a file, as it was when it was listed.
+
+        ``go_on`` is called after each block.
+
+        Raises ``Changed``, ``NoObject``, ``DamagedObject``, ``OSError`` if the file cannot be written.
+        """
+        for block in self._ahead(one.key, size, one.etag):
+            out.write(block)
+            go_on()
+
     def checksum(self, key: str, size: int, sha256: str, go_on: Callable[[], None] = lambda: None) -> None:
         """Read an object and compare it. ``go_on`` is called before each block. Raises as ``fetch``."""
         digest, read = hashlib.sha256(), 0
@@ -248,16 +269,19 @@ class ObjectStore:
 
     # requests
 
-    def _ahead(self, key: str, size: int) -> Iterator[memoryview]:
-        """The blocks of an object, some of which are on their way while one is used."""
+    def _ahead(self, key: str, size: int, etag: str = "") -> Iterator[memoryview]:
+        """The blocks of an object, some of which are on their way while one is used; those of one ``etag`` if given."""
         starts = deque(range(0, size, _PIECE))
         coming: deque[Future[memoryview]] = deque()
 
         def block(start: int) -> memoryview:
             end = min(start + _PIECE, size)
-            data = self._call(
-                "read", key, lambda api: memoryview(api.get_range(self._store, key, start=start, end=end))
-            )
+            if etag:
+                data = self._call("read", key, functools.partial(self._block_of, key, etag, start, end))
+            else:
+                data = self._call(
+                    "read", key, lambda api: memoryview(api.get_range(self._store, key, start=start, end=end))
+                )
             if len(data) != end - start:
                 raise DamagedObject(f"{key} has fewer than {size} bytes")
             return data
@@ -270,6 +294,12 @@ class ObjectStore:
         finally:
             for future in coming:
                 future.cancel()
+
+    def _block_of(self, key: str, etag: str, start: int, end: int, api: Any) -> memoryview:
+        found = api.get(self._store, key, options={"range": (start, end), "if_match": etag})
+        if _etag(found.meta) != etag:  # a store that does not know the condition
+            raise api.exceptions.PreconditionError(key)
+        return memoryview(found.bytes())
 
     def _delete_one(self, key: str, api: Any) -> None:
         api.delete(self._store, key)
@@ -297,7 +327,13 @@ def _each(api: Any, store: Any, prefix: str) -> Iterator[Any]:
 
 
 def _stored(one: Any) -> Stored:
-    return Stored(one["path"], one["size"], one["last_modified"])
+    return Stored(one["path"], one["size"], one["last_modified"], _etag(one))
+
+
+def _etag(meta: Mapping[str, Any]) -> str:
+    """The ETag as headers have it, in quotes, which Azure's listings leave out; empty if there is none."""
+    text = str(meta["e_tag"] or "").removeprefix("W/").strip('"')
+    return f'"{text}"' if text else ""
 
 
 def _blocks(source: BinaryIO, block: int, size: int, sha256: str) -> Iterator[bytes]:

@@ -9,9 +9,12 @@ block.
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import re
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -40,19 +43,37 @@ class Upload(NamedTuple):
     stored: Stored
 
 
+def finish(layout: Layout, incoming: uploads.Incoming) -> tuple[uploads.Uploaded, bool]:
+    """Move a received file to its path, after the store has it. Returns and raises as ``Incoming.finish``, and
+    ``errors.Unavailable``.
+    """
+    done, new = incoming.finish(functools.partial(put, layout))
+    _placed(layout, done.path, done.sha256)  # not before: a host that is killed here fetches the file
+    return done, new
+
+
 def put(layout: Layout, path: str, file: Path, size: int, sha256: str) -> None:
-    """Write a file that was received, and is about to get its ``path``. Raises ``errors.Unavailable``."""
+    """Write a file that is about to get its ``path`` to the store. Raises ``errors.Unavailable``.
+
+    It takes the place of those that were there before it: of two that come at one moment neither removes the other.
+    """
     store = layout.objects
     if store is None:
         return
     key = _key(path, sha256)
+    before = [one.stored.key for one in _all(store) if one.path == path]
     try:
         store.put_file(key, file, size, sha256)
     except DamagedObject as error:
         raise errors.Unavailable(f"the file changed while it was received: {error}", retry_after=5) from error
-    store.delete([one.stored.key for one in _all(store) if one.path == path and one.stored.key != key])
-    with _turn():
-        _note(layout, {**_copies(layout), path: sha256})
+    store.delete([other for other in before if other != key])
+
+
+def _placed(layout: Layout, path: str, sha256: str) -> None:
+    """Note that a file has its path, and is a copy of an object."""
+    if layout.objects is not None:
+        with _turn():
+            _note(layout, {**_copies(layout), path: sha256})
 
 
 def delete(layout: Layout, path: str) -> None:
@@ -81,7 +102,9 @@ def pull(layout: Layout) -> None:
         for path, one in there.items():
             is_here = copies.get(path) == one.sha256 and (layout.uploads / path).is_file()
             if not is_here and _fetch(layout, store, one):
-                copies[path] = one.sha256
+                is_here, copies[path] = True, one.sha256
+            if is_here:
+                _date(layout.uploads / path, one.stored.modified)
         _note(layout, copies)
 
 
@@ -97,7 +120,9 @@ def push(layout: Layout) -> None:
         file = layout.uploads / line.path
         if line.path not in there and line.path not in copies and file.is_file():
             try:
-                put(layout, line.path, file, line.bytes, checksums.sha256(file))
+                sha256 = checksums.sha256(file)
+                put(layout, line.path, file, line.bytes, sha256)
+                _placed(layout, line.path, sha256)
             except OSError as error:
                 _log.warning("upload.not_written", path=line.path, reason=error.strerror)
 
@@ -119,6 +144,8 @@ def _fetch(layout: Layout, store: ObjectStore, one: Upload) -> bool:
     try:
         with temporary.open("xb") as out:
             store.fetch(one.stored.key, out, one.stored.bytes, one.sha256)
+        changed = one.stored.modified.timestamp()  # the same on every host
+        os.utime(temporary, (changed, changed))
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary.replace(target)
         return True
@@ -132,6 +159,14 @@ def _fetch(layout: Layout, store: ObjectStore, one: Upload) -> bool:
         ) from error  # fmt: skip
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _date(file: Path, modified: datetime) -> None:
+    """Let a copy be as old as its object, so that all hosts list the same."""
+    nanoseconds = round(modified.timestamp() * 1_000_000) * 1000
+    with contextlib.suppress(OSError):
+        if file.stat().st_mtime_ns != nanoseconds:
+            os.utime(file, ns=(nanoseconds, nanoseconds))
 
 
 def _newest(store: ObjectStore) -> dict[str, Upload]:

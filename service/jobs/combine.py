@@ -96,6 +96,8 @@ def _common_type(name: str, kinds: Mapping[pl.DataType, str]) -> pl.DataType | N
         united = empty[0].union(empty[1:]).schema[name]
     except pl.exceptions.PolarsError:
         return None
+    if united.is_nested() and not all(kind.is_nested() or isinstance(kind, pl.Null) for kind in kinds):
+        return None  # a number would become a structure with that number in it
     return None if united in _WIDE else united
 
 

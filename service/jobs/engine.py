@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from service.jobs import source_size
 from service.jobs.job import Job
@@ -21,7 +22,7 @@ _FIELD = "execution.engine"
 
 
 @contextlib.contextmanager
-def chosen(pipeline: Pipeline, job: Job, run: str) -> Iterator[None]:
+def chosen(pipeline: Pipeline, job: Job, run: str, attempt: int) -> Iterator[None]:
     """Execute inside with the engine of the pipeline; its session lasts as long. Raises ``errors.Permanent``."""
     name, url = pipeline.execution.engine, job.grants.spark_url
     if name == "auto":
@@ -35,13 +36,22 @@ def chosen(pipeline: Pipeline, job: Job, run: str) -> Iterator[None]:
     from service.engine.spark import factory
     from service.engine.spark.cluster import Cluster
 
-    cluster = Cluster(url, run, job.folder)
+    cluster = Cluster(url, run, job.folder, attempt)
     try:
-        cluster.check()
-        job.executes_with(lambda counters: factory.frames(cluster, counters))
+        cluster.check(_sources(pipeline, job))
+        secrets = list(job.grants.secrets.values())
+        job.executes_with(lambda counters: factory.frames(cluster, counters, secrets), cluster.spread)
         yield
     finally:
         cluster.close()
+
+
+def _sources(pipeline: Pipeline, job: Job) -> list[Path]:
+    """The files that executors must read."""
+    found = [Path(part) for stored in job.grants.stored.values() for part in stored.parts]
+    for index, collector in enumerate(pipeline.collectors):
+        found += source_size.files(collector, job.collect_context(f"collectors[{index}]")) or ()
+    return list(dict.fromkeys(found))
 
 
 def of_size(pipeline: Pipeline, job: Job, limit: int | None = None) -> tuple[engines.Engine, str]:
@@ -69,4 +79,7 @@ def of_size(pipeline: Pipeline, job: Job, limit: int | None = None) -> tuple[eng
 def planned(pipeline: Pipeline, job: Job, limit: int | None) -> engines.Chosen:
     """The engine that a run would have now, and why."""
     name = pipeline.execution.engine
-    return engines.Chosen(*of_size(pipeline, job, limit)) if name == "auto" else engines.Chosen(name, "as configured")
+    if name == "auto":
+        return engines.Chosen(*of_size(pipeline, job, limit))
+    missing = name == "spark" and job.grants.spark_url is None
+    return engines.Chosen(name, f"as configured{'; a run needs a cluster (PENSTOCK_SPARK_URL)' if missing else ''}")

@@ -28,3 +28,10 @@ def apply(channel: Channel, setup: bytes) -> None:
     from service.jobs import apply_worker
 
     apply_worker.work(channel, setup)
+
+
+def interrupt(channel: Channel, order: bytes) -> None:
+    """End what attempts of runs left behind on a cluster (``jobs.spark_sessions``)."""
+    from service.jobs import spark_sessions
+
+    spark_sessions.work(channel, order)

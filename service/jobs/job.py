@@ -76,13 +76,14 @@ class Job:
         self._phase: Phase = "collecting"
         self._counters = Counters()
         self._frames: FrameFactory = functools.partial(PolarsFrame, progress=self._counters, memory=Memory())
+        self._spread: Callable[..., Any] | None = None
         self._meters: dict[str, StepMeter] = {}
         self._reported: dict[str, Step] = {}
         self._reporting = threading.Lock()
 
-    def executes_with(self, engine: Callable[[Counters], FrameFactory]) -> None:
+    def executes_with(self, engine: Callable[[Counters], FrameFactory], spread: Callable[..., Any]) -> None:
         """Let another engine make the frames from now on; it gets the counters of this job."""
-        self._frames = engine(self._counters)
+        self._frames, self._spread = engine(self._counters), spread
 
     @property
     def folder(self) -> Path:
@@ -108,7 +109,7 @@ class Job:
             on_rows=lambda rows: self.collected(rows, step),
             on_bytes=lambda read, total: self._count_bytes(step, read, total),
             network=Network(allowed_private_hosts=self.grants.allowed_private_hosts),
-            stored=next(iter(self.stored(step).values()), None),
+            stored=next(iter(self.stored(step).values()), None), spread=self._spread,
         )  # fmt: skip
 
     def process_context(self, step: str) -> ProcessContext:
@@ -123,7 +124,9 @@ class Job:
         grants = self.grants
         return {
             "folder": self.folder, "memory_bytes": grants.memory_bytes, "secrets": grants.secrets,
-            "files": Files(tuple(map(Path, grants.file_roots)), Path(grants.data_dir) if grants.data_dir else None),
+            "files": Files(
+                tuple(map(Path, grants.file_roots)), tuple(map(Path, grants.closed)), copies=grants.copies
+            ),
             "wanted_rows": self.wanted_rows,
             "frames": self._frames,
             "on_progress": progressed,
@@ -272,7 +275,7 @@ class Job:
         parts = [str(Path(part).parents[2]) for stored in grants.stored.values() for part in stored.parts]
         for root in sorted({grants.folder, *grants.file_roots, *parts}, key=len, reverse=True):
             text = text.replace(f"{root.rstrip('/')}/", "")
-        return re.sub(r"\.collect-\d+/(head-\d+/)?", "", text)
+        return re.sub(r"\.collect-\d+/(head-\d+/)?|\.objects/\d+/", "", text)
 
 
 def _with_whole_field(details: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from service.files.allowed_files import ObjectCopy
 from service.kit.errors import Body
 from service.model.run import Phase, Step
 from service.model.version import Column, Refusal, Source
@@ -30,6 +31,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created: datetime
     grants: Grants
+    attempt: int = 1
     trace: str | None = None
     reload: Reload | None = None
     replay: Replay | None = None
@@ -56,16 +58,18 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
 class Grants(msgspec.Struct, frozen=True, kw_only=True):
     """What a job in a child may use: its own folder, files, hosts, secrets, memory, and stored versions.
 
-    ``data_dir`` is closed to file roots that contain it. ``stored`` has the versions by the setting that names each,
-    such as ``collectors[0].name``. ``pace`` is the folder where all jobs share the pace of their requests, by host
-    (``network.pacing``). ``spark_url`` is the cluster, if there is one.
+    The folders ``closed`` are closed to file roots that contain them. ``stored`` has the versions by the setting that
+    names each, such as ``collectors[0].name``; ``copies`` has the objects by their names in settings. ``pace`` is the
+    folder where all jobs share the pace of their requests, by host (``network.pacing``). ``spark_url`` is the cluster,
+    if there is one.
     """
 
     folder: str
     memory_bytes: int
     pace: str | None = None
     file_roots: tuple[str, ...] = ()
-    data_dir: str | None = None
+    copies: dict[str, tuple[ObjectCopy, ...]] = {}
+    closed: tuple[str, ...] = ()
     allowed_private_hosts: tuple[str, ...] = ()
     secrets: dict[str, str] = {}
     stored: dict[str, StoredParts] = {}

@@ -118,7 +118,7 @@ class RunWorker:
         if self.order.replay is not None:
             outcome = replay.replay(pipeline, self.job, self.order.replay)
         else:
-            with engine.chosen(pipeline, self.job, self.order.run_id):
+            with engine.chosen(pipeline, self.job, self.order.run_id, self.order.attempt):
                 outcome = _collect_and_process(pipeline, self.job, continues=self._base(pipeline) is not None)
                 return self._prepare(pipeline, outcome)
         return self._prepare(pipeline, outcome)

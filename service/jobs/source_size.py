@@ -20,14 +20,18 @@ _LOOKED = 1 << 20
 
 def of(collector: Collector, ctx: CollectContext) -> int | None:
     """The bytes of a collector's rows as they are written; None if nobody knows that before they are read."""
-    if not collector.local:
-        return None
-    if isinstance(collector, FileCollector):
-        return sum(map(_unpacked, paths.resolve(collector.file_path, ctx)))
-    if ctx.stored is not None:
-        return sum(map(_unpacked, ctx.stored.parts))
-    size = collector.outlook(ctx).get("bytes")
+    found = files(collector, ctx)
+    if found is not None:
+        return sum(map(_unpacked, found))
+    size = collector.outlook(ctx).get("bytes") if collector.local else None
     return None if size is None else int(size)
+
+
+def files(collector: Collector, ctx: CollectContext) -> list[Path] | None:
+    """The files that a collector reads; None if it reads something else."""
+    if isinstance(collector, FileCollector):
+        return paths.resolve(collector.file_path, ctx)
+    return None if ctx.stored is None else list(ctx.stored.parts)
 
 
 def _unpacked(path: Path) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from service.kit import errors, memory_budget, oidc_settings, signing_keys, store_url
+from service.kit import errors, memory_budget, oidc_settings, signing_keys, spark_url, store_url
 from service.kit.labels import Label
 
 PREFIX = "PENSTOCK_"
@@ -21,16 +21,23 @@ TOKEN_VARIABLE = "PENSTOCK_TOKEN"  # noqa: S105 - the name of a variable
 MIB = 1024 * 1024
 LEASE_SECONDS = 15.0
 """How long a lease of a run holds unless it is renewed."""
+DRAIN_SECONDS = 25.0
+"""How long runs go on after SIGTERM: less than the 30 s after which Kubernetes kills."""
 _QUERIES, _TASKS = 4, 7
 
 _SIZE = re.compile(r"^(\d+)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
-_BOUND = re.compile(r"Expected `(?:int|float)` (>=|<=) ([0-9.]+)$")
-_KIND = re.compile(r"Expected `(int|float|bool)`, got `str`$")
+_BOUND = re.compile(r"Expected `(?:int|float)` (>=|<=|>) ([0-9.]+)$")
+_KIND = re.compile(r"Expected `(int|float|bool)(?: \| null)?`, got `str`$")
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than"}
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
 _SIZES = frozenset(
     {"run_memory_limit", "query_memory_limit", "max_body_bytes", "max_upload_bytes", "spool_limit", "cache_bytes"}
 )
+_PLACES = ("catalog_url", "warehouse_url")
+"""Where an installation is: an empty one is refused, since without it one in the data directory would begin."""
+_EMPTY_IS_NONE = frozenset({"spark_url", "otlp_endpoint", "openlineage_url", "drain_seconds", "health_port"})
+"""Where an empty variable, as ``${NAME:-}`` makes one in Compose, is the same as none."""
 _LISTS = frozenset(
     {"file_roots", "allowed_private_hosts", "cors_origins", "trusted_proxies", "jwt_secrets", "worker_labels"}
 )
@@ -119,6 +126,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     run_memory_limit: Annotated[int, _about("Memory of one run, in bytes.", ge=memory_budget.SMALLEST_RUN)] = (
         msgspec.field(default_factory=_run_memory)
     )
+    drain_seconds: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)] | None,
+        _about(
+            "How long runs may go on after SIGTERM before they are handed to other processes; by default "
+            f"{DRAIN_SECONDS:g} where several serve, and 0 (stopped at once) where one does."
+        ),
+    ] = None
     run_timeout_seconds: Annotated[float, _about("The longest time of a run.", gt=0)] = 24 * 3600
     query_timeout_seconds: Annotated[float, _about("The longest time of a query.", gt=0)] = 30
     query_memory_limit: Annotated[int, _about("Memory of one query, in bytes.", ge=memory_budget.SMALLEST_QUERY)] = (
@@ -143,7 +157,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_upload_bytes: Annotated[int, _about("The largest uploaded file.", ge=1024)] = 64 * 1024 * MIB
     file_roots: Annotated[
         tuple[str, ...],
-        _about("Directories that collectors may read, besides the uploads; not the data directory in them."),
+        _about(
+            "Directories that collectors may read, besides the uploads, but not the data directory in them; and "
+            "buckets, or folders in them: s3://bucket/folder, gs://…, az://…."
+        ),
     ] = ()
     allowed_private_hosts: Annotated[
         tuple[str, ...], _about("Private hosts (host, host:port, IP or CIDR) that collectors may call.")
@@ -219,6 +236,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return _budget({name: getattr(self, name) for name in self.__struct_fields__})
 
     @property
+    def grace_seconds(self) -> float:
+        """How long runs go on after the first signal."""
+        if self.drain_seconds is not None:
+            return self.drain_seconds
+        return DRAIN_SECONDS if self.catalog_url is not None and self.warehouse_url is not None else 0.0
+
+    @property
     def spare_workers(self) -> int:
         """How many workers wait for a run while the service serves: one for each core that runs may use."""
         return min(self.max_concurrent_runs, _cores())
@@ -227,6 +251,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def signing_secrets(self) -> tuple[str, ...]:
         """The configured secrets, the one that signs first; none if the data directory has it."""
         return self.jwt_secrets or ((self.jwt_secret,) if self.jwt_secret else ())
+
+    @property
+    def root_folders(self) -> tuple[Path, ...]:
+        """The directories among the file roots."""
+        folders = (r for r in self.file_roots if not store_url.names_objects(r))
+        return tuple(store_url.folder_of(r) or Path(r) for r in folders)
+
+    @property
+    def root_buckets(self) -> tuple[str, ...]:
+        """The buckets, and folders in buckets, among the file roots."""
+        return tuple(r for r in self.file_roots if store_url.names_objects(r))
+
+    @property
+    def closed_folders(self) -> tuple[Path, ...]:
+        """The folders of the service itself, which a file root that contains them does not open."""
+        warehouse = store_url.folder_of(self.warehouse_url or "")
+        return (self.root,) if warehouse is None else (self.root, warehouse)
 
     @property
     def root(self) -> Path:
@@ -246,7 +287,7 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         if not variable.startswith(PREFIX) or variable.startswith(SECRET_PREFIX):
             continue
         name = variable.removeprefix(PREFIX).lower()
-        if name in fields:
+        if name in fields and (text or name not in _EMPTY_IS_NONE):
             values[name] = text
     values.update({k: v for k, v in overrides.items() if v is not None})
     decoded: dict[str, Any] = {}
@@ -256,19 +297,24 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         except (msgspec.ValidationError, ValueError) as error:
             problems.append(errors.Problem(PREFIX + name.upper(), _plain(name, value, str(error))))
     problems += [*signing_keys.problems(decoded), *oidc_settings.problems(decoded)]
+    empty = [name for name in _PLACES if decoded.get(name) == ""]
+    problems += [errors.Problem(PREFIX + name.upper(), "is empty; set a URL, or unset it") for name in empty]
     for name in ("openlineage_url", "otlp_endpoint"):
         if not str(decoded.get(name) or "http://").startswith(("http://", "https://")):
             problems.append(errors.Problem(PREFIX + name.upper(), "is not an http:// or https:// URL"))
-    if not str(decoded.get("spark_url") or "sc://").startswith("sc://"):
-        problems.append(errors.Problem("PENSTOCK_SPARK_URL", "is not a Spark Connect URL, sc://host:port"))
+    if (wrong := spark_url.fault(str(decoded.get("spark_url") or "sc://localhost"))) is not None:
+        problems.append(errors.Problem("PENSTOCK_SPARK_URL", wrong))
     if (fault := store_url.fault(str(decoded.get("warehouse_url") or "file:///x"))) is not None:
         problems.append(errors.Problem("PENSTOCK_WAREHOUSE_URL", fault))
+    faults = (store_url.fault(root) for root in decoded.get("file_roots", ()) if "://" in root)
+    problems += [errors.Problem("PENSTOCK_FILE_ROOTS", f"an entry {fault}") for fault in faults if fault is not None]
     if not str(decoded.get("catalog_url") or "postgresql://").startswith(("postgresql://", "postgres://")):
         problems.append(errors.Problem("PENSTOCK_CATALOG_URL", "is not a postgresql:// URL"))
     problems += [errors.Problem("PENSTOCK_TRUSTED_PROXIES", text) for text in _no_networks(decoded)]
     if problems:
         raise errors.Invalid.of(problems, "settings")
     budget = _budget(decoded)
+    decoded["worker_labels"] = tuple(dict.fromkeys(decoded.get("worker_labels", ())))
     decoded |= {
         "max_concurrent_runs": budget.runs, "run_memory_limit": budget.run_bytes,
         "max_concurrent_queries": budget.queries, "query_memory_limit": budget.query_bytes,
@@ -311,9 +357,9 @@ def _plain(name: str, value: Any, text: str) -> str:
     """What is wrong with a value, in words; ``text`` is what its decoder says."""
     bound = _BOUND.match(text)
     if bound is not None:
-        least, number = bound[1] == ">=", bound[2]
+        number = bound[2].removesuffix(".0")
         shown = f"{int(number) // MIB}MiB" if name in _SIZES and int(number) >= MIB else number
-        return f"must be {'at least' if least else 'at most'} {shown}"
+        return f"must be {_BOUNDS[bound[1]]} {shown}"
     if name == "worker_labels":
         return f"'{value}' is not a list of labels; a label has lower-case letters, digits, ., - and _"
     kind = _KIND.match(text)

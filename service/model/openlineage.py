@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 import service
+from service.kit import store_url
 from service.model.lifecycle import Status
 from service.model.version import Column
 
@@ -206,10 +207,12 @@ def run_id(penstock_id: str) -> str:
 
 
 def place(address: str, kind: str) -> tuple[str, str]:
-    """Namespace and name of a source: a file, or the origin of a URL and its path without the query.
+    """Namespace and name of a source: a file, an object, or the origin of a URL and its path without the query.
 
     ``kind`` is the type of the collector, and the namespace of what is neither.
     """
+    if store_url.names_objects(address):
+        return store_url.divided(address)
     parts = urlsplit(address)
     if parts.scheme in ("http", "https"):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path or "/"

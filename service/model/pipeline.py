@@ -10,6 +10,7 @@ import msgspec
 
 from service.kit import decoding, errors
 from service.kit.errors import Problem
+from service.kit.labels import Label
 from service.model import collector_tree, engines, hook, masking, publication_bounds, retention, schedule, storage_modes
 from service.model.hook import Hook
 from service.model.publication_bounds import PublicationBounds
@@ -80,6 +81,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             "PENSTOCK_SPARK_URL; auto, by the size of the sources."
         ),
     ] = "polars"
+    label: Annotated[
+        Label | None,
+        msgspec.Meta(description="Runs are executed only by processes with this label (PENSTOCK_WORKER_LABELS)."),
+    ] = None
 
 
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):

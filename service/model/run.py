@@ -76,7 +76,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     ``version`` is that one and none was added. ``held_because`` lists the bounds of ``publish_if`` that a ``held`` run
     broke: its version is not published unless it is accepted. ``estimated_end`` is when a running run will probably
     end; null while that is unknown. ``request_id`` is that of the request that started it; null if none did (a
-    schedule, a trigger).
+    schedule, a trigger). ``label`` is one that the process which executes it must have. ``waiting_for`` says what a
+    run that waits lacks besides a free slot: a living process with its label.
     """
 
     run_id: str
@@ -112,6 +113,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     unchanged: bool = False
     held_because: list[Breach] = []
     full_refresh: bool = False
+    label: str | None = None
+    waiting_for: str | None = None
 
     @property
     def ended(self) -> bool:

@@ -41,7 +41,7 @@ class QueryDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     public: Annotated[bool, msgspec.Meta(description="Whether it also answers requests without a token.")] = False
 
 
-class SavedQuery(QueryDefinition, frozen=True, kw_only=True):
+class SavedQuery(QueryDefinition, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """A saved query. `columns` and `tables` are those that it had when it was saved.
 
     `repeatable`: the same versions give the same answer, which then has an `ETag`.

@@ -29,3 +29,11 @@ class ServiceProcess(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool = False
     started: datetime
     last_seen: datetime
+
+    def fits(self, label: str | None) -> bool:
+        """Whether its labels are those for runs with that label."""
+        return label in self.labels if label is not None else not self.only_labelled
+
+    def takes(self, label: str | None) -> bool:
+        """Whether it begins runs with that label."""
+        return bool(self.concurrency) and not self.draining and self.fits(label)

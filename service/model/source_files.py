@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from service.collectors.source_file import paths
 from service.collectors.source_file.file_collector import FileCollector
 from service.files.allowed_files import Files
-from service.kit import errors
+from service.files.object_copies import Named
+from service.kit import errors, store_url
 from service.kit.errors import Problem
 from service.model.pipeline import Pipeline
 from service.steps.report import StepWarning
@@ -32,6 +34,16 @@ def missing(pipeline: Pipeline, files: Files) -> list[StepWarning]:
         StepWarning(step, "no_file", f"{step}.{problem.field}: {problem.message}", {"field": problem.field})
         for step, collector in _collectors(pipeline)
         for problem in collector.missing(files)
+    ]
+
+
+def objects(pipeline: Pipeline) -> list[Named]:
+    """The names of objects in buckets, with the steps and settings that have them."""
+    return [
+        Named(step, field, name, collector.samples_head)
+        for step, collector in _collectors(pipeline)
+        for field, name in paths.entries(collector.file_path)
+        if store_url.names_objects(name)
     ]
 
 

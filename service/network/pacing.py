@@ -3,7 +3,8 @@
 The shared state of a host is a ``PaceFile`` in a folder that every run gets, so limits hold over all runs: the interval
 between two requests, the number of concurrent requests, and a pause that the host asked for (``Retry-After``, an
 exhausted rate limit). If collectors ask for different limits, the strictest of the active ones holds for all. Without a
-folder the limits hold within one process.
+folder the limits hold within one process. Where the files are lent (``pace_file``) they hold over all hosts that serve
+an installation: a request starts only with a place that was lent, and in the time that was lent.
 
 Inside a process requests queue, and the first in line looks again every few milliseconds. Of several processes the one
 that has waited longest goes first. Each process reserves at most one slot ahead, so a dead process delays none.
@@ -29,6 +30,7 @@ _REMEMBERED = 128  # hosts; each holds a file open
 _NONSENSE = 86_400.0  # no wait is that long: the file is damaged
 _ABSENT = 0.25  # a waiting process that has not looked for this long is busy with something else
 _SHORTEST, _LONGEST = 0.001, 0.02  # between two looks
+_ASKED = 0.05  # between two times that more is asked for
 _ITEM = re.compile(r"(?:^|;)\s*([rt])\s*=\s*(\d+)")
 _NAMED = re.compile(r"\b(remaining|reset)\s*=\s*(\d+)")
 _PREFIXES = ("ratelimit", "x-ratelimit", "x-rate-limit")
@@ -39,11 +41,15 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class Place(NamedTuple):
-    """A reserved start time for one request, the seconds until then, and the host's pause when it was reserved."""
+    """A start time for one request, the seconds until then, and the host's pause when it was chosen.
+
+    ``reserved`` is false where it is later than requests may start with what is lent.
+    """
 
     start: float
     wait: float
     paused: float
+    reserved: bool = True
 
 
 class HostLimiters:
@@ -85,7 +91,8 @@ class HostLimiter:
         self._pace_file, self._clock = pace_file or PaceFile(), clock
         self._limits: list[float] = []  # of the requests that wait or are in flight
         self._busy = 0
-        self._last = self._since = self._seen = 0.0
+        self._last = self._since = self._seen = self._asked = 0.0
+        self._shortest = self._longest = 0.0  # intervals
         self._queued = 0
         self._line: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -104,6 +111,8 @@ class HostLimiter:
         """
         limit = float(at_once) if at_once is not None else math.inf
         line = self._queue()
+        self._shortest = min(self._shortest, interval) if self._limits else interval
+        self._longest = max(self._longest, interval) if self._limits else interval
         self._limits.append(limit)
         place = self._try_enter(interval, limit) if not self._queued else None
         if place is not None and place.wait <= 0:
@@ -114,7 +123,12 @@ class HostLimiter:
                 place = place or await self._wait_for_slot(interval, limit)
                 while place is not None and place.wait > 0:
                     await sleep(place.wait)
-                    place = await self._moved_place(place, interval)
+                    moved = await self._moved_place(place, interval)
+                    if moved is not None and not moved.reserved:
+                        self._busy -= 1
+                        place = None
+                        moved = await self._wait_for_slot(interval, limit)
+                    place = moved
         except BaseException:
             self._busy -= place is not None
             self._limits.remove(limit)
@@ -138,9 +152,11 @@ class HostLimiter:
         try:
             state = self._pace_file.read()
             now = self._clock()
-            self._pace_file.write(_sane(state.free, now), max(_sane(state.paused, now), now + seconds))
+            self._pace_file.write(sane(state.free, now), max(sane(state.paused, now), now + seconds))
         finally:
             self._pace_file.unlock()
+        if self._pace_file.is_lent:
+            self._pace_file.ask()
 
     def close(self) -> None:
         """Close the file. No request may be waiting or in flight."""
@@ -175,19 +191,26 @@ class HostLimiter:
             now = self._clock()
             state = self._pace_file.read()
             if self._may_enter(state, limit, since or now, now):
-                self._busy += 1
-                self._since = 0.0
-                return self._reserve(state, interval, now)
+                place = self._reserve(state, interval, now)
+                if place.reserved:
+                    self._busy += 1
+                    self._since = 0.0
+                    self._put_row()
+                    return place
             if not self._pace_file.known:
                 self._pace_file.write(state.free, state.paused)
             self._since, self._seen = since, now
             self._put_row()
+            if self._pace_file.is_lent and now - self._asked > _ASKED:
+                self._asked = now
+                self._pace_file.ask()
             return None
         finally:
             self._pace_file.unlock()
 
     def _may_enter(self, state: HostState, limit: float, since: float, now: float) -> bool:
         busy, limit, first = float(self._busy), min(self._ceiling(), limit if limit < math.inf else AT_ONCE), True
+        limit = min(limit, state.lent.places)
         for number, row in enumerate(state.rows) if len(state.rows) > 1 else ():
             if number == self._pace_file.own or not (row.busy or row.since) or not self._pace_file.alive(number):
                 continue
@@ -200,13 +223,15 @@ class HostLimiter:
         return min(self._limits) if self._limits else math.inf
 
     def _reserve(self, state: HostState, interval: float, now: float) -> Place:
-        """Reserve the next start time. Call it under the lock."""
-        free, paused = _sane(state.free, now), _sane(state.paused, now)
-        last = max(_sane(row.last, now) for row in state.rows) if interval else 0.0
-        start = self._last = max(now, free, paused, last + interval if last else 0.0)
+        """Reserve the next start time, if it is early enough. Call it under the lock."""
+        free, paused = sane(state.free, now), sane(state.paused, now)
+        last = max(sane(row.last, now) for row in state.rows) if interval else 0.0
+        start = max(now, free, paused, last + interval if last else 0.0)
+        if self._pace_file.is_lent and start >= sane(state.lent.until, now):
+            return Place(start, start - now, paused, reserved=False)
+        self._last = start
         if interval or not self._pace_file.known:
             self._pace_file.write(start + interval if interval else free, paused)
-        self._put_row()
         return Place(start, start - now, paused)
 
     async def _moved_place(self, place: Place, interval: float) -> Place | None:
@@ -215,9 +240,11 @@ class HostLimiter:
         try:
             now = self._clock()
             state = self._pace_file.read()
-            if _sane(state.paused, now) <= max(place.paused, place.start):
+            if sane(state.paused, now) <= max(place.paused, place.start):
                 return None
-            return self._reserve(state, interval, now)
+            place = self._reserve(state, interval, now)
+            self._put_row()
+            return place
         finally:
             self._pace_file.unlock()
 
@@ -232,10 +259,12 @@ class HostLimiter:
             self._freed = None
 
     def _put_row(self) -> None:
-        self._pace_file.put_row(Row(self._busy, self._ceiling(), self._since, self._seen, self._last))
+        row = Row(self._busy, self._ceiling(), self._since, self._seen, self._last, self._queued)
+        self._pace_file.put_row(row._replace(shortest=self._shortest, longest=self._longest))
 
 
-def _sane(moment: float, now: float) -> float:
+def sane(moment: float, now: float) -> float:
+    """The moment, or 0 if it can only be damage."""
     return moment if moment < now + _NONSENSE else 0.0
 
 

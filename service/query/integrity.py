@@ -72,7 +72,7 @@ class Integrity:
         if fault is None:
             return version
         present = self._present(version)
-        if present is None or present.native is None:  # it was removed meanwhile
+        if present is None or present.native != version.native:  # it was removed or built again meanwhile
             return msgspec.structs.replace(version, native=None)
         _log.error("native.damaged", pipeline=version.pipeline, version=version.version, fault=fault, read="parquet")
         self.on_damaged_native(version)

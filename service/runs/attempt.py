@@ -15,19 +15,18 @@ import msgspec
 
 from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.files import disk, shared_uploads
-from service.files.layout import STATE
 from service.jobs import entry, memory, messages
 from service.jobs.messages import Order, Replay
 from service.kit import errors
 from service.model.version import Version
 from service.processes.child import Child
 from service.processes.kept import Workplace
-from service.processes.limits import Limits
 from service.runs import (
+    attempt_limits,
     attempt_records,
     cause_of_death,
-    job_resources,
     kept_runs,
+    object_sources,
     publication,
     recovery,
     replay_request,
@@ -206,7 +205,7 @@ class Attempt:
             self._replay = await asyncio.to_thread(
                 replay_request.build, self._pipelines, self._resources, self._record, self._live.run.replay_of
             )
-        self._order = await asyncio.to_thread(self._make_order)
+        self._order = await self._with_objects(await asyncio.to_thread(self._make_order))
         shared = kept_runs.limits(self._pipeline, self._order)
         if shared is not None:
             self._place = await self._resources.kept.take(shared, self._resources.layout.staging_root)
@@ -214,6 +213,16 @@ class Attempt:
             grants = msgspec.structs.replace(self._order.grants, folder=str(self._folder))
             self._order = msgspec.structs.replace(self._order, grants=grants)
         await self._begin(self._order)
+
+    async def _with_objects(self, order: Order) -> Order:
+        """The order with copies of the objects that collectors read; a replay has no collectors."""
+        if order.replay is not None:
+            return order
+        async with asyncio.timeout(self.limit):
+            copies = await object_sources.fetched(self._resources, self._pipeline, self._folder)
+        if copies:
+            self._live.log("info", "run.objects_copied", objects=sum(map(len, copies.values())))
+        return msgspec.structs.replace(order, grants=msgspec.structs.replace(order.grants, copies=copies))
 
     async def _store_begin(self, is_stored: bool) -> None:
         """Store that the attempt has begun, and take its fencing token."""
@@ -242,7 +251,7 @@ class Attempt:
             return await resources.kept.start(self._place, entry.run, encoded, resources.spares)
         resources.kept.make_room()
         await asyncio.to_thread(Path(order.grants.folder).mkdir, 0o700, parents=True, exist_ok=True)
-        return await resources.spares.start(entry.run, encoded, self._limits(order))
+        return await resources.spares.start(entry.run, encoded, attempt_limits.of(order))
 
     async def _prepared(self, order: Order) -> messages.Prepared:
         """What the child has made.
@@ -357,7 +366,7 @@ class Attempt:
             base = resources.base(record, mode)
         self._live.reads = (
             *(part for read in stored.values() for part in read.parts),
-            *(_replayed(self._replay) if self._replay is not None else ()),
+            *(attempt_limits.replayed(self._replay) if self._replay is not None else ()),
             *([remembered.folder] if remembered is not None else []),
             *([base.version.folder] if base is not None else []),
         )
@@ -365,23 +374,13 @@ class Attempt:
             run_id=run.run_id, pipeline_id=record.id, document=record.document, revision=record.revision,
             version=again.version if again is not None else resources.history.next_version(record.id),
             created=resources.clock.now(), trace=tracing.current_header(), reload=reload, replay=self._replay,
-            remembered=remembered, base=base,
+            remembered=remembered, base=base, attempt=run.attempt,
             grants=resources.grants(folder, record.document, stored),
         )  # fmt: skip
 
     def _is_newest(self, number: int) -> bool:
         newest = self._resources.history.newest(self._record.id)
         return newest is not None and newest.version == number
-
-    def _limits(self, order: Order) -> Limits:
-        if order.replay is not None:
-            return job_resources.limits(order.grants, network=False, read=_replayed(order.replay))
-        if order.reload is None:
-            remembered = (f"{order.remembered.folder}/{STATE}",) if order.remembered is not None else ()
-            base = (order.base.version.folder,) if order.base is not None else ()
-            return job_resources.limits(order.grants, read=(*remembered, *base))
-        read = () if order.reload.earlier is None else (order.reload.earlier.path,)
-        return job_resources.limits(order.grants, network=False, read=read, write=(order.reload.folder,), stderr=None)
 
 
 def _move(made: Path, target: Path) -> None:
@@ -390,10 +389,3 @@ def _move(made: Path, target: Path) -> None:
     if target.is_symlink():
         target.unlink()
         raise errors.Permanent("the worker of the run left a link in the place of its folder")
-
-
-def _replayed(replay: Replay) -> tuple[str, ...]:
-    """The files that a replay reads."""
-    record = [replay.fit_record] if replay.fit_record else []
-    origin = replay.origin.parts if replay.origin is not None else ()
-    return (*replay.files, *replay.carried, *replay.base.parts, *origin, *record)

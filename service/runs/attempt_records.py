@@ -26,6 +26,7 @@ def begun(run: Run, now: datetime) -> Run:
         run, status="running", phase="collecting", step=None, progress=0.0, attempt=number,
         attempts=[*run.attempts, AttemptRecord(number=number, start_time=now)], retry_at=None,
         start_time=run.start_time or now, estimated_end=None, rows_collected=0, steps=[], warnings=[],
+        waiting_for=None,
     )  # fmt: skip
 
 
@@ -49,8 +50,14 @@ def cancelled(run: Run, now: datetime) -> Run:
     duration = (now - run.start_time).total_seconds() if run.start_time is not None else 0.0
     return msgspec.structs.replace(
         run, status="cancelled", end_time=now, duration=max(0.0, duration), phase=None, retry_at=None,
+        waiting_for=None,
         attempts=closed(run, now),
     )  # fmt: skip
+
+
+def with_another(run: Run) -> Run:
+    """The run, which may have one attempt more than it has had."""
+    return msgspec.structs.replace(run, max_attempts=max(run.max_attempts, len(run.attempts) + 1))
 
 
 def has_more(run: Run) -> bool:

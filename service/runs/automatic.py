@@ -55,6 +55,10 @@ async def _at_work(core: Core, schedulers: list[Scheduler], here: Callable[[str]
     triggers = Triggers(core.supervisor, core.trigger_inputs)
     lineage = LineageEvents(core.store, core.clock)
     forget = [IdempotencyKeys(core.store, core.clock).sweep, core.deliveries.sweep]
+    if core.store.shared:
+        from service.catalog.log_in_counts import LogInCounts  # only where processes share an installation
+
+        forget.append(LogInCounts(core.store).sweep)
     forget += [lineage.sweep] if core.settings.openlineage_url is None else []
     retention = Retention(
         Surplus(core.store), ExpiredRuns(core.store), core.upkeep, core.layout, core.clock, forget
@@ -62,7 +66,7 @@ async def _at_work(core: Core, schedulers: list[Scheduler], here: Callable[[str]
     notifications = Notifications(core.supervisor, core.tasks, core.deliveries, core.clock)
     openlineage = OpenLineage(core.supervisor, core.tasks, lineage, core.settings)
     rate = core.settings.scrub_mib_per_second
-    objects = StoreUpkeep(core.store, core.history, core.layout)
+    objects = StoreUpkeep(core.store, core.history, core.layout, core.clock, core.settings.query_timeout_seconds)
     scrub = Scrub(core.history, core.layout, core.condition.integrity, core.clock, rate)
 
     def changed() -> None:

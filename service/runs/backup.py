@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 import service
+from service.catalog import migrations
 from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import Committed, History
 from service.catalog.store import Store
@@ -32,6 +33,7 @@ from service.kit import errors, ids
 from service.kit.clock import Clock
 from service.model.version import Version
 from service.runs import manifest, publication, version_objects
+from service.runs.exclusive import BACKUP, exclusive
 from service.steps.storage import File
 
 PINS = "backup"
@@ -73,13 +75,15 @@ class Backups:
         ``errors.PenstockError`` (DATA_CORRUPT) if a stored file is damaged and no earlier backup has it.
         """
         place = BackupDirectory.at(directory, self._layout.root)
+        migrations.require_own(self._store, "a backup")
         if self._history.is_empty() and self._layout.version_folders():
             raise errors.Conflict("the catalog is missing; take the versions back with 'penstock verify --adopt' first")
         pins = self._layout.staging(ids.new(PINS))
         try:
             objects = self._layout.objects
             kept = objects.pinned() if objects is not None else contextlib.nullcontext()
-            with kept, place.locked(), _removed_on_failure(place.begin()) as partial:
+            alone = exclusive(self._store, self._clock, BACKUP)
+            with kept, alone, place.locked(), _removed_on_failure(place.begin()) as partial:
                 return self._make(place, partial, pins, directory)
         except OSError as error:
             if disk.is_full(error):

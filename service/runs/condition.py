@@ -57,6 +57,10 @@ class Condition:
                 hint="the catalog is empty and the warehouse is not: put the catalog back, take the versions back with "
                 "'penstock verify --adopt', or set PENSTOCK_ACCEPT_EMPTY_CATALOG=1",
             )
+        if self._store.remote:
+            from service.catalog import journal_files
+
+            journal_files.take_over(self._store, self._layout)
         recovery.recover(self._history, self._layout, now, keep_unknown=lost)
         for table in self._history.tables():
             if not table.quarantine:

@@ -6,8 +6,10 @@ A run holds a slot while a worker is at work for it (``runs.slots``), and none w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -32,6 +34,9 @@ from service.runs.run_errors import interrupted
 from service.runs.run_records import RunRecords
 from service.runs.slots import Slots
 from service.telemetry import log_context
+
+_PATIENCE = 2.0
+"""Seconds that the end of an attempt waits until its job on a cluster is interrupted; that goes on without it."""
 
 
 class RunDriver:
@@ -58,6 +63,7 @@ class RunDriver:
         self._release = runs.release
         self._shared = resources.history.queue.shared
         self._slots = slots
+        self._membership = membership
         self._records = RunRecords(resources.history)
         if self._shared:  # then the catalog is asked
             self._records.on_refused = runs.forget
@@ -69,7 +75,7 @@ class RunDriver:
 
     async def first_state(self, live: LiveRun) -> Run:
         """The state in which a new run is stored: with a free slot its first attempt begins at once."""
-        if not self._slots.has_free:
+        if not (self._slots.has_free and (self._membership.own.fits(live.run.label) or not self._shared)):
             return live.run
         await self._slots.take(live.run.run_id)
         live.fence = 1
@@ -122,12 +128,16 @@ class RunDriver:
         try:
             if live.stopped_as is not None:  # it was stopped before this task began
                 raise asyncio.CancelledError
+            if (misfit := self._membership.misfit(live.run.label)) is not None:
+                await self.fail(live, errors.Permanent(misfit, field="execution.label"))
+                return
             await self._wait(live)
             while (error := await self._attempt(live, record, replay)) is not None:
                 again = attempt_records.has_more(live.run) and attempt_records.is_transient(error)
                 delay = attempt_records.delay(live.run, execution(record), error)
                 is_stored = again and await self._store_waiting(live, error, delay)
-                if again and self._shared:  # whoever has a free slot goes on, at the latest when the lease is over
+                if (again and self._shared) or (is_stored and self._slots.closed):
+                    # whoever has a free slot goes on, at the latest when the lease is over; or the next start does
                     self._suspend(live)
                     return
                 if not is_stored:
@@ -156,9 +166,11 @@ class RunDriver:
     ) -> errors.PenstockError | None:
         """Make one attempt. Returns its error; None if it has committed."""
         attempt: Attempt | None = None
+        has_committed = False
         try:
             attempt = Attempt(self._resources, self._pipelines, live, record, replay)
             unfinished = await attempt.run(functools.partial(self._slots.commit_without, live.run.run_id))
+            has_committed = True
             self._release(live)
             if unfinished:
                 self._loads.finish(attempt, live)
@@ -181,9 +193,23 @@ class RunDriver:
         finally:
             live.committing = False
             if attempt is not None:
-                await attempt.close()
+                async with self._ending_session(live, record, is_left=not has_committed):
+                    await attempt.close()
                 live.close()
             self._slots.free(live.run.run_id)
+
+    @contextlib.asynccontextmanager
+    async def _ending_session(self, live: LiveRun, record: PipelineRecord, *, is_left: bool) -> AsyncIterator[None]:
+        """End what the attempt may have left behind on a cluster, beside what else ends. Its log has the outcome."""
+        spark = self._resources.spark
+        if spark is None or not is_left or execution(record).engine == "polars":
+            yield
+            return
+        ending = spark.end(live.run.run_id, live.run.attempt)
+        yield
+        await asyncio.wait({ending}, timeout=_PATIENCE)
+        if not ending.cancel() and (line := ending.result()) is not None:
+            live.log(line.level, line.event, **line.fields)
 
     async def _store_waiting(self, live: LiveRun, error: errors.PenstockError, delay: float) -> bool:
         """Store that a run waits for its next attempt. Returns whether the catalog could be written."""
@@ -228,6 +254,8 @@ class RunDriver:
         if live.run.status in WAITING:
             return True
         error = errors.from_body(interrupted(live.run))
+        if self._shared:  # it is handed to another process, and lost nothing by its own doing
+            live.run = attempt_records.with_another(live.run)
         return attempt_records.has_more(live.run) and await self._store_waiting(live, error, 0.0)
 
     async def _take_over(self, live: LiveRun, refusal: errors.PenstockError) -> None:
@@ -244,6 +272,7 @@ class RunDriver:
         now = self._resources.clock.now()
         ended = msgspec.structs.replace(
             live.run, status=status, end_time=now, duration=live.elapsed(), phase=None, retry_at=None,
+            waiting_for=None,
             attempts=attempt_records.closed(live.run, now, error), error=error,
         )  # fmt: skip
         self._release(live)

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from service.files import event_journal
 from service.files.event_journal import Event, EventJournal, EventKind
@@ -23,18 +24,40 @@ _SENDS = 1000  # batches a second that all followers get together
 _LONGEST_WAIT = 1.0  # seconds
 
 Batch = Sequence[Event]
+
+
+class Journal(Protocol):
+    """Keeps the events of one run; ``last`` is the id of the newest one, ``left_out`` the number of those that it had
+    no room for, and ``complete`` whether it has every other one."""
+
+    last: int
+    left_out: int
+    complete: bool
+    held: bool
+
+    def append(self, kind: EventKind, data: bytes, *, vital: bool = False) -> Event | None:
+        """Keep an event. None if it is left out, or has no id yet."""
+
+    def close(self) -> None:
+        """Let go of what is open; the next event opens it again."""
+
+    def read(self, after: int, place: int) -> tuple[list[Event], int]:
+        """Some of the events behind ``place`` (0, or where the call before ended), none of those after ``after``
+        missing, and the place behind them. Blocks; raises ``OSError``, ``errors.PenstockError``."""
+
+
 _finishing = threading.Lock()
 
 
 class EventStream:
     """The events of one run in this process. Used in the event loop only."""
 
-    def __init__(self, journal: EventJournal) -> None:
+    def __init__(self, journal: Journal, end: int = 0) -> None:
         self.followers = 0
         self._journal = journal
         self._newest: deque[Event] = deque()
         self._bytes = 0
-        self._end = 0  # the id of the event that ends the stream
+        self._end = end  # the id of the event that ends the stream
         self._suspended = False
         self._changed = asyncio.Event()
         self._waking: asyncio.TimerHandle | None = None
@@ -42,13 +65,16 @@ class EventStream:
     def emit(self, kind: EventKind, data: bytes, *, vital: bool = False) -> None:
         """Add an event, a JSON object. One that is not ``vital`` may be left out of a long journal."""
         event = self._journal.append(kind, data, vital=vital)
-        if event is None:
-            return
+        if event is not None:
+            self.show(event)
+
+    def show(self, event: Event) -> None:
+        """Let followers have the next event, which the journal has."""
         self._newest.append(event)
-        self._bytes += len(data)
+        self._bytes += len(event.data)
         while len(self._newest) > 1 and (len(self._newest) > _NEWEST or self._bytes > _NEWEST_BYTES):
             self._bytes -= len(self._newest.popleft().data)
-        if kind == "end":
+        if event.kind == "end" and not self._end:
             self._end = event.id
         self._wake()
 
@@ -79,7 +105,7 @@ class EventStream:
                 changed = self._changed  # before the look, so that nothing is missed
                 batch = self._in_memory(after)
                 if batch is None:
-                    batch, offset = await self._from_file(after, offset)
+                    batch, offset = await self._from_journal(after, offset)
                 if batch:
                     yield batch
                     after = batch[-1].id
@@ -102,10 +128,12 @@ class EventStream:
             return None
         return _after(self._newest, after)
 
-    async def _from_file(self, after: int, offset: int) -> tuple[Batch, int]:
-        path = self._journal.path
-        while path is not None:
-            events, offset = await _read(path, offset)
+    async def _from_journal(self, after: int, offset: int) -> tuple[Batch, int]:
+        while True:
+            try:
+                events, offset = await asyncio.to_thread(self._journal.read, after, offset)
+            except OSError:
+                break
             if batch := _after(events, after):
                 return batch, offset
             if not events:

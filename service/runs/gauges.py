@@ -25,9 +25,12 @@ def add(
 ) -> None:  # fmt: skip
     """Add the gauges of these parts of a service to ``metrics``."""
 
+    queue = supervisor.history.queue
+
     def queues() -> Mapping[Labels, float]:
+        shared = queue.length() if queue.shared else None  # of all processes: any of them may have the next free place
         return {
-            ("runs",): sum(status in WAITING for status in supervisor.statuses),
+            ("runs",): sum(status in WAITING for status in supervisor.statuses) if shared is None else shared,
             ("tasks",): tasks.waiting,
             **{(queue,): count for queue, count in engine.waiting.items()},
         }
@@ -40,7 +43,9 @@ def add(
         "penstock_runs", "Runs that have not ended, by status.",
         lambda: {(status,): count for status, count in collections.Counter(supervisor.statuses).items()}, ("status",),
     )  # fmt: skip
-    metrics.gauge("penstock_queue_length", "Runs and requests that wait for a place.", queues, ("queue",))
+    metrics.gauge(
+        "penstock_queue_length", "Runs and requests that wait for a place.", queues, ("queue",), blocks=queue.shared
+    )
     metrics.gauge(
         "penstock_workers", "Child processes that are at work (busy), or kept for more work (kept).", workers,
         ("kind", "state"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service.catalog.history import History
 from service.catalog.pipelines import PipelineRecord
@@ -26,11 +27,15 @@ from service.processes.limits import Limits
 from service.processes.spares import Spares
 from service.query.integrity import Integrity
 from service.runs import native_changes, publication, remembered_state
+from service.runs.journals import Journals
 from service.steps.collector import Upstream
 from service.steps.storage import Earlier, File
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Traces
 from service.values.version_mode import BaseVersion, Mode
+
+if TYPE_CHECKING:
+    from service.runs.spark_sessions import SparkSessions
 
 _LOOKED = 20
 """Versions that are looked at for a native file."""
@@ -57,10 +62,20 @@ class JobResources:
     reads: Callable[[PipelineRecord], Readable] = lambda _: None
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
+    spark: SparkSessions | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if self.same_since is None:
             object.__setattr__(self, "same_since", self.clock.now())
+        if self.settings.spark_url is not None:
+            from service.runs.spark_sessions import SparkSessions
+
+            object.__setattr__(self, "spark", SparkSessions(self.settings.spark_url, self.spares))
+
+    @functools.cached_property
+    def journals(self) -> Journals:
+        """Where the events of runs are kept."""
+        return Journals.of(self.layout, self.history, self.clock)
 
     async def warm(self) -> None:
         """Let workers wait for jobs from now on: spare ones, and those that did their work and left no trace of it."""
@@ -69,6 +84,8 @@ class JobResources:
 
     async def close(self) -> None:
         """End the workers that wait."""
+        if self.spark is not None:
+            await self.spark.close()
         await self.kept.close()
         await self.spares.close()
 
@@ -92,8 +109,8 @@ class JobResources:
             folder=str(folder),
             memory_bytes=memory_bytes or self.settings.run_memory_limit,
             pace=str(self.layout.pace),
-            file_roots=(str(self.layout.uploads), *self.settings.file_roots),
-            data_dir=str(self.layout.root),
+            file_roots=(str(self.layout.uploads), *map(str, self.settings.root_folders)),
+            closed=tuple(map(str, self.settings.closed_folders)),
             allowed_private_hosts=self.settings.allowed_private_hosts,
             secrets={n: v for n, v in self.secrets.items() if n in wanted},
             stored=dict(stored or {}),

@@ -20,7 +20,7 @@ from service.runs import job_resources
 def limits(pipeline: Pipeline, order: Order) -> Limits | None:
     """The limits of a worker that may execute other runs, too, without its folder; None for a worker of its own."""
     grants = order.grants
-    if grants.secrets or grants.stored or order.replay is not None or order.reload is not None:
+    if grants.secrets or grants.stored or grants.copies or order.replay is not None or order.reload is not None:
         return None
     if order.remembered is not None or pipeline.mode.mode != "replace":
         return None

@@ -51,6 +51,7 @@ class Renewal:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        self._lease.begin()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -16,7 +15,7 @@ from service.kit import clock
 from service.kit.clock import Clock
 from service.model.run import Phase, Run, Step, public
 from service.runs import run_counts
-from service.runs.event_stream import Batch, EventStream
+from service.runs.event_stream import Batch, EventStream, Journal
 from service.runs.run_progress import RunProgress
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class LiveRun:
     """The state of one run. Only the supervisor changes it; everything in the event loop may read it."""
 
     def __init__(
-        self, pipeline_id: str, run: Run, log_path: Path | None, clock: Clock,
+        self, pipeline_id: str, run: Run, journal: Journal | None, clock: Clock,
         on_ended: Callable[[Run], None] | None = None,
     ) -> None:  # fmt: skip
         self.pipeline_id = pipeline_id
@@ -53,7 +52,7 @@ class LiveRun:
         self._began: float | None = None
         self._attempt_began = 0.0
         self.progress: RunProgress | None = None  # of the present attempt
-        self._journal = EventJournal(log_path)
+        self._journal = journal or EventJournal(None)
         self._stream = EventStream(self._journal)
         self._log = structlog.get_logger("penstock.run")
         self._on_ended = on_ended
@@ -62,7 +61,9 @@ class LiveRun:
     def of(cls, resources: JobResources, pipeline_id: str, run: Run) -> LiveRun:
         """A run of the service, which is counted when it ends."""
         counted = functools.partial(run_counts.count, resources.metrics)
-        return cls(pipeline_id, run, resources.layout.log(run.run_id), resources.clock, counted)
+        journal = resources.journals.journal(run.run_id, lambda: live.fence)
+        live = cls(pipeline_id, run, journal, resources.clock, counted)
+        return live
 
     def view(self) -> Run:
         """The run in its present state, with the time that it has taken so far and its estimated end."""
@@ -91,8 +92,11 @@ class LiveRun:
             assert run.start_time is not None
             before = max(0.0, (self._clock.now() - run.start_time).total_seconds())  # of attempts in other processes
             self._began = self._clock.monotonic() - before
+        known = self.run.status
         self.run = msgspec.structs.replace(self.run, progress=0.0)  # progress never goes back within an attempt
         self.replace_run(run)
+        if known == run.status:  # it was claimed with this attempt
+            self.announce()
         return stored is not None
 
     def suspend(self) -> None:

@@ -169,10 +169,9 @@ class NativeLoads:
         history.note_native(pipeline_id, msgspec.structs.replace(run, storage=storage), without)
 
     async def _reload(self, pipeline_id: str, version: Version) -> None:
-        history, layout = self._resources.history, self._resources.layout
-        run = await asyncio.to_thread(history.run, version.run_id)
+        run = await asyncio.to_thread(self._resources.history.run, version.run_id)
         record = await asyncio.to_thread(self._pipelines.get, version.pipeline, version.revision)
-        live = LiveRun(pipeline_id, run, layout.log(run.run_id), self._resources.clock)
+        live = LiveRun(pipeline_id, run, self._resources.journals.journal(run.run_id), self._resources.clock)
         attempt = Attempt(self._resources, self._pipelines, live, record)
         try:
             await self._in_turn(_Turn(attempt, live), functools.partial(attempt.load, version))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from service.catalog import trigger_inputs
 from service.catalog.lineage_events import LineageEvents, Waiting
-from service.kit import clock
+from service.files import allowed_files
+from service.kit import clock, store_url
 from service.model import lineage, openlineage
 from service.model.lineage import LineageNode, TracedColumns
 from service.model.openlineage import Dataset, Facet, InputField, InputFields
@@ -98,10 +98,12 @@ class EventEncoder:
         place = int(step.removeprefix("collectors[").removesuffix("]"))
         if not document["collectors"][place].get("file_path"):
             return node.name
-        uploads = self._resources.layout.uploads
-        roots = [uploads, *map(Path, self._resources.settings.file_roots)]
-        root = next((root for root in roots if (root / node.name).exists()), uploads)
-        return f"file://{root / node.name}"
+        if store_url.names_objects(node.name):
+            return node.name
+        path, uploads = allowed_files.path_of(node.name), self._resources.layout.uploads
+        roots = [uploads, *self._resources.settings.root_folders]
+        root = next((root for root in roots if (root / path).exists()), uploads)
+        return f"file://{root / path}"
 
     def _outputs(
         self, waiting: Waiting, columns: TracedColumns | None, inputs: list[tuple[str, Dataset]]

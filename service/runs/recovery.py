@@ -52,7 +52,7 @@ def recover(history: History, layout: Layout, now: datetime, *, keep_unknown: bo
     for folder in layout.spill.glob(SCRATCH + "*"):
         shutil.rmtree(folder, ignore_errors=True)
     for file in layout.pace.glob("*"):  # their moments may come from a clock that has begun anew
-        if file.is_file():
+        if file.is_file():  # a folder is somebody else's
             file.unlink(missing_ok=True)
     for left in (*layout.uploads.glob(RECEIVING + "*"), *layout.root.glob(PROBE + "*")):
         left.unlink(missing_ok=True)

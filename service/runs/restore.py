@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from service.catalog import audit_files, journal_files
 from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
@@ -152,6 +153,8 @@ def _verify(layout: Layout, clock: Clock) -> int:
         permissions.share(version, layout.group)
     store = DuckDBStore(layout.catalog)
     try:
+        journal_files.give_back(store, layout)
+        audit_files.give_back(store, layout.audit)
         history = History(store)
         condition = Condition(store, history, layout, Integrity(layout))
         condition.recover(clock.now(), accept_empty=False)

@@ -8,29 +8,29 @@ catalog changes: a run that waits, one of this process that somebody cancelled o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
-import msgspec
 import structlog
 
 from service.catalog import run_queue
 from service.catalog.pipelines import Pipelines, missing
 from service.catalog.run_queue import RunQueue
-from service.catalog.store import Transaction
-from service.files.event_journal import Event, EventKind
+from service.catalog.store import ALL, Transaction
 from service.kit import errors
-from service.model.run import Run, public
+from service.model.run import Run
 from service.runs import attempt_records, leases
 from service.runs.active_runs import ActiveRuns
 from service.runs.driver import RunDriver
-from service.runs.event_stream import Batch
 from service.runs.job_resources import JobResources
 from service.runs.live_run import LiveRun
+from service.runs.membership import Membership
 from service.runs.run_errors import running
 from service.runs.slots import Slots
 
 _LOOK = 0.5
+_PAUSE = 0.02
 _LONGEST = 1.0
 """Seconds after which it looks although nothing changed: runs that wait to be tried again become due."""
 _SHOW = 2.0
@@ -45,30 +45,53 @@ class SharedRuns:
     """
 
     def __init__(
-        self, resources: JobResources, pipelines: Pipelines, slots: Slots, driver: RunDriver, runs: ActiveRuns
-    ) -> None:
+        self, resources: JobResources, pipelines: Pipelines, slots: Slots, driver: RunDriver, runs: ActiveRuns,
+        membership: Membership,
+    ) -> None:  # fmt: skip
         self.on_changed: list[Callable[[], None]] = []
+        from service.runs.pace_keeper import PaceKeeper  # only where services share an installation
+
         self._resources = resources
         self._history = resources.history
+        self.pace = PaceKeeper.of(resources)
         self._pipelines = pipelines
         self._slots = slots
         self._driver = driver
         self._runs = runs
+        self._membership = membership
         self._changed = asyncio.Event()
         self._seen: int | None = None
         self._strays: set[str] = set()
-        self._looked = self._swept = self._shown_at = float("-inf")
+        self._told: int | None = None
+        self._looked = self._swept = self._shown_at = self._told_at = float("-inf")
         self._shown: dict[str, tuple[float, str | None]] = {}
         self._task: asyncio.Task[None] | None = None
         runs.on_freed.append(self.look_soon)
         self._soon = asyncio.Event()
+        self._hints = contextlib.ExitStack()
 
     def start(self) -> None:
-        """Begin to claim runs."""
+        """Begin to claim runs, and to share the pace of hosts."""
+        self.pace.start()
+        loop = asyncio.get_running_loop()
+
+        def hinted(hint: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the service has stopped
+                loop.call_soon_threadsafe(self._hinted, hint)
+
+        self._hints.enter_context(self._history.queue.hints(hinted))
         self._task = asyncio.create_task(self._run())
+
+    def _hinted(self, hint: str) -> None:
+        """Look at once at what another process did."""
+        if hint in ("", ALL):
+            self.look_soon()
+        if hint:
+            self._resources.journals.hinted(hint if hint != ALL else None)
 
     async def close(self) -> None:
         """Claim nothing any more. Safe to call again."""
+        await asyncio.to_thread(self._hints.close)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -90,7 +113,10 @@ class SharedRuns:
         """End a run that another process works on, or none. Its owner finds that it can store nothing any more."""
         now = self._resources.clock.now()
         await asyncio.to_thread(self._history.queue.end, run_id, lambda run: attempt_records.cancelled(run, now))
-        return await asyncio.to_thread(self._history.run, run_id)
+        run = await asyncio.to_thread(self._history.run, run_id)
+        if self._resources.spark is not None and run.status == "cancelled":  # its owner may be gone
+            self._resources.spark.end_taken([run])
+        return run
 
     async def wait(self, run_id: str, seconds: float) -> Run:
         """A run of another process when it has ended, or its state after ``seconds``."""
@@ -101,23 +127,6 @@ class SharedRuns:
             if run.ended or asyncio.get_running_loop().time() >= deadline:
                 return run
             await self.change(deadline - asyncio.get_running_loop().time(), changed)
-
-    async def follow(self, run_id: str, after: int, quiet_seconds: float) -> AsyncGenerator[Batch, None]:
-        """The states of a run of another process as they change, to its end; an empty batch after each quiet time."""
-        state, number = b"", after
-        while True:
-            changed = self._changed
-            run = await asyncio.to_thread(self._history.run, run_id)
-            before, state = state, msgspec.json.encode(public(run))
-            if state != before:
-                kinds: tuple[EventKind, ...] = ("status", "end") if run.ended else ("status",)
-                batch = [Event(id_, kind, state) for id_, kind in enumerate(kinds, number + 1)]
-                number += len(kinds)
-                yield batch
-            if run.ended:
-                return
-            if not await self.change(quiet_seconds, changed):
-                yield ()
 
     async def change(self, seconds: float, changed: asyncio.Event) -> bool:
         """Return true when the catalog has changed, or false after ``seconds``."""
@@ -132,12 +141,14 @@ class SharedRuns:
             self._soon.clear()
             try:
                 await self._look()
+                self._history.queue.read_at = time.monotonic()
             except Exception as error:  # the catalog does not answer now
                 self._seen = None
                 _log.warning("queue.not_read", reason=str(error), exception=type(error).__name__)
             try:
                 async with asyncio.timeout(_LOOK):
                     await self._soon.wait()
+                    await asyncio.sleep(_PAUSE)  # one look is for all hints of that time
             except TimeoutError:
                 pass
 
@@ -148,6 +159,7 @@ class SharedRuns:
             self._swept = now
             await asyncio.to_thread(leases.take_over, self._history, self._resources.clock.now(), alone=False)
             await self._give_up_strays()
+            await asyncio.to_thread(self._note_waiting)
         if now - self._shown_at >= _SHOW:
             self._shown_at = now
             await self._show()
@@ -155,14 +167,21 @@ class SharedRuns:
             self._seen = stamp
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
-            for call in self.on_changed:
-                call()
-            self._runs.announce_freed()
+            self._announce(now)
             await self._stop_lost()
         elif now - self._looked < _LONGEST and not self._soon.is_set():
+            self._announce(now)
             return
         self._looked = now
         await self._claim()
+
+    def _announce(self, now: float) -> None:
+        """Tell who works on what changed; not as often as hints come."""
+        if self._seen != self._told and now - self._told_at >= _LOOK:
+            self._told, self._told_at = self._seen, now
+            for call in self.on_changed:
+                call()
+            self._runs.announce_freed()
 
     async def _give_up_strays(self) -> None:
         """Let others go on with runs that belong to this process though it does not work on them for two looks.
@@ -200,22 +219,50 @@ class SharedRuns:
                 self._driver.stop(live, "superseded")
 
     async def _claim(self) -> None:
-        while self._driver.resumes and await self._slots.reserve():
-            given = False
+        while self._driver.resumes and self._leased and await self._slots.reserve():
+            taking = asyncio.create_task(self._take())
             try:
-                found = await asyncio.to_thread(self._claimed)
-                if found is None:
+                if not await asyncio.shield(taking):
                     return
-                pipeline_id, run, fence = found
-                given = True
-                self._slots.fill(run.run_id)
-                await self._begin(pipeline_id, run, fence)
-            finally:
-                if not given:
-                    self._slots.give_back()
+            except asyncio.CancelledError:  # this process stops: a run that it was given must not wait for a lost lease
+                await asyncio.gather(taking, return_exceptions=True)
+                raise
+
+    async def _take(self) -> bool:
+        """Begin a run in the slot that was set aside. Returns whether there was one."""
+        given = False
+        try:
+            found = await asyncio.to_thread(self._claimed)
+            if found is None:
+                return False
+            pipeline_id, run, fence = found
+            given = True
+            self._slots.fill(run.run_id)
+            await self._begin(pipeline_id, run, fence)
+            return True
+        finally:
+            if not given:
+                self._slots.give_back()
+
+    @property
+    def _leased(self) -> bool:
+        """Whether others see this process as living. One that could not renew its lease claims no run until it can."""
+        return self._history.lease.age < self._history.lease.seconds
 
     def _claimed(self) -> tuple[str, Run, int] | None:
-        return self._history.queue.claim(self._resources.clock.now(), attempt_records.begun)
+        own, now = self._membership.own, self._resources.clock.now()
+        return self._history.queue.claim(now, attempt_records.begun, own.labels, only_labelled=own.only_labelled)
+
+    def _note_waiting(self) -> None:
+        """Let runs say what they wait for that no living process takes. Blocks."""
+        waiting = [run for _, run in self._history.queue.waiting()]
+        lacking = {label: self._membership.lacking(label) for label in {run.label for run in waiting}}
+        news = {run.run_id: lacking[run.label] for run in waiting if run.waiting_for != lacking[run.label]}
+        if news:
+            self._history.queue.note_waiting(news)
+        for run in waiting:
+            if news.get(run.run_id) is not None:
+                _log.warning("queue.no_process", run_id=run.run_id, pipeline=run.pipeline, reason=news[run.run_id])
 
     async def _begin(self, pipeline_id: str, run: Run, fence: int) -> None:
         live = LiveRun.of(self._resources, pipeline_id, run)
@@ -231,6 +278,13 @@ class SharedRuns:
             self._slots.free(run.run_id)
             return
         self._driver.start(live, record)
+
+
+def note_queued(transaction: Transaction, run: Run) -> None:
+    """Part of the transaction that stores a run which waits for some process: its first event."""
+    from service.catalog import run_events
+
+    run_events.append(transaction, run.run_id, run_events.state_of(run))
 
 
 def idle(queue: RunQueue, pipeline_id: str) -> Callable[..., None]:

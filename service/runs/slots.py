@@ -23,11 +23,16 @@ class Slots:
         self._free = asyncio.Semaphore(count)
         self._held: set[str] = set()
         self._committing: set[str] = set()
+        self.closed = False
+
+    def close(self) -> None:
+        """Give no slot any more; those that are held stay."""
+        self.closed = True
 
     @property
     def has_free(self) -> bool:
         """Whether ``take`` returns at once."""
-        return not self._free.locked()
+        return not (self.closed or self._free.locked())
 
     @property
     def held(self) -> int:
@@ -35,16 +40,16 @@ class Slots:
         return len(self._held)
 
     async def take(self, run_id: str) -> None:
-        """Wait for a slot, unless the run has one."""
+        """Wait for a slot, unless the run has one. When they are closed, that is until it is cancelled."""
         if run_id not in self._held:
             await self._free.acquire()
+            if self.closed:
+                await asyncio.get_running_loop().create_future()
             self.fill(run_id)
 
     async def reserve(self) -> bool:
         """Set a free slot aside for a run that is being looked for. Returns whether there was one."""
-        if self._free.locked():
-            return False
-        return await self._free.acquire()
+        return self.has_free and await self._free.acquire()
 
     def fill(self, run_id: str) -> None:
         """Give the slot that was set aside to a run."""

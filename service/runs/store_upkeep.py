@@ -26,23 +26,32 @@ from service.files.checksums import Checksums
 from service.files.layout import MANIFEST, UNCOMMITTED, Layout
 from service.files.object_store import DamagedObject, ObjectStore
 from service.kit import errors
+from service.kit.clock import Clock, SystemClock
 from service.model.lifecycle import ENDED, STORED
 from service.model.version import Version
 from service.runs import manifest, version_objects
+from service.runs.exclusive import BACKUP, is_at_work
 from service.runs.version_objects import COMMITTED
 from service.steps.storage import File
 
 ATTEMPT = re.compile(r"(?P<prefix>(?P<pipeline>[^/]+)/v\d{6,}-(?P<run>run_\w+)-\d+)/")
 """How the keys of an attempt begin."""
-_HOUR = 3600.0
+_HOUR = _GRACE = 3600.0
 _log = structlog.get_logger("penstock.store")
 
 
 class StoreUpkeep:
-    """Looks after the objects of an installation. Its methods block."""
+    """Looks after the objects of an installation. Its methods block.
 
-    def __init__(self, store: Store, history: History, layout: Layout) -> None:
+    A query of another process that takes ``query_seconds`` finds the objects of a version that is deleted meanwhile.
+    """
+
+    def __init__(
+        self, store: Store, history: History, layout: Layout, clock: Clock | None = None, query_seconds: float = 0.0
+    ) -> None:  # fmt: skip
         self._catalog = store
+        self._clock = clock or SystemClock()
+        self._grace = max(_GRACE, 2 * query_seconds)
         self._history = history
         self._layout = layout
         self._stopped = threading.Event()
@@ -76,22 +85,27 @@ class StoreUpkeep:
         self._delete_surplus(store, there)
         shared_uploads.push(self._layout)
         live = [committed for committed in self._history.committed() if committed.live]
+        incomplete = 0
         for committed in live:
             if self._stopped.is_set():
                 return
-            self.complete(store, committed, there)
+            incomplete += not self.complete(store, committed, there)
             if committed.version.objects and f"{committed.version.objects}/{COMMITTED}" not in there:
                 store.put(f"{committed.version.objects}/{COMMITTED}", b"")
         for pipeline_id in {committed.pipeline_id for committed in live}:
             if (newest := self._history.newest(pipeline_id)) is not None:
                 version_objects.point_current(self._layout, pipeline_id, newest)
+        _log.info("store.swept", versions=len(live), incomplete=incomplete)
 
-    def complete(self, store: ObjectStore, committed: Committed, there: Mapping[str, int]) -> None:
-        """Write those objects of a version that are not ``there`` and whose files are here, as they were written."""
+    def complete(self, store: ObjectStore, committed: Committed, there: Mapping[str, int]) -> bool:
+        """Write those objects of a version that are not ``there`` and whose files are here, as they were written.
+
+        Answers whether the store has all of it then.
+        """
         version = committed.version
         folder, checksums = self._layout.version(version.pipeline, version.version), Checksums()
         if (folder / UNCOMMITTED).exists():
-            return
+            return False
         prefix = version.objects or f"{version.pipeline}/v{version.version:06d}-{version.run_id}-0"
         missing = {
             file: file.key or version_objects.key_of(prefix, file)
@@ -108,21 +122,22 @@ class StoreUpkeep:
                 manifest.rewrite(folder, self._layout, keyed)
                 store.put(f"{prefix}/{MANIFEST}", (folder / MANIFEST).read_bytes())
             elif version.objects is None:  # not all of it is here, so that it stays as it is
-                return
+                return False
             if keyed != version:
                 object_keys.note(self._catalog, committed.pipeline_id, version, prefix, missing)
         except (errors.Unavailable, DamagedObject, OSError) as error:
             _log.warning("objects.missing", pipeline=version.pipeline, version=version.version, reason=str(error))
-            return
+            return False
         if missing:
             _log.info("objects.written", pipeline=version.pipeline, version=version.version, objects=len(missing))
+        return all(file in missing or there.get(file.key or "") == file.bytes for file in version.all_files)
 
     def _delete_surplus(self, store: ObjectStore, there: Iterable[str]) -> None:
         """Delete the objects of runs that have ended which no version names.
 
         They were listed before the runs and the versions are read: what is written or committed meanwhile stays.
         """
-        if store.is_pinned:
+        if store.is_pinned or is_at_work(self._catalog, self._clock, BACKUP):
             return
         by_run: dict[str, list[str]] = {}
         for key in there:
@@ -132,6 +147,10 @@ class StoreUpkeep:
         kept = [c.version for c in self._history.committed() if c.live or f"{c.version.objects}/{MANIFEST}" in there]
         named = {key for version in kept for key in version_objects.named_by(version)}
         surplus = [key for keys in over for key in keys if key not in named]
+        if self._catalog.shared:
+            from service.catalog import retired_objects  # only where processes share an installation
+
+            surplus = retired_objects.due(self._catalog, surplus, self._grace)
         if surplus:
             store.delete(surplus)
             _log.info("objects.removed", objects=len(surplus))

@@ -9,20 +9,19 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import msgspec
+import structlog
 
 from service.catalog import trigger_inputs
 from service.catalog.history import Alongside
 from service.catalog.pipelines import PipelineRecord, Pipelines, missing, refuse_deleted
 from service.catalog.store import Transaction
-from service.files.event_journal import EventKind
 from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.lifecycle import Status
-from service.model.run import Run, public
+from service.model.run import Run
 from service.model.service_process import ProcessKind, ServiceProcess
 from service.model.version import Version
-from service.runs import event_stream, replay_request, shared_runs, version_upkeep
+from service.runs import replay_request, shared_runs, version_upkeep
 from service.runs.active_runs import ActiveRuns
 from service.runs.driver import RunDriver, execution
 from service.runs.event_stream import Batch
@@ -35,6 +34,8 @@ from service.runs.shared_runs import SharedRuns
 from service.runs.slots import Slots
 from service.telemetry import log_context
 
+_log = structlog.get_logger("penstock.server")
+
 
 class Supervisor:
     """The runs of this process. ``on_freed`` are called when a run has ended and its pipeline may run again."""
@@ -46,11 +47,15 @@ class Supervisor:
         self._runs = ActiveRuns()
         self.on_freed = self._runs.on_freed
         self._membership = Membership(resources)
-        slots = Slots(resources.settings.max_concurrent_runs)
+        self._slots = slots = Slots(resources.settings.max_concurrent_runs)
         self._loads = NativeLoads(resources, pipelines, slots)
         self._driver = RunDriver(resources, pipelines, slots, self._loads, self._runs, self._membership)
         queue = resources.history.queue
-        self._shared = SharedRuns(resources, pipelines, slots, self._driver, self._runs) if queue.shared else None
+        if resources.spark is not None:
+            queue.on_taken_over.append(resources.spark.end_taken)
+        self._shared: SharedRuns | None = None
+        if queue.shared:
+            self._shared = SharedRuns(resources, pipelines, slots, self._driver, self._runs, self._membership)
         self.on_changed: list[Callable[[], None]] = self._shared.on_changed if self._shared is not None else []
         self._closing = False
         self._restorer = Restorer(resources, self._runs, self._driver, self._loads)
@@ -105,6 +110,10 @@ class Supervisor:
     def processes(self) -> list[ServiceProcess]:
         """The processes that serve the installation, oldest first. Blocks."""
         return self._membership.all()
+
+    def lacking(self, label: str | None) -> str | None:
+        """What runs with that label would lack, if no process executes them; else None. Blocks."""
+        return self._membership.lacking(label)
 
     def is_active(self, pipeline_id: str) -> bool:
         """Whether a run of the pipeline is waiting or in progress."""
@@ -177,11 +186,13 @@ class Supervisor:
         settings = self._resources.settings
         if self._shared is None and len(self._runs) >= settings.max_concurrent_runs + settings.max_queued_runs:
             raise errors.Unavailable("too many runs are waiting; try again later", retry_after=5, limit="runs")
+        how = execution(record)
         run = Run(
             run_id=ids.new("run"), pipeline=record.name, revision=record.revision, status="queued",
             requested_by=requested_by, request_id=log_context.request_id(), queued_at=self._resources.clock.now(),
-            max_attempts=execution(record).max_attempts,
+            max_attempts=how.max_attempts,
             replay_of=replay.version if replay is not None else None, full_refresh=full_refresh,
+            label=how.label,
         )  # fmt: skip
         live = LiveRun.of(self._resources, record.id, run)
         self._runs.add(live)
@@ -194,12 +205,18 @@ class Supervisor:
         """Store a run and start its task. With a free slot the first attempt is stored with the run."""
         try:
             run, seen = await self._driver.first_state(live), functools.partial(_note_pipeline, record)
-            await asyncio.to_thread(self.history.add_run, record.id, run, [*self._refusals(record), *alongside, seen])
+            is_left = self._shared is not None and live.stored_begin is None  # to whoever has a free slot
+            if is_left:
+                live.change(waiting_for=await asyncio.to_thread(self._membership.lacking, run.label))
+                run = live.run
+            waits: list[Alongside] = [shared_runs.note_queued] if is_left else []
+            also: list[Alongside] = [*self._refusals(record), *alongside, seen, *waits]
+            await asyncio.to_thread(self.history.add_run, record.id, run, also)
         except BaseException:
             self._runs.drop(live)
             self._driver.abandon(live)
             raise
-        if self._shared is not None and live.stored_begin is None:  # whoever has a free slot takes it
+        if self._shared is not None and is_left:
             self._runs.drop(live)
             self._shared.look_soon()
             return
@@ -284,20 +301,18 @@ class Supervisor:
 
         The stream ends without an end if another process goes on with the run. Raises ``errors.Missing``.
         """
-        live = self._runs.find(run_id)
-        if live is not None:
-            found = live.events(after, quiet_seconds)
-        else:
-            run = await self.run(run_id)
-            if self._shared is not None and not run.ended:
-                found = self._shared.follow(run_id, after, quiet_seconds)
-            else:
-                state = msgspec.json.encode(public(run))
-                ending: list[tuple[EventKind, bytes]] = [("status", state), ("end", state)] if run.ended else []
-                found = event_stream.replay(self._resources.layout.log(run_id), after, ending)
+        found = self._resources.journals.follow(await self.run(run_id), self._runs.find(run_id), after, quiet_seconds)
         async with contextlib.aclosing(found) as batches:
             async for batch in batches:
                 yield batch
+
+    async def log_lines(self, run_id: str) -> AsyncGenerator[Sequence[bytes], None]:
+        """The log lines of a run so far, some at a time. Raises ``errors.Missing``."""
+        journals, run = self._resources.journals, await self.run(run_id)
+        await journals.flush(run)
+        parts = journals.log_lines(run.run_id)
+        while (lines := await asyncio.to_thread(next, parts, None)) is not None:
+            yield lines
 
     async def delete(self, name: str, *, purge: bool, readable: frozenset[str] | None = None) -> None:
         """Delete a pipeline; with ``purge`` also its stored versions, even if it was deleted earlier.
@@ -320,6 +335,30 @@ class Supervisor:
         if absent is not None and not purged:
             raise absent
 
+    @property
+    def draining(self) -> bool:
+        """Whether this process begins no run any more, since it ends soon."""
+        return self._slots.closed
+
+    async def drain(self, seconds: float, at_once: asyncio.Event) -> None:
+        """Begin no run any more, let those that are going end, and close.
+
+        After ``seconds``, or when ``at_once`` is set, those that have not ended are stopped, as ``close`` does.
+        """
+        self._slots.close()
+        going = [live for live in self._runs.all if live.run.status == "running"]
+        if going and seconds:
+            _log.info("server.draining", runs=len(going), seconds=seconds)
+            await asyncio.to_thread(self._membership.drain)
+            ends = [asyncio.create_task(event.wait()) for event in (at_once, *(live.settled for live in going))]
+            hurry, *rest = ends
+            ended = asyncio.ensure_future(asyncio.wait(rest))
+            await asyncio.wait([hurry, ended], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            for task in (ended, *ends):
+                task.cancel()
+            await asyncio.gather(ended, *ends, return_exceptions=True)
+        await self.close()
+
     async def close(self) -> None:
         """Stop; publications finish. Runs that another attempt may complete wait for the next start if it resumes
         them; others become ``interrupted``."""
@@ -337,8 +376,11 @@ class Supervisor:
         await self._restorer.close()
         await self._loads.close()
         await self._driver.close()
+        await self._resources.journals.close()
         await asyncio.to_thread(self._membership.end)
         await self._resources.close()
+        if self._shared is not None:
+            await self._shared.pace.close()
 
     async def loaded(self) -> None:
         """Wait until all native tables that are being loaded are ready; for the command line and tests."""

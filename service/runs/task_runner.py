@@ -44,7 +44,7 @@ from service.model.registry import is_ours
 from service.model.rights import Readable
 from service.model.version import Version
 from service.processes.places import Places, share
-from service.runs import apply_pool, cause_of_death, job_resources
+from service.runs import apply_pool, cause_of_death, job_resources, object_sources
 from service.runs.apply_pool import ApplyPool, Document, Key, key_of
 from service.runs.job_resources import JobResources
 
@@ -91,10 +91,12 @@ class TaskRunner:
         stored: Mapping[str, messages.StoredParts] | None = None,
         network: bool = False,
         hosts: tuple[str, ...] = (),
+        reading: Pipeline | None = None,
     ) -> bytes:
         """The answer of a child that may use the secrets that ``document`` names, and the versions in ``stored``.
 
-        With ``network`` it may call what collectors may, and the private ``hosts``.
+        With ``network`` it may call what collectors may, and the private ``hosts``. It gets copies of the objects that
+        the pipeline ``reading`` names.
 
         Raises the task's error, ``errors.TimedOut`` after ``seconds``, ``errors.Unavailable`` if too many tasks are
         running, ``errors.Missing`` if a version was deleted meanwhile, and ``errors.Permanent`` if the child died.
@@ -103,7 +105,7 @@ class TaskRunner:
         with self._noted(stored or {}):
             async with self._places(slots.turn(self._patience)):
                 with self._appliers.displacing() if slots is self._short else contextlib.nullcontext():
-                    return await self._ask(task, seconds, document, stored, network=network, hosts=hosts)
+                    return await self._ask(task, seconds, document, stored, network, hosts, reading)
 
     @contextlib.contextmanager
     def _noted(self, stored: Mapping[str, messages.StoredParts]) -> Iterator[None]:
@@ -156,8 +158,8 @@ class TaskRunner:
             yield
 
     async def _ask(
-        self, task: Task, seconds: float, document: Any, stored: Mapping[str, messages.StoredParts] | None, *,
-        network: bool, hosts: tuple[str, ...],
+        self, task: Task, seconds: float, document: Any, stored: Mapping[str, messages.StoredParts] | None,
+        network: bool, hosts: tuple[str, ...], reading: Pipeline | None,
     ) -> bytes:  # fmt: skip
         folder, steps = self.resources.layout.staging(ids.new("task")), [""]
         try:
@@ -165,8 +167,13 @@ class TaskRunner:
             reserved = _DRAWING_BYTES if isinstance(task, ProfilePage) else 0
             grants = self.resources.grants(folder, document, stored, self._memory_bytes + reserved)
             allowed = (*grants.allowed_private_hosts, *hosts)
-            call = Call(msgspec.structs.replace(grants, allowed_private_hosts=allowed), task)
+            grants = msgspec.structs.replace(grants, allowed_private_hosts=allowed)
             async with asyncio.timeout(seconds):
+                if reading is not None:
+                    most, heads = object_sources.SAMPLE_BYTES, isinstance(task, Preview)
+                    copies = await object_sources.fetched(self.resources, reading, folder, most_bytes=most, heads=heads)
+                    grants = msgspec.structs.replace(grants, copies=copies)
+                call = Call(grants, task)
                 return await self._answer(call, steps, network=network)
         except TimeoutError:
             raise _timed_out(steps[-1], seconds) from None
@@ -197,7 +204,9 @@ class TaskRunner:
         Raises what ``ask`` and ``stored`` raise.
         """
         stored = await self.stored(pipeline, readable)
-        return await self.ask(task, seconds=seconds, document=pipeline.document, stored=stored, network=network)
+        return await self.ask(
+            task, seconds=seconds, document=pipeline.document, stored=stored, network=network, reading=pipeline
+        )
 
     @property
     def secret_names(self) -> frozenset[str]:

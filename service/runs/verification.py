@@ -18,10 +18,12 @@ from service.files import audit_check, audit_file, permissions
 from service.files.checksums import Checksums
 from service.files.layout import CURRENT, PARTS, UNCOMMITTED, Layout, flush, linked
 from service.kit import errors
+from service.kit.clock import Clock, SystemClock
 from service.model.run import Run, StoredForm
 from service.model.version import Version
 from service.runs import manifest, recovery
 from service.runs.condition import Condition
+from service.runs.exclusive import VERIFICATION, exclusive
 from service.runs.manifest import Manifest
 from service.runs.store_check import StoreCheck
 from service.steps.storage import File
@@ -66,6 +68,7 @@ class Verifier:
     pipelines: Pipelines
     layout: Layout
     condition: Condition
+    clock: Clock = field(default_factory=SystemClock)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -76,8 +79,12 @@ class Verifier:
         """Compare sizes, with ``deep`` also checksums; with ``adopt`` take unknown versions back first.
 
         Versions may come and go meanwhile, but not with ``adopt``. Raises ``errors.PenstockError`` (DATA_CORRUPT) if
-        the catalog is damaged, ``errors.Unavailable`` after ``stop``.
+        the catalog is damaged, ``errors.Unavailable`` after ``stop``, ``errors.Conflict`` if another process verifies.
         """
+        with exclusive(self.store, self.clock, VERIFICATION):
+            return self._verify(deep=deep, adopt=adopt)
+
+    def _verify(self, *, deep: bool, adopt: bool) -> Verification:
         self.store.check()
         findings = self._adopt() if adopt else []
         found, files, suspects = 0, 0, set()
@@ -158,8 +165,13 @@ class Verifier:
                 )  # fmt: skip
 
     def _tampered(self) -> list[Finding]:
-        """Files of the audit log that differ from the heads of their chains."""
-        faults = audit_check.faults(self.layout.audit, AuditHeads.of(self.store, self.layout.audit).all(), self._go_on)
+        """Files and rows of the audit log that differ from the heads of their chains."""
+        folder = self.layout.audit
+        faults = [*audit_check.faults(folder, AuditHeads.of(self.store, folder).all(), self._go_on)]
+        if self.store.remote:
+            from service.catalog import audit_rows
+
+            faults += audit_rows.faults(self.store, folder, self._go_on)
         return [
             Finding(
                 kind="tampered", folder=self._relative(fault.file),

@@ -212,10 +212,13 @@ def forget_native(layout: Layout, history: History, pipeline_id: str, old: Versi
 
 
 def remove(layout: Layout, history: History, pipeline_id: str, deleted: Sequence[Version]) -> None:
-    """Delete the objects of versions that the catalog has no more, except those that others name."""
+    """Delete the objects of versions that the catalog has no more, except those that others name.
+
+    Where other processes may be about to fetch them, ``store_upkeep`` does so later.
+    """
     store = layout.objects
     gone = {key for version in deleted for key in named_by(version)}
-    if store is None or store.is_pinned or not gone:
+    if store is None or store.is_pinned or not gone or history.queue.shared:
         return
     left, _ = history.versions(pipeline_id, limit=1_000_000, offset=0)
     _delete(store, sorted(gone - {key for version in left for key in named_by(version)}))

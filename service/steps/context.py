@@ -153,7 +153,8 @@ class CollectContext(Context):
     ``source`` is its id. ``stored`` is the version that it reads (``Collector.upstream``). ``parents`` are the rows of
     the collector that it depends on (``Collector.parent``), ``base`` the addresses of those above it, from the first
     on. ``state`` is None where nothing can be remembered, as in a preview. A rejected file goes into ``beside``, if it
-    is set, else into ``folder``. ``now`` is the time of the run.
+    is set, else into ``folder``. ``now`` is the time of the run. ``spread`` calls a function for each value on a
+    cluster, if there is one, and answers the results, whose type is given, in order.
     """
 
     network: Network = field(default_factory=Network)
@@ -165,6 +166,7 @@ class CollectContext(Context):
     state: State | None = None
     beside: Path | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    spread: Callable[[Callable[[Any], Any], Sequence[Any], Any], Sequence[Any]] | None = None
     on_rows: Callable[[int], None] = _ignore
     on_bytes: Callable[[int, int | None], None] = _ignore
 

@@ -1,10 +1,11 @@
-"""Fixtures that several acceptance tests share: stored versions, and servers of other people, started once."""
+"""Fixtures that several acceptance tests share: stored versions, servers of other people, one installation of many."""
 
 from __future__ import annotations
 
 import sqlite3
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,12 @@ from service.processes import forkserver as server
 from service.processes import preloaded
 from tests.acceptance import warehouse
 from tests.acceptance.foreign import COUNT, NOTE, started
+from tests.acceptance.gated_source import Source, a_source
+from tests.acceptance.installation import Installation, installed
 from tests.acceptance.served import PASSWORD, Served, serving
 from tests.acceptance.service import free_port
 from tests.acceptance.warehouse import Warehouse
+from tests.postgresql import Cluster
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,20 @@ def plain(_one_for_all: Served) -> Iterator[Served]:
 def empty(plain: Served) -> Iterator[Served]:
     """The same service for one test: what this stores is gone after it."""
     yield from _emptied(plain)
+
+
+@pytest.fixture
+def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
+    """Starts processes of one new installation; its leases are short."""
+    with installed(cluster, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def source() -> Iterator[Source]:
+    """A source that answers when its gate is open."""
+    with a_source() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PENSTOCK = [sys.executable, "-m", "service"]  # the program of an image that the tests start here
 _FENCE = re.compile(r"^```(?:bash|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -43,4 +45,13 @@ def stages(containerfile: Path) -> list[list[Instruction]]:
         if name == "FROM":
             found.append([])
         found[-1].append(Instruction(name, " ".join(text.split()) if "[" not in text else text.strip()))
+    return found
+
+
+def targets(containerfile: Path) -> dict[str, list[Instruction]]:
+    """The instructions of each stage by its name, after those of the stage of this file that it builds on."""
+    found: dict[str, list[Instruction]] = {}
+    for stage in stages(containerfile):
+        origin, _, name = stage[0].text.partition(" AS ")
+        found[name] = [*found.get(origin, []), *stage]
     return found

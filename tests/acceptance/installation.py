@@ -11,7 +11,7 @@ from tests.acceptance.gated_source import Source
 from tests.acceptance.served import PASSWORD, PATIENCE, Served, listening_as, serving, spawned
 from tests.postgresql import Cluster
 
-LEASE = "2"
+LEASE = "4"
 
 
 class Installation:
@@ -38,14 +38,15 @@ class Installation:
 
 
 @contextlib.contextmanager
-def installed(cluster: Cluster, folder: Path) -> Iterator[Installation]:
-    """A new installation."""
+def installed(cluster: Cluster, folder: Path, lease: str = LEASE) -> Iterator[Installation]:
+    """A new installation, whose leases last so many seconds: few where a process is killed, else more than a busy
+    machine lets anybody wait."""
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(cluster.database())
         environment = {
             "PENSTOCK_ADMIN_PASSWORD": PASSWORD, "PENSTOCK_CATALOG_URL": url,
-            "PENSTOCK_WAREHOUSE_URL": f"file://{folder}/store", "PENSTOCK_LEASE_SECONDS": LEASE,
-            "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1",
+            "PENSTOCK_WAREHOUSE_URL": f"file://{folder}/store", "PENSTOCK_LEASE_SECONDS": lease,
+            "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1", "PENSTOCK_DRAIN_SECONDS": "0",
         }  # fmt: skip
         yield Installation(environment, folder, stack)
 

@@ -1,11 +1,12 @@
 """The container file without a container engine: what it says, and its own commands in a clean environment.
 
-Both stages become virtual environments, ``/src``, ``/wheels`` and ``/data`` become folders, the port a free one. What
+Stages become virtual environments, ``/src``, ``/wheels`` and ``/data`` become folders, the port a free one. What
 is left of a command is run as it is written in the file.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,8 @@ import pytest
 
 from tests.acceptance import documents, service
 
-STAGES = documents.stages(documents.ROOT / "Containerfile")
-BUILD, RUNTIME = STAGES
+TARGETS = documents.targets(documents.ROOT / "Containerfile")
+BUILD, IMAGES = TARGETS["build"], {name: TARGETS[name] for name in ("server", "worker", "executor")}
 IGNORED = (documents.ROOT / ".containerignore").read_text().splitlines()
 
 
@@ -27,30 +28,49 @@ def _one(stage: list[documents.Instruction], name: str) -> documents.Instruction
 
 
 def _pip(stage: list[documents.Instruction]) -> list[str]:
-    (found,) = [i.words for i in stage if i.name == "RUN" and " -m pip " in i.text]
-    return found
+    """The last command of pip."""
+    return [i.words for i in stage if i.name == "RUN" and " -m pip " in i.text][-1]
 
 
-def test_the_service_runs_as_a_user_without_rights() -> None:
-    names = [instruction.name for instruction in RUNTIME]
-    user = _one(RUNTIME, "USER").text
-    assert user not in ("root", "0")
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_image_runs_as_a_user_without_rights(name: str) -> None:
+    image = IMAGES[name]
+    names = [instruction.name for instruction in image]
+    user, _, group = _one(image, "USER").text.partition(":")
+    assert int(user) > 0 < int(group), "numbers, so that Kubernetes sees that it is not root"
     assert names.index("USER") < names.index("ENTRYPOINT")
-    assert any(i.name == "RUN" and "useradd" in i.words and user in i.words for i in RUNTIME)
+    (made,) = [i.text for i in image if i.name == "RUN" and "useradd" in i.words]
+    assert f"--uid {user} --gid {group}" in made
 
 
-def test_the_data_directory_is_a_volume_of_that_user() -> None:
-    volume = _one(RUNTIME, "VOLUME").text
-    command = _one(RUNTIME, "CMD").words
-    assert command[command.index("--data-dir") + 1] == volume
-    assert any(i.name == "RUN" and "install" in i.words and volume in i.words for i in RUNTIME)
+@pytest.mark.parametrize("name", IMAGES)
+def test_the_data_directory_is_a_volume_of_that_user(name: str) -> None:
+    volume = _one(IMAGES[name], "VOLUME").text
+    assert any(i.name == "RUN" and "install" in i.words and volume in i.words for i in IMAGES[name])
+    command = _one(IMAGES[name], "CMD").words
+    assert name == "executor" or command[command.index("--data-dir") + 1] == volume
 
 
-def test_all_places_name_the_same_port() -> None:
-    port = _one(RUNTIME, "EXPOSE").text
-    command = _one(RUNTIME, "CMD").words
-    assert command[command.index("--port") + 1] == port
-    assert f":{port}/health'" in _one(RUNTIME, "HEALTHCHECK").text
+@pytest.mark.parametrize(("name", "option"), [("server", "--port"), ("worker", "--health-port")])
+def test_all_places_name_the_same_port(name: str, option: str) -> None:
+    port = _one(IMAGES[name], "EXPOSE").text
+    command = _one(IMAGES[name], "CMD").words
+    assert command[command.index(option) + 1] == port
+    assert f":{port}/health'" in _one(IMAGES[name], "HEALTHCHECK").text
+
+
+def test_an_image_without_a_target_is_the_server() -> None:
+    assert list(TARGETS)[-1] == "server"
+
+
+def test_executors_have_the_python_and_the_packages_of_the_server() -> None:
+    bases = {stage[0].text.split()[0] for stage in TARGETS.values() if stage[0].text.startswith("python:")}
+    assert len(bases) == 1
+    assert {stage[0].text.split()[0] for stage in IMAGES.values()} == bases
+    (client,) = re.findall(r'"pyspark-client==([\d.]+)"', (documents.ROOT / "pyproject.toml").read_text())
+    for words in (_pip(TARGETS["build-executor"]), _pip(IMAGES["executor"])):
+        assert f"pyspark[connect]=={client}" in words  # the client is a part of it
+    assert not any("spark]" in word and word.startswith("penstock") for word in _pip(IMAGES["executor"]))
 
 
 def test_what_is_copied_exists_and_is_not_ignored() -> None:
@@ -111,11 +131,20 @@ def test_the_commands_work_in_a_clean_environment(tmp_path: Path) -> None:
     builder = _environment(tmp_path / "build")
     runtime = _environment(tmp_path / "runtime", like=builder)
     subprocess.run(fit(builder, _pip(BUILD)), cwd=_copied(tmp_path / "src"), env=env, check=True, capture_output=True)
-    subprocess.run(fit(runtime, _pip(RUNTIME)), cwd=data, env=env, check=True, capture_output=True)
+    subprocess.run(fit(runtime, _pip(IMAGES["server"])), cwd=data, env=env, check=True, capture_output=True)
 
-    command = fit(runtime, _one(RUNTIME, "ENTRYPOINT").words + _one(RUNTIME, "CMD").words)
-    check = _one(RUNTIME, "HEALTHCHECK").text.partition("CMD ")[2]
+    server = IMAGES["server"]
+    command = fit(runtime, _one(server, "ENTRYPOINT").words + _one(server, "CMD").words)
+    check = _one(server, "HEALTHCHECK").text.partition("CMD ")[2]
     with service.process(command, cwd=tmp_path, env=env) as child:
         service.until(fit(runtime, documents.Instruction("CMD", check).words), child, env=env)
         child.terminate()
         assert child.wait(20) == 0
+    # The worker has the packages of the server. It has no installation here, so it names what it misses.
+    words = fit(runtime, _one(IMAGES["worker"], "ENTRYPOINT").words + _one(IMAGES["worker"], "CMD").words)
+    worker = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert worker.returncode != 0
+    assert "PENSTOCK_CATALOG_URL" in worker.stderr
+    # What an executor has besides Spark itself, which has hundreds of megabytes: tests of the engine start a real one.
+    words = [word for word in _pip(IMAGES["executor"]) if not word.startswith("pyspark")]
+    subprocess.run(fit(runtime, [*words, "--dry-run"]), cwd=data, env=env, check=True, capture_output=True)

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.gated_source import Source, a_source
-from tests.acceptance.installation import Installation, create, ended, execute, installed
+from tests.acceptance.gated_source import Source
+from tests.acceptance.installation import Installation, create, ended, execute
 from tests.acceptance.served import PASSWORD, PATIENCE, spawned
-from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def start(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
-    with installed(cluster, tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def source() -> Iterator[Source]:
-    with a_source() as found:
-        yield found
 
 
 def test_a_run_is_queued_by_one_process_and_executed_by_another(start: Installation, source: Source) -> None:

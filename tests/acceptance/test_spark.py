@@ -2,118 +2,134 @@
 
 from __future__ import annotations
 
-import random
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from tests import sail
-from tests.acceptance.served import PASSWORD, Served, serving
+from service.files.object_store import ObjectStore
+from tests import object_stores, sail
+from tests.acceptance import spark_runs
+from tests.acceptance.served import Served
+from tests.acceptance.spark_runs import Gate
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("spark")
-    with sail.server(folder) as url, serving(
-        folder / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD, PENSTOCK_SPARK_URL=url
-    ) as served:  # fmt: skip
-        served.login()
+def sail_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with sail.server(tmp_path_factory.mktemp("sail"), path=spark_runs.PATH) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, sail_url: str) -> Iterator[Served]:
+    with spark_runs.service(tmp_path_factory.mktemp("spark") / "data", sail_url) as served:
+        spark_runs.upload(served)
         yield served
 
 
-def csv(first: int, rows: int) -> str:
-    """Dirty orders: repeated ids, junk and missing prices, two formats of dates, a malformed row."""
-    chance = random.Random(first)
-    lines = ["id,price,city,day"]
-    for number in range(first, first + rows):
-        price = chance.choice([f"{chance.gauss(50, 20):.2f}"] * 9 + ["", "n/a", "junk"])
-        day = chance.choice(["2024-02-29", "31.01.2024", ""])
-        lines.append(f"{number - number % 7 % 2},{price},{chance.choice(['Bern', ' Rome', 'Üri', ''])},{day}")
-    lines.insert(9, "too,few")
-    return "\n".join(lines) + "\n"
-
-
-def document(name: str, engine: str) -> dict[str, Any]:
-    cleaner = {
-        "strip_strings": True, "null_values": ["n/a"], "cast": {
-            "price": "float64", "day": {"type": "date", "format": ["%Y-%m-%d", "%d.%m.%Y"]},
-        },
-        "drop_duplicates": {"columns": ["id"]}, "fill_na": {"price": {"strategy": "median"}},
-    }  # fmt: skip
-    transformer = {
-        "normalize": {"price": {"method": "standard", "into": "z"}}, "encode": {"city": "onehot"},
-        "bin": {"price": {"method": "quantile", "bins": 4, "into": "quarter"}}, "sort": ["-price", "id"],
-    }  # fmt: skip
-    rules = [{"column": "price", "check": "in_range", "min": 10}]
-    return {
-        "name": name,
-        "collectors": [{"type": "csv", "file_path": "orders-*.csv", "on_malformed": "quarantine", "schema": {
-            "price": "string", "day": "string",
-        }}],
-        "processors": [
-            {"type": "cleaner", "config": cleaner},
-            {"type": "validator", "config": {"rules": rules, "on_fail": "quarantine"}},
-            {"type": "transformer", "config": transformer},
-            {"type": "analyzer", "config": {}},
-        ],
-        "execution": {"engine": engine},
-    }  # fmt: skip
-
-
-def upload(served: Served, name: str, text: str) -> None:
-    assert served.http.put(f"/files/{name}", content=text.encode()).status_code in (200, 201)
-
-
-def without(value: Any, *names: str) -> Any:
-    if isinstance(value, dict):
-        return {k: without(v, *names) for k, v in value.items() if k not in names}
-    return [without(v, *names) for v in value] if isinstance(value, list) else value
-
-
-def approximate(value: Any) -> Any:
-    """The value with floats that equal those nearby."""
-    if isinstance(value, dict):
-        return {k: approximate(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [approximate(v) for v in value]
-    return pytest.approx(value, rel=1e-9, abs=1e-12) if isinstance(value, float) else value
-
-
 def test_the_same_version_comes_from_both_engines(served: Served) -> None:
-    for number in range(3):
-        upload(served, f"orders-{number}.csv", csv(number * 1000, 400))
     warnings = []
     for name in ("polars", "spark"):
-        served.json("POST", "/pipeline/create", status=201, json=document(name, name))
-        run = served.json("POST", f"/pipeline/{name}/execute?wait=60")
-        assert run["status"] == "completed", run["error"]
-        warnings.append(run["warnings"])
+        spark_runs.create(served, spark_runs.document(name, name))
+        warnings.append(spark_runs.completed(served, name)["warnings"])
     assert warnings[1] == warnings[0] != []
-    rows = {
-        name: pl.read_parquet(next((served.data / "warehouse" / name).glob("v*/part-*.parquet")))
-        for name in ("polars", "spark")
-    }
-    assert rows["polars"].height > 600
-    assert_frame_equal(rows["spark"], rows["polars"], rel_tol=1e-9, abs_tol=1e-12)
-    for route in ("profile", "quarantine", "schema"):
-        local, remote = (served.json("GET", f"/pipeline/{name}/{route}") for name in ("polars", "spark"))
-        ignored = ("pipeline", "name", "run_id", "created", "time", "storage")
-        assert without(remote, *ignored) == approximate(without(local, *ignored)), route
-    record = {"id": 1, "price": "70.5", "city": "Bern ", "day": "31.01.2024"}
-    applied = [
-        served.json("POST", f"/pipeline/{name}/apply", json={"records": [record]}) for name in ("polars", "spark")
-    ]
-    assert without(applied[1], "pipeline") == approximate(without(applied[0], "pipeline"))
+    assert spark_runs.rows_of(served, "polars").height > 600
+    spark_runs.assert_same_version(served, "polars", "spark")
+
+
+def test_what_a_killed_worker_left_is_interrupted(served: Served, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    spark_runs.create(served, spark_runs.document("killed", "spark", gate, max_attempts=2, retry_delay_seconds=0))
+    run = spark_runs.begin(served, "killed")
+    gate.until_waiting()
+    os.kill(spark_runs.worker_of(served), signal.SIGKILL)
+    served.until_logged(lambda line: line["event"] == "spark.interrupted" and run in str(line))
+    gate.open()
+    ended = spark_runs.end_of(served, run)
+    assert (ended["status"], ended["attempt"]) == ("completed", 2), ended["error"]
+
+
+def test_what_a_killed_service_left_is_interrupted_by_the_next_one(sail_url: str, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    with spark_runs.service(tmp_path / "data", sail_url) as served:
+        spark_runs.upload(served, files=1)
+        spark_runs.create(served, spark_runs.document("killed", "spark", gate))
+        run = spark_runs.begin(served, "killed")
+        gate.until_waiting()
+        served.process.kill()
+        served.process.wait()
+    with spark_runs.service(tmp_path / "data", sail_url) as served:
+        served.until_logged(lambda line: line["event"] == "spark.interrupted" and run in str(line))
+        assert served.json("GET", f"/runs/{run}")["status"] == "interrupted"
+        gate.open()
+
+
+def test_objects_in_a_bucket_are_read_on_both_engines(sail_url: str, tmp_path: Path) -> None:
+    folder = f"gs://{object_stores.BUCKET}/orders"
+    with object_stores.google() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        store = ObjectStore(folder, seconds=10)
+        for number in range(3):
+            store.put(f"orders-{number}.csv", spark_runs.csv(number * 1000, 300).encode())
+        store.close()
+        with spark_runs.service(tmp_path / "data", sail_url, PENSTOCK_FILE_ROOTS=folder, **environment) as served:
+            for name in ("polars", "spark"):
+                document = spark_runs.document(name, name)
+                document["collectors"][0]["file_path"] = f"{folder}/*.csv"
+                spark_runs.create(served, document)
+                spark_runs.completed(served, name)
+            spark_runs.assert_same_version(served, "polars", "spark")
+
+
+MODES: dict[str, dict[str, Any]] = {
+    "appended": {"mode": "append"},
+    "merged": {"mode": "merge", "key": "id", "full": True, "on_delete": "remove"},
+    "arranged": {"partition_by": ["quarter"], "cluster_by": "price"},
+}
+
+
+@pytest.mark.parametrize("how", MODES)
+def test_versions_that_continue_others_are_alike(served: Served, how: str) -> None:
+    made = []
+    for engine in ("polars", "spark"):
+        name = f"{how}-{engine}"
+        body = spark_runs.document(name, engine) | {"storage": [{"type": "parquet", **MODES[how]}]}
+        body["collectors"][0] |= {"file_path": "growing.csv"}
+        body["publish_if"] = {"max_row_drop_share": 0.5}
+        served.http.put("/files/growing.csv", content=spark_runs.csv(0, 300).encode()).raise_for_status()
+        spark_runs.create(served, body)
+        statuses = []
+        for first, rows in ((0, 300), (200, 300), (0, 20)):  # the last one is held, where it is all there is
+            served.http.put("/files/growing.csv", content=spark_runs.csv(first, rows).encode()).raise_for_status()
+            statuses.append(spark_runs.end_of(served, spark_runs.begin(served, name))["status"])
+        folders = sorted((served.data / "warehouse" / name).glob("v*"))
+        files = [
+            {str(part.relative_to(folder)): part.read_bytes() for part in folder.rglob("part-*.parquet")}
+            for folder in folders
+        ]
+        profile = served.json("GET", f"/pipeline/{name}/profile")["profiles"]
+        made.append((statuses, files, spark_runs.approximate(profile)))
+    assert made[1][0] == made[0][0]
+    assert "completed" in made[0][0]
+    assert made[1][2] == made[0][2]
+    stored = [[{n: pl.read_parquet(data) for n, data in version.items()} for version in one[1]] for one in made]
+    for local, remote in zip(*stored, strict=True):
+        assert list(remote) == list(local)
+        for part in local:
+            assert_frame_equal(remote[part], local[part], rel_tol=1e-9, abs_tol=1e-12)
 
 
 def test_what_spark_cannot_do_is_refused_by_validate(served: Served) -> None:
     step = {"type": "sql", "config": {"query": "SELECT 1 AS one FROM input"}}
-    body = {**document("refused", "spark"), "processors": [step]}
+    body = {**spark_runs.document("refused", "spark"), "processors": [step]}
     found = served.json("POST", "/pipeline/validate", status=400, json=body)["error"]
     assert [e["field"] for e in found["details"]["errors"]] == ["processors[0].type"]
     assert "needs all rows in one place" in found["message"]

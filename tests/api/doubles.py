@@ -40,6 +40,8 @@ class Supervisor:
     going: dict[str, Run] = field(default_factory=dict)
     loaded: list[int] = field(default_factory=list)
     purged: list[str] = field(default_factory=list)
+    draining: bool = False
+    lines: list[bytes] = field(default_factory=list)
     replayed: list[tuple[str, str | None, int]] = field(default_factory=list)
 
     async def execute(
@@ -121,6 +123,9 @@ class Supervisor:
             )
         ]  # fmt: skip
 
+    def lacking(self, label: str | None) -> str | None:
+        return None if label in (None, "gpu") else f"no living process has the label '{label}'"
+
     def load_native(self, pipeline_id: str, version: Version) -> None:
         self.loaded.append(version.version)
 
@@ -162,6 +167,9 @@ class Supervisor:
         run = msgspec.json.encode(public(await self.run(run_id)))
         kinds: list[Any] = ["status", "log", "end"]
         yield [Event(number, kind, run) for number, kind in enumerate(kinds, 1) if number > after]
+
+    async def log_lines(self, run_id: str) -> AsyncGenerator[list[bytes], None]:
+        yield self.lines
 
     async def delete(self, name: str, *, purge: bool, readable: Any = None) -> None:
         record = await asyncio.to_thread(self.pipelines.get, name)

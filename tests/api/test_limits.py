@@ -15,6 +15,7 @@ from service.api.app import create_app
 from service.api.log_in_backoff import Backoff
 from service.api.rate_limit import Allowance, RateLimiter, network
 from service.api.services import Services
+from service.api.shared_limits import Part, PartLimiter
 from service.kit import errors
 from service.kit.clock import FixedClock
 from service.kit.settings import Settings
@@ -99,6 +100,38 @@ def test_another_limiter_takes_its_place(services: Services) -> None:
     with TestClient(create_app(dataclasses.replace(services, limiter=Closed))) as client:
         assert told(client, "/docs") == (429, "6000", "0", "7", "7")
         assert asked == ["address testclient"]
+
+
+def test_each_of_several_processes_allows_its_part(clock: FixedClock) -> None:
+    processes: list[int] = [4]
+
+    def count() -> int:
+        if not processes:
+            raise errors.Unavailable("away")
+        return processes[0]
+
+    async def go() -> None:
+        part = Part(count, clock)
+        limiter = PartLimiter(600, clock, part)
+        assert (await limiter.take("a")).most == 600  # nobody is counted yet
+        await counted(part)
+        assert [(await limiter.take("a")).most, (await limiter.take("key", 2)).most] == [150, 1]
+        processes.clear()
+        clock.advance(6)
+        assert (await limiter.take("a")).most == 150
+        await counted(part)
+        assert (await limiter.take("a")).most == 150  # what was counted last
+        processes.append(1)
+        clock.advance(6)
+        await limiter.take("a")
+        await counted(part)
+        assert (await limiter.take("a")).most == 600
+
+    async def counted(part: Part) -> None:
+        assert part.looking is not None
+        await part.looking
+
+    asyncio.run(go())
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,18 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from service.api.app import create_app
 from service.api.readiness import Readiness
 from service.api.services import Services
+from service.catalog.leases import Lease
 from service.files import disk
+from service.kit import errors
+from service.kit.clock import FixedClock
 
 Client = TestClient[Litestar]
 
 
-def checked(client: Client, status: int) -> dict[str, str]:
+def checked(client: TestClient[Any], status: int) -> dict[str, str]:
     answer = client.get("/health/ready")
     assert answer.status_code == status, answer.text
     assert answer.json()["status"] == ("ready" if status == 200 else "not ready")
@@ -91,3 +95,41 @@ def test_a_check_that_hangs_is_named_and_made_once(services: Services) -> None:
     assert [found["data"] for found in hung] == ["no answer within 0.2 s"] * 21
     assert "data" not in last
     assert len(began) == 2
+
+
+class Objects:
+    """An object store that may be away."""
+
+    away = False
+
+    def check(self) -> None:
+        if self.away:
+            raise errors.Unavailable("the object store does not answer", code="STORE_UNAVAILABLE")
+
+
+def test_an_object_store_that_does_not_answer(services: Services) -> None:
+    objects = Objects()
+    layout = dataclasses.replace(services.layout, objects=objects)  # type: ignore[arg-type]
+    with TestClient(create_app(dataclasses.replace(services, layout=layout))) as client:
+        assert checked(client, 200)["store"] == "ok"
+        objects.away = True
+        assert checked(client, 503)["store"] == "failed: the object store does not answer"
+        objects.away = False
+        assert checked(client, 200)["store"] == "ok"
+
+
+def test_a_process_of_several_whose_lease_is_over_or_that_sees_nothing(
+    services: Services, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = services.history
+    lease = history.lease = Lease(services.store, clock, 15)
+    monkeypatch.setattr(services.store, "shared", True, raising=False)
+    with TestClient(create_app(services)) as client:
+        assert checked(client, 200)["lease"] == "ok"
+        clock.advance(16)
+        assert checked(client, 503)["lease"].startswith("failed: the lease was renewed 16 s ago and holds for 15 s")
+        lease.renew()
+        assert checked(client, 200)["lease"] == "ok"
+        monkeypatch.setattr(history.queue, "read_at", history.queue.read_at - 60)
+        assert checked(client, 503)["lease"].startswith("failed: the queue of runs was read 6")
+        monkeypatch.undo()

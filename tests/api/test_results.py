@@ -176,7 +176,7 @@ def test_events_are_replayed(orders: Client) -> None:
 def test_logs(orders: Client, services: Any) -> None:
     run_id = orders.get(f"{P}/status").json()["run_id"]
     assert orders.get(f"/api/v1/runs/{run_id}/logs").content == b""
-    services.layout.log(run_id).write_bytes(b'{"event": "run.started"}\n')
+    services.supervisor.lines = [b'{"event": "run.started"}']
     answer = orders.get(f"/api/v1/runs/{run_id}/logs")
     assert (answer.content, answer.headers["content-type"]) == (b'{"event": "run.started"}\n', "application/x-ndjson")
 

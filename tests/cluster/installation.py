@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -13,6 +13,9 @@ from tests.acceptance.served import PASSWORD
 from tests.cluster.members import Callers, Member
 from tests.cluster.source import NumberedSource, numbered_source
 from tests.cluster.tcp_proxy import Proxies, TcpProxy
+
+_SERVE = ("serve", "--port", "0")
+_WORK = ("worker", "--concurrency", "1", "--health-port", "0")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def installation(folder: Path, size: Size, slowest: float) -> Iterator[Installat
         proxies = stack.enter_context(Proxies().at_work())
         to_store = proxies.to(store.port)
 
-        def member(name: str, runs: int) -> Member:
+        def member(name: str, command: Sequence[str], **more: str) -> Member:
             catalog = proxies.to(cluster.port)
             environment = {
                 **object_stores.environment(to_store.port),
@@ -62,13 +65,12 @@ def installation(folder: Path, size: Size, slowest: float) -> Iterator[Installat
                 "PENSTOCK_WAREHOUSE_URL": f"s3://{object_stores.BUCKET}/versions",
                 "PENSTOCK_WAREHOUSE_TIMEOUT_SECONDS": "20", "PENSTOCK_LEASE_SECONDS": f"{size.lease:g}",
                 "PENSTOCK_ALLOWED_PRIVATE_HOSTS": "127.0.0.1", "PENSTOCK_RATE_LIMIT_PER_MINUTE": "1000000",
-                "PENSTOCK_MAX_CONCURRENT_RUNS": f"{runs}", "PENSTOCK_MAX_CONCURRENT_QUERIES": "2",
-                "PENSTOCK_RUN_MEMORY_LIMIT": "512MiB",
+                "PENSTOCK_MAX_CONCURRENT_QUERIES": "2", "PENSTOCK_RUN_MEMORY_LIMIT": "512MiB", **more,
             }  # fmt: skip
-            return Member(folder, name, environment, catalog)
+            return Member(folder, name, command, environment, catalog)
 
-        apis = [member(f"api{number}", 0) for number in range(size.apis)]
-        workers = [member(f"worker{number}", 1) for number in range(size.workers)]
+        apis = [member(f"api{n}", _SERVE, PENSTOCK_MAX_CONCURRENT_RUNS="0") for n in range(size.apis)]
+        workers = [member(f"worker{n}", _WORK) for n in range(size.workers)]
         callers = stack.enter_context(contextlib.closing(Callers(apis)))
         found = Installation(size, cluster, url, store, to_store, apis, workers, callers, source)
         for one in found.members:

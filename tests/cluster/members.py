@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,11 @@ PATIENCE = 120.0
 class Member:
     """A process, and those that follow it under its name. ``catalog`` is between it and PostgreSQL."""
 
-    def __init__(self, folder: Path, name: str, environment: Mapping[str, str], catalog: TcpProxy) -> None:
+    def __init__(
+        self, folder: Path, name: str, command: Sequence[str], environment: Mapping[str, str], catalog: TcpProxy
+    ) -> None:
         self.name = name
+        self._command = command
         self.catalog = catalog
         self.address = ""
         self.data = folder / name
@@ -46,7 +49,7 @@ class Member:
         self._listens.clear()
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(self.data)],
+                [sys.executable, "-m", "service", *self._command, "--data-dir", str(self.data)],
                 env=service.clean_environment(PYTHONPATH=str(documents.ROOT), **self.environment),
                 cwd=self.data.parent, stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip

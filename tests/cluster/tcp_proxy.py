@@ -24,9 +24,12 @@ class TcpProxy:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> TcpProxy:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=1 << 18)
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=1 << 18)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
+
+    async def close(self) -> None:
+        self._server.close()
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
@@ -95,6 +98,7 @@ class Proxies:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._open: list[TcpProxy] = []
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[Proxies]:
@@ -102,6 +106,8 @@ class Proxies:
         try:
             yield self
         finally:
+            for proxy in self._open:
+                self._run(proxy.close())
             self._run(_cancelled())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(10)
@@ -109,7 +115,8 @@ class Proxies:
 
     def to(self, port: int) -> TcpProxy:
         """A new proxy before ``port``."""
-        return self._run(TcpProxy(self._loop, port).open())
+        self._open.append(self._run(TcpProxy(self._loop, port).open()))
+        return self._open[-1]
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

@@ -13,6 +13,6 @@ pytestmark = pytest.mark.services
 
 
 def test_whoever_is_killed_every_run_ends_and_every_version_is_there_once_and_whole(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, Size(2, 3, 4.0), pipelines=12, runs=40, kills=10, seed=1, told=print)
+    campaign = Campaign(tmp_path, Size(2, 3, 4.0), pipelines=10, runs=30, kills=10, seed=1, told=print)
     campaign.run()
     assert not campaign.faults

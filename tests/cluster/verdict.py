@@ -178,8 +178,8 @@ class Verdict:
                 yield f"SQL answered {one.top} of {one.table} ({found}), and version {one.known} was known"
 
     def _files(self) -> Iterator[str]:
-        """Every object is as it was written, and every process agrees."""
-        for member in self._at.members:
+        """Every object is as it was written, and every API process agrees."""
+        for member in self._at.apis:
             answer = verified(member)
             self.compared["files verified"] += int(answer.get("files", 0))
             if not answer.get("ok"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,4 +51,22 @@ def test_a_version_that_is_not_pinned_is_told(looking: ModuleType) -> None:
 
 def test_a_licence_that_somebody_read_is_of_a_package_that_is_pinned(looking: ModuleType) -> None:
     pinned = looking.pins((CI / "constraints.txt").read_text())
-    assert set(looking.READ) <= set(pinned)
+    assert set(looking.READ) | set(looking.EXCHANGEABLE) <= set(pinned)
+
+
+def test_a_library_that_can_be_exchanged_has_the_licence_that_is_known_of_it(looking: ModuleType) -> None:
+    pinned = {"psycopg": {"3"}, "other": {"3"}}
+
+    def wrong(name: str, licence: str) -> bool:
+        return bool(looking.problems({"components": [component(licence, name=name, version="3")]}, pinned))
+
+    assert not wrong("psycopg", "LGPL-3.0-only")
+    assert wrong("psycopg", "GPL-3.0-only")
+    assert wrong("other", "LGPL-3.0-only")
+
+
+def test_what_is_looked_at_is_what_the_images_have() -> None:
+    extras = re.compile(r"'(?:\.|penstock)\[([\w,]+)\]'")
+    (looked,) = extras.findall((CI / "sbom").read_text())
+    images = {name for found in extras.findall((CI.parent / "Containerfile").read_text()) for name in found.split(",")}
+    assert set(looked.split(",")) == images

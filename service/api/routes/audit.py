@@ -14,8 +14,6 @@ from service.api.query_string import about
 from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.route_handler import get
 from service.api.services import ServicesDependency, TypedRequest
-from service.files import audit_reader
-from service.files.audit_reader import Position
 from service.kit import errors
 from service.model.audit_event import AuditLine
 
@@ -46,7 +44,7 @@ class AuditQuery(query_string.NoParameters, frozen=True, kw_only=True):
     since: _Moment | None = None
     until: _Moment | None = None
     limit: Annotated[int, about("How many at most.", ge=1, le=1000)] = 50
-    cursor: Annotated[str, about("The `next` of an earlier page; repeat its filters.", max_length=32)] | None = None
+    cursor: Annotated[str, about("The `next` of an earlier page; repeat its filters.", max_length=128)] | None = None
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,26 +81,18 @@ _decoder = msgspec.json.Decoder(_Looked)
 )
 async def list_events(request: TypedRequest, services: ServicesDependency) -> Response[bytes]:
     query = query_string.read(request, AuditQuery)
-    before = _position(query.cursor)
     since, until = _moment(query.since, "since"), _moment(query.until, "until")
     if services.audit.broken is None:
         await services.audit.flush()
-    page = await asyncio.to_thread(
-        audit_reader.read, services.audit.folder, lambda line: _fits(query, line, since, until), limit=query.limit,
-        first=since.date() if since else None, last=until.date() if until else None, before=before,
-    )  # fmt: skip
-    following = msgspec.json.encode(None if page.next is None else str(page.next))
-    body = b'{"items":[%s],"limit":%d,"next":%s}' % (b",".join(page.lines), query.limit, following)
-    return Response(body, media_type=JSON)
-
-
-def _position(cursor: str | None) -> Position | None:
-    if cursor is None:
-        return None
     try:
-        return Position.of(cursor)
+        lines, following = await asyncio.to_thread(
+            services.audit.page, lambda line: _fits(query, line, since, until), limit=query.limit, since=since,
+            until=until, cursor=query.cursor,
+        )  # fmt: skip
     except ValueError:
         raise errors.Invalid("cursor: send `next` as an earlier page has it", field="cursor") from None
+    body = b'{"items":[%s],"limit":%d,"next":%s}' % (b",".join(lines), query.limit, msgspec.json.encode(following))
+    return Response(body, media_type=JSON)
 
 
 def _moment(text: str | None, field: str) -> datetime | None:

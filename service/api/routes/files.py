@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from typing import Any
 
 from litestar import Response
@@ -43,7 +42,7 @@ async def upload(
     incoming = await asyncio.to_thread(uploads.Incoming, services.layout.uploads, str(path))
     try:
         await _receive(request, incoming, services.settings.max_upload_bytes)
-        done, new = await asyncio.to_thread(incoming.finish, functools.partial(shared_uploads.put, services.layout))
+        done, new = await asyncio.to_thread(shared_uploads.finish, services.layout, incoming)
     finally:
         await asyncio.to_thread(incoming.discard)
     return Response(done, status_code=201 if new else 200)

@@ -39,7 +39,9 @@ async def health() -> responses.Health:
         "Service",
         "Check readiness",
         "Checks the catalog, the disk, the process that workers are forked from and the stored data, and names what "
-        "confines query workers. Answers 503 with the same body if a check fails; its text says what is wrong.",
+        "confines query workers. With an object store it asks that, too; where several processes serve the "
+        "installation, the lease of this one must hold. Answers 503 with the same body if a check fails; its text says "
+        "what is wrong.",
         ResponseDoc(text="The service is ready.", kind=responses.Readiness, example=examples.READINESS),
         ResponseDoc(
             status=503,

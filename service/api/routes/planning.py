@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -115,6 +114,9 @@ async def validation_warnings(services: Services, pipeline: model.Pipeline, read
     await asyncio.to_thread(shared_uploads.pull, services.layout)
     missing = await asyncio.to_thread(source_files.missing, pipeline, _readable(services))
     missing += secret_names.warnings(pipeline, services.tasks.secret_names)
+    label = pipeline.execution.label
+    if label is not None and (text := await asyncio.to_thread(services.supervisor.lacking, label)) is not None:
+        missing.append(StepWarning("execution", "no_process", text, {"label": label}))
     if not pipeline.processors:
         return missing
     tasks, document = services.tasks, pipeline.document
@@ -128,7 +130,9 @@ async def validation_warnings(services: Services, pipeline: model.Pipeline, read
 
 
 def _readable(services: Services) -> Files:
-    return Files((services.layout.uploads, *map(Path, services.settings.file_roots)), services.layout.root)
+    settings = services.settings
+    folders = (services.layout.uploads, *settings.root_folders)
+    return Files(folders, settings.closed_folders, settings.root_buckets, settings.warehouse_url)
 
 
 def _before(services: Services, pipeline: model.Pipeline, readable: Readable) -> Before | None:

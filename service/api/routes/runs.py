@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from litestar import Response
@@ -18,7 +16,6 @@ from service.api.route_docs import ResponseDoc, route
 from service.api.route_handler import get, post
 from service.api.services import ServicesDependency, TypedRequest
 from service.api.streaming import Relay
-from service.files import event_journal
 from service.files.event_journal import Event
 from service.kit import errors
 from service.model.formats import FORMATS
@@ -150,14 +147,15 @@ async def _server_sent(request: TypedRequest, events: AsyncGenerator[Sequence[Ev
 )
 async def read_log(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> Response[Any]:
     query_string.read(request, query_string.NoParameters)
-    run = await services.supervisor.run(run_id)
-    return Relay(_blocks(services.layout.log(run.run_id)), media_type=_NDJSON)
+    await services.supervisor.run(run_id)  # an unknown run is a 404, not an empty log
+    lines = services.supervisor.log_lines(run_id)
+    return Relay(_blocks(lines), media_type=_NDJSON)
 
 
-async def _blocks(path: Path) -> AsyncIterator[bytes]:
-    parts = event_journal.log_lines(path)
-    while (lines := await asyncio.to_thread(next, parts, None)) is not None:
-        yield b"".join(line + b"\n" for line in lines)
+async def _blocks(parts: AsyncGenerator[Sequence[bytes], None]) -> AsyncIterator[bytes]:
+    async with contextlib.aclosing(parts) as found:
+        async for lines in found:
+            yield b"".join(line + b"\n" for line in lines)
 
 
 HANDLERS = [list_runs, read_run, cancel_run, follow, read_log]

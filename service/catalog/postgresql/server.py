@@ -171,13 +171,13 @@ class Server:
 
 def _arguments(url: str) -> dict[str, Any]:
     """The arguments of a connection. Raises ``errors.Invalid``, without the URL, which may have a password."""
+    before, _, after = url.partition("://")[2].partition("?")[0].partition("/")
+    if before.count("@") > 1 or "@" in after:  # libpq would take a part of the password for the host or the port
+        raise _not_a_url("has an '@' or a '/' in user or password; write %40 for @ and %2F for /")
     try:
         found = dict(conninfo_to_dict(url))
     except psycopg.Error:
-        raise errors.Invalid(
-            "PENSTOCK_CATALOG_URL is not a URL of PostgreSQL (postgresql://user:password@host:5432/database)",
-            field="PENSTOCK_CATALOG_URL",
-        ) from None
+        raise _not_a_url("is not a URL of PostgreSQL (postgresql://user:password@host:5432/database)") from None
     settings = (str(found.pop("options", None) or ""), *(f"-c {name}={value}" for name, value in _SETTINGS.items()))
     ours = {"options": " ".join(settings), "client_encoding": "UTF8", "autocommit": True}
     defaults = {
@@ -185,6 +185,10 @@ def _arguments(url: str) -> dict[str, Any]:
         "tcp_user_timeout": 20_000, "application_name": "penstock",
     }  # fmt: skip
     return {**defaults, **found, **ours}
+
+
+def _not_a_url(what: str) -> errors.Invalid:
+    return errors.Invalid(f"PENSTOCK_CATALOG_URL {what}", field="PENSTOCK_CATALOG_URL")
 
 
 def _name(arguments: dict[str, Any]) -> str:

@@ -1,15 +1,17 @@
 """The catalog in a PostgreSQL database. Other processes may read and write it at the same time.
 
 Nothing is answered from memory. A write is one SERIALIZABLE transaction, which is repeated when it and others could
-not have happened one after the other. If the connection is lost while it commits, the server is asked what became of
-it, so that nothing is done twice and nothing that was done is reported as failed.
+not have happened one after the other; only who claims a row waits for nobody, and repeats nothing. If the connection is
+lost while it commits, the server is asked what became of it, so that nothing is done twice and nothing that was done is
+reported as failed.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +19,7 @@ import psycopg
 
 from service.catalog import transfer
 from service.catalog.group_commit import GroupCommit
-from service.catalog.postgresql import dialect, schema, values
+from service.catalog.postgresql import dialect, hints, schema, values
 from service.catalog.postgresql.rows import PostgreSQLRows
 from service.catalog.postgresql.server import Connection, Server
 from service.catalog.postgresql.watch import COUNTED, Watch
@@ -44,14 +46,16 @@ class PostgreSQLStore(Store):
         self, server: Server, reserve: Reserve | None = None, *, alone: bool = False, shared: bool = False
     ) -> None:
         self._server = server
-        self.shared = shared
+        self.remote, self.shared = True, shared
         self._reserve = reserve
         self._watch = Watch(self._server, alone=alone)
-        self._group = _Group(threading.Lock(), self._open)
+        self._writing = threading.Lock()
+        self._group = _Group(self._writing, self._open)
         self._writer = ids.new("writer")
         try:
             self._server.open()
             self._watch.open()
+            self._watch.snapshot()  # which compares the clocks
             self.created = self._server.until_it_answers(lambda: schema.prepare(self._server))
             self._server.until_it_answers(self._sign_in)
         except BaseException:
@@ -65,6 +69,10 @@ class PostgreSQLStore(Store):
     @property
     def healthy(self) -> bool:
         return not self._watch.taken
+
+    @property
+    def ahead(self) -> timedelta:  # type: ignore[override]
+        return self._watch.ahead if self.shared else timedelta()
 
     @property
     def is_new(self) -> bool:
@@ -93,14 +101,38 @@ class PostgreSQLStore(Store):
         return self._watch.changes(tables) if COUNTED.keys() >= set(tables) else self._watch.snapshot()
 
     def write(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
+        return self._written(lambda: self._group.write(work))
+
+    def claim(self, work: Callable[[Transaction], T]) -> T:
+        def once() -> T:
+            with self._writing, self._open("READ COMMITTED") as transaction:
+                return work(transaction)
+
+        return self._written(once)
+
+    def _written(self, write: Callable[[], T]) -> T:
+        self._refuse_taken()
+        result = self._server.until_it_answers(write)
+        if self._reserve is not None:
+            self._reserve.take()
+        return result
+
+    def append(self, work: Callable[[Transaction], T]) -> T:
+        def once() -> T:
+            with self._server.lent() as connection, connection.transaction():
+                return work(PostgreSQLTransaction(connection))
+
+        self._refuse_taken()
+        return self._server.until_it_answers(once)
+
+    def hints(self, call: Callable[[str], None]) -> AbstractContextManager[None]:
+        return hints.listening(self._server, call)
+
+    def _refuse_taken(self) -> None:
         if not self.healthy:
             raise errors.Unavailable(
                 "another penstock has opened the catalog; stop one of them", code="CATALOG_UNAVAILABLE"
             )
-        result = self._server.until_it_answers(lambda: self._group.write(work))
-        if self._reserve is not None:
-            self._reserve.take()
-        return result
 
     def _sign_in(self) -> None:
         """Make the row that the transactions of this process sign; rows of processes that ended go."""
@@ -109,11 +141,11 @@ class PostgreSQLStore(Store):
             connection.execute(_SIGN, [self._writer, ""])
 
     @contextmanager
-    def _open(self) -> Iterator[PostgreSQLTransaction]:
+    def _open(self, isolation: str = "SERIALIZABLE") -> Iterator[PostgreSQLTransaction]:
         """A transaction. Raises ``psycopg.Error`` if it was surely rolled back, or ``Uncertain``."""
         token = ids.new("commit")
         with self._server.lent() as connection:
-            connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
+            connection.execute(f"BEGIN ISOLATION LEVEL {isolation}".encode())
             transaction = PostgreSQLTransaction(connection)
             try:
                 yield transaction
@@ -204,6 +236,9 @@ class PostgreSQLTransaction(Transaction):
         found = _rows(_executed(self._connection, sql, parameters))
         self.changed = before
         return found
+
+    def claimed(self, sql: str, parameters: Parameters = NONE) -> Row | None:
+        return self.row(f"{sql} FOR UPDATE SKIP LOCKED", parameters)
 
     def kept_row(self, table: str, key: str, sql: str, parameters: Parameters) -> Row | None:
         return self.row(sql, parameters)

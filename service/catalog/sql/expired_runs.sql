@@ -43,6 +43,8 @@ WHERE NOT restored AND status = 'completed' AND start_time IS NOT NULL
 GROUP BY pipeline_id, duration
 -- name: delete
 DELETE FROM runs WHERE sequence BETWEEN $first AND $last AND run_id IN (SELECT unnest($run_ids::VARCHAR[]))
+-- name: delete_events
+DELETE FROM run_events WHERE run_id IN (SELECT unnest($run_ids::VARCHAR[]))
 -- name: crowded
 SELECT pipeline_id FROM run_durations GROUP BY pipeline_id HAVING count(*) > $most
 -- name: of

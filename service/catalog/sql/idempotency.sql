@@ -6,6 +6,7 @@ INSERT INTO idempotency_keys (caller, key, fingerprint, created, resource)
 VALUES ($caller, $key, $fingerprint, $created, $resource)
 ON CONFLICT (caller, key) DO UPDATE SET fingerprint = excluded.fingerprint, created = excluded.created,
     resource = excluded.resource, status = NULL, headers = NULL, body = NULL
+WHERE idempotency_keys.created <= $oldest OR idempotency_keys.resource = $found::VARCHAR
 -- name: answer
 INSERT INTO idempotency_keys (caller, key, fingerprint, created, status, headers, body)
 VALUES ($caller, $key, $fingerprint, $created, $status, $headers, $body)

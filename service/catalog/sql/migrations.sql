@@ -138,3 +138,18 @@ CREATE TABLE processes (
     last_seen TIMESTAMP NOT NULL,
     value JSON NOT NULL
 );
+-- name: to_6
+CREATE TABLE run_events (
+    run_id VARCHAR NOT NULL,
+    id BIGINT NOT NULL,
+    kind VARCHAR NOT NULL,
+    data VARCHAR NOT NULL,
+    PRIMARY KEY (run_id, id)
+);
+CREATE TABLE audit_lines (
+    chain VARCHAR NOT NULL,
+    n BIGINT NOT NULL,
+    time TIMESTAMP NOT NULL,
+    line VARCHAR NOT NULL,
+    PRIMARY KEY (chain, n)
+);

@@ -40,6 +40,7 @@ CREATE INDEX IF NOT EXISTS deliveries_pipeline ON deliveries (pipeline_id, creat
 CREATE INDEX IF NOT EXISTS run_durations_pipeline ON run_durations (pipeline_id);
 CREATE INDEX IF NOT EXISTS refresh_tokens_family ON refresh_tokens (family);
 CREATE INDEX IF NOT EXISTS idempotency_keys_created ON idempotency_keys (created);
+CREATE INDEX IF NOT EXISTS audit_lines_time ON audit_lines (time, chain, n);
 -- name: writers
 CREATE TABLE IF NOT EXISTS writers (
     name VARCHAR PRIMARY KEY,
@@ -62,8 +63,43 @@ CREATE OR REPLACE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON 
     EXECUTE FUNCTION note_change();
 CREATE OR REPLACE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON api_keys
     EXECUTE FUNCTION note_change();
-
 CREATE OR REPLACE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON users
     EXECUTE FUNCTION note_change();
 CREATE OR REPLACE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON revoked_tokens
     EXECUTE FUNCTION note_change();
+-- name: hints
+CREATE OR REPLACE FUNCTION hint_events() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('penstock', found.run_id) FROM (SELECT DISTINCT run_id FROM added) found;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER hinted AFTER INSERT ON run_events
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION hint_events();
+
+CREATE OR REPLACE FUNCTION hint_runs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('penstock', '');
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER hinted AFTER INSERT OR UPDATE OF status ON runs
+    FOR EACH STATEMENT EXECUTE FUNCTION hint_runs();
+-- name: throttles
+CREATE TABLE IF NOT EXISTS host_pace (
+    host VARCHAR PRIMARY KEY,
+    value JSON NOT NULL,
+    used TIMESTAMP NOT NULL
+) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS log_in_counts (
+    key VARCHAR PRIMARY KEY,
+    left_over DOUBLE PRECISION NOT NULL,
+    counted TIMESTAMP NOT NULL,
+    failures INTEGER NOT NULL,
+    failed TIMESTAMP
+);
+-- name: retired_objects
+CREATE TABLE IF NOT EXISTS retired_objects (
+    key VARCHAR PRIMARY KEY,
+    noted TIMESTAMP NOT NULL
+);

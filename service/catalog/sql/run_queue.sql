@@ -7,8 +7,11 @@ ORDER BY sequence LIMIT 1
 SELECT count(*) AS total FROM runs WHERE status IN ('queued', 'retrying')
 -- name: due
 SELECT pipeline_id, value FROM runs
-WHERE status = 'queued'
-    OR (status = 'retrying' AND coalesce(substr(value ->> 'retry_at', 1, 19) < $now::VARCHAR, true))
+WHERE (
+        status = 'queued'
+        OR (status = 'retrying' AND coalesce(substr(value ->> 'retry_at', 1, 19) < $now::VARCHAR, true))
+    )
+    AND CASE WHEN label IS NULL THEN NOT $only_labelled::BOOLEAN ELSE label = ANY($labels::VARCHAR[]) END
 ORDER BY sequence LIMIT 1
 -- name: going
 SELECT value FROM runs WHERE run_id = $run_id AND status IN ('queued', 'running', 'retrying')
@@ -18,6 +21,8 @@ SELECT pipeline_id, value FROM runs WHERE status IN ('queued', 'retrying') ORDER
 SELECT value FROM runs
 WHERE owner = $owner AND status = 'running' AND run_id IN (SELECT unnest($run_ids::VARCHAR[]))
 ORDER BY sequence
+-- name: note
+UPDATE runs SET value = $value::JSON WHERE run_id = $run_id AND status = $status
 -- name: show
 UPDATE runs SET value = $value::JSON WHERE run_id = $run_id AND status = 'running' AND fence = $fence
 -- name: owned

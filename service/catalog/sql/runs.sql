@@ -1,8 +1,8 @@
 -- name: insert
 INSERT INTO runs (run_id, pipeline_id, pipeline, revision, status, queued_at, start_time, requested_by, value, fence,
-    owner, leased_until, restored, sequence)
+    owner, leased_until, restored, sequence, label)
 VALUES ($run_id, $pipeline_id, $pipeline, $revision, $status, $queued_at, $start_time, $requested_by, $value::JSON, $fence,
-    $owner, $leased_until, $restored, $sequence)
+    $owner, $leased_until, $restored, $sequence, $label)
 -- name: newest_sequence
 SELECT coalesce(max(sequence), 0) AS sequence FROM runs
 -- name: change

@@ -217,3 +217,19 @@ CREATE TABLE processes (
     last_seen TIMESTAMP NOT NULL,
     value JSON NOT NULL
 );
+-- name: run_events
+CREATE TABLE run_events (
+    run_id VARCHAR NOT NULL,
+    id BIGINT NOT NULL,
+    kind VARCHAR NOT NULL,
+    data VARCHAR NOT NULL,
+    PRIMARY KEY (run_id, id)
+);
+-- name: audit_lines
+CREATE TABLE audit_lines (
+    chain VARCHAR NOT NULL,
+    n BIGINT NOT NULL,
+    time TIMESTAMP NOT NULL,
+    line VARCHAR NOT NULL,
+    PRIMARY KEY (chain, n)
+);

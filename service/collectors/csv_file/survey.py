@@ -385,10 +385,11 @@ def cut(block: bytes, eol: bytes, quote: bytes | None, odd: int, *, last: bool) 
 
 
 def _blank_tail(seek: Callable[[int], int], read: Callable[[int], bytes], found: Survey) -> int:
-    """How many empty lines end the file; they are not rows."""
+    """How many empty lines end the file; they are not rows. Beside LF, a CR is text unless that or nothing follows."""
     tail = min(_BLOCK, found.size - found.start)
     seek(found.size - tail)
     end = read(tail) or b""
     found.last = end.rpartition(found.eol)[2]
-    end = end.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    end += b"\n" if found.eol == b"\n" and end.endswith(b"\r") else b""
+    end = end.replace(b"\r\n", b"\n") if found.eol == b"\n" else end.replace(b"\r", b"\n")
     return max(0, len(end) - len(end.rstrip(b"\n")) - 1)

@@ -51,6 +51,11 @@ class FileCollector(TypedCollector, frozen=True, kw_only=True):
         ),
     ] = None
 
+    @property
+    def samples_head(self) -> bool:
+        """Whether a sample reads the beginning of a file and no more of it (``source_file.head``)."""
+        return False
+
     def problems(self) -> Iterable[Problem]:
         yield from paths.problems(self.file_path)
 

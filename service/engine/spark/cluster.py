@@ -1,32 +1,26 @@
-"""Cluster: the session with a Spark Connect server, and how tasks and exchanges are executed there.
-
-The session has the run's id, so that whoever supervises the run can interrupt what a dead worker left behind: Spark
-would go on with it.
-"""
+"""Cluster: how the tasks and exchanges of one attempt of a run are executed behind a Spark Connect server."""
 
 from __future__ import annotations
 
 import contextlib
-import socket
-import sys
-import urllib.parse
-import uuid
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+import pickle
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import polars as pl
 import pyarrow.lib as pa
 
-from service.engine.spark import exchange, executor, messages
+from service.engine.spark import exchange, executor, messages, plans, sessions
 from service.engine.spark.messages import Check, Divide, Failed, Order, Result, Task
+from service.engine.spark.sessions import SETTING
 from service.kit import errors
 
-SETTING = "PENSTOCK_SPARK_URL"
-_PORT, _PATIENCE = 15_002, 10.0
+_CHECKS = 4
+"""Tasks that look whether executors share our files: the most of them find a way to several."""
 _RESULTS = "number long, result binary"
-_GONE = ("No module named 'service'", "No module named 'polars'")
 
 R = TypeVar("R")
 
@@ -38,26 +32,30 @@ def _unheard(_: Sequence[Any]) -> None:
 class Cluster:
     """The executors behind ``url`` (``sc://host:port``), which share the folder of the run with this process.
 
-    What they execute carries the tag ``run``.
+    As long as the attempt lasts there is a folder of its own in that one, which each task looks for.
     """
 
-    def __init__(self, url: str, run: str, folder: Path) -> None:
-        self._run, self._folder = run, folder
-        self._session = _session(url, run)
-        self._session.addTag(run)
+    def __init__(self, url: str, run: str, folder: Path, attempt: int = 1) -> None:
+        self._run = f"{run}.{attempt}"
+        self._folder = folder / f"attempt-{attempt}"
+        self._session = sessions.opened(url, run, attempt)
+        self._folder.mkdir()
 
-    def check(self) -> None:
-        """Raise ``errors.Permanent`` if executors lack what they need, or do not share the folder of the run."""
-        asked, answer = self._folder / "spark.asked", self._folder / "spark.answer"
+    def check(self, sources: Sequence[Path] = ()) -> None:
+        """Raise ``errors.Permanent`` if executors lack what they need, or do not share the run's folder or sources."""
+        asked, answers = self._folder / "spark.asked", [self._folder / f"spark.answer-{n}" for n in range(_CHECKS)]
+        files = {str(path): path.stat().st_size for path in sources}
         asked.write_text(self._run)
         try:
-            self.perform([Check(str(asked), str(answer))], messages.Done)
-            shared = answer.is_file() and answer.read_text() == self._run
+            self.perform([Check(str(asked), str(answer), plans.sample(), files) for answer in answers], messages.Done)
+            shared = all(answer.is_file() and answer.read_text() == self._run for answer in answers)
         finally:
-            asked.unlink()
-            answer.unlink(missing_ok=True)
+            for path in (asked, *answers):
+                path.unlink(missing_ok=True)
         if not shared:
-            raise errors.Permanent(f"the executors behind {SETTING} do not share this folder with us: {self._folder}")
+            raise errors.Permanent(
+                f"the executors behind {SETTING} do not share this folder with us: {self._folder.parent}"
+            )
 
     def perform(self, tasks: Sequence[Task], kind: type[R], done: Callable[[Sequence[R]], None] = _unheard) -> list[R]:
         """Execute the tasks side by side. Their results are in the order of the tasks, and all of this ``kind``.
@@ -68,6 +66,11 @@ class Cluster:
             return []
         found = self._results(self._table(tasks).mapInArrow(executor.perform, _RESULTS), kind, done)
         return [found[number] for number in range(len(tasks))]
+
+    def spread(self, function: Callable[[Any], Any], values: Sequence[Any], kind: Any) -> list[Any]:
+        """The results, of the type ``kind``, of a function of ours for each value, which tasks call."""
+        tasks = [messages.Call(pickle.dumps(function), pickle.dumps(value)) for value in values]
+        return [msgspec.msgpack.decode(found.value, type=kind) for found in self.perform(tasks, messages.Returned)]
 
     def exchange(
         self,
@@ -86,7 +89,8 @@ class Cluster:
 
     def close(self) -> None:
         """End the session; what it executes ends with it."""
-        with contextlib.suppress(Exception):  # the run has ended, however this does
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(Exception):  # the run has ended, however this does; its supervisor sees to the rest
             self._session.stop()
 
     def _table(self, tasks: Sequence[Task]) -> Any:
@@ -97,7 +101,7 @@ class Cluster:
 
     def _results(self, frame: Any, kind: type[R], done: Callable[[Sequence[R]], None]) -> dict[int, R]:
         found: dict[int, R] = {}
-        with _translated():
+        with sessions.translated():
             for number, data in frame.toLocalIterator():  # as they come
                 result: Result = messages.decode_result(bytes(data))
                 if isinstance(result, Failed):
@@ -108,58 +112,10 @@ class Cluster:
         return found
 
 
-def _session(url: str, run: str) -> Any:
-    """A session with the id of the run. Raises ``errors.Permanent`` without pyspark, ``Transient`` without a server."""
-    main = sys.modules["__main__"]
-    if not hasattr(main, "__file__"):  # in a child of the forkserver, where pyspark believes to be in a doctest
-        main.__file__ = __file__
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own use of pandas, and of grpc
-            from pyspark.sql.connect.session import SparkSession
-    except ImportError as error:
-        raise errors.Permanent(f"{error.name} is missing; install penstock[spark]") from error
-    _reach(url)
-    with _translated():
-        session = SparkSession.builder.remote(f"{url.rstrip('/')}/;session_id={session_id(run)}").create()
-        session.conf.set("spark.sql.session.timeZone", "UTC")
-    return session
-
-
-def _reach(url: str) -> None:
-    """Raise ``errors.Transient`` if nobody listens there: the client would try for ten minutes."""
-    address = urllib.parse.urlsplit(url)
-    try:
-        socket.create_connection((address.hostname or "", address.port or _PORT), _PATIENCE).close()
-    except OSError as error:
-        raise errors.Transient(f"no Spark server answers at {address.netloc} ({SETTING}): {error}") from error
-
-
-def session_id(run: str) -> str:
-    """The id of the run's session: Spark wants a UUID."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"penstock:{run}"))
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Errors of the client: of the executors' Python, of the server, or of the way there."""
-    try:
-        yield
-    except (errors.PenstockError, pl.exceptions.PolarsError, ValueError):  # of data
-        raise
-    except Exception as error:
-        text = str(error)
-        if any(missing in text for missing in _GONE):
-            raise errors.Permanent(f"the executors behind {SETTING} do not have this Penstock installed") from error
-        if "PicklingError" in type(error).__name__:
-            text = f"a function of this step cannot be sent to the executors ({error}); use the engine polars"
-            raise errors.Permanent(text) from error
-        line = text.strip().splitlines()[0][:300] if text.strip() else type(error).__name__
-        raise errors.Transient(f"the Spark server ({SETTING}) failed: {line}") from error
-
-
-def _error(failed: Failed) -> Exception:
+def _error(failed: Failed) -> BaseException:
     if failed.kind == "executor":
         return errors.Permanent(f"{SETTING}: {failed.text}")
-    kind: Callable[[str], Exception] | None = getattr(pl.exceptions, failed.kind, None)
+    if failed.kind == "data":
+        return errors.Permanent(failed.text)
+    kind: Callable[[str], BaseException] | None = getattr(pl.exceptions, failed.kind, None)
     return kind(failed.text) if kind is not None else ValueError(failed.text)

@@ -23,8 +23,11 @@ class Items:
 
 
 def decode(data: bytes) -> Struct:
-    """The struct that ``data`` begins with. Raises ``ValueError`` for a type that no footer has."""
-    return _Reader(data).struct()
+    """The struct that ``data`` begins with. Raises ``ValueError`` for types that no footer has, and without its end."""
+    try:
+        return _Reader(data).struct()
+    except IndexError:
+        raise ValueError("a footer ends in the middle") from None
 
 
 def encode(value: Struct) -> bytes:
@@ -77,6 +80,8 @@ class _Reader:
 
     def _bytes(self, size: int) -> bytes:
         self._at += size
+        if self._at > len(self._data):
+            raise IndexError(self._at)
         return self._data[self._at - size : self._at]
 
     def _varint(self) -> int:

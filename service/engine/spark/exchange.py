@@ -17,10 +17,10 @@ import pyarrow.lib as pa
 
 from service.engine.spark import executor, messages, plans
 
-BUCKET = "\x1fbucket"
-ROW = "\x1frow"
+BUCKET = "\0bucket"  # no column of ours has a NUL in its name
+ROW = "\0row"
 """The number of a row: its part, and its place there in the lower ``_PLACES`` bits."""
-OTHER = "\x1fother"
+OTHER = "\0other"
 """The number of a row of the second frame of a join."""
 BLOCKS = "bucket long, payload binary"
 _PLACES = 32
@@ -63,7 +63,7 @@ def divide(batches: executor.Batches) -> executor.Batches:
                 task = executor.accepted(data).task
                 assert isinstance(task, messages.Divide)
                 rows = plans.decode(task.plan).collect(engine="streaming")
-            except Exception as error:
+            except executor.ERRORS as error:
                 yield _failed(error)
                 continue
             yield from map(pa.RecordBatch.from_pydict, _blocks(rows))
@@ -78,7 +78,7 @@ def passing(step: Step) -> Callable[[Any, pa.Table], pa.Table]:
             return failures
         try:
             rows = step.apply(*_rows(table)).collect()
-        except Exception as error:
+        except executor.ERRORS as error:
             return pa.Table.from_batches([_failed(error)])
         tables = [pa.table(block) for block in _blocks(rows)]
         return pa.concat_tables(tables) if tables else table.slice(0, 0)
@@ -98,7 +98,7 @@ def writing(step: Step) -> Callable[[Any, pa.Table], pa.Table]:
             rows = step.apply(*_rows(table)).drop(BUCKET, *step.drop, strict=False).collect()
             path = executor.written(rows.lazy(), Path(step.folder), step.name)
             result: messages.Result = messages.Staged(str(path), rows.height, path.stat().st_size, bucket)
-        except Exception as error:
+        except executor.ERRORS as error:
             failed = executor.failure(error)
             if failed is None:
                 raise
@@ -114,7 +114,7 @@ _FAILED = -1
 """The bucket of errors, which pass every step as they are."""
 
 
-def _failed(error: Exception) -> pa.RecordBatch:
+def _failed(error: BaseException) -> pa.RecordBatch:
     failed = executor.failure(error)
     if failed is None:
         raise error

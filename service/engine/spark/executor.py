@@ -6,24 +6,42 @@ each attempt: two attempts of one task may be at work at once, and only one answ
 
 from __future__ import annotations
 
+import os
+import pickle
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import polars as pl
 import pyarrow.lib as pa
 
-from service.engine import estimates, metrics, steady_sums
+from service.engine import estimates, far_dates, metrics, steady_sums
 from service.engine.loss_tally import Tally
 from service.engine.memory import Memory
 from service.engine.scratch import Scratch
 from service.engine.spark import messages, plans
-from service.engine.spark.messages import Check, Count, Counted, Failed, Measure, Order, Result, Stage, Staged, Write
+from service.engine.spark.messages import (
+    Call,
+    Check,
+    Count,
+    Counted,
+    Failed,
+    Measure,
+    Order,
+    Result,
+    Stage,
+    Staged,
+    Write,
+)
+from service.kit import errors
 from service.values import tagged_json
 
 Batches = Iterator[pa.RecordBatch]
+ERRORS = (Exception, pl.exceptions.PanicException)
+"""What a task may raise: panics of Polars are outside of ``Exception``."""
 _GROUP_ROWS = 122_880
 _tallies: dict[str, Tally] = {}
 """Those of the plans that are being executed. Sail executes tasks in threads of one process."""
@@ -53,7 +71,7 @@ def perform(batches: Batches) -> Batches:
 def _answer(data: bytes) -> Result:
     try:
         return _done(accepted(data))
-    except Exception as error:
+    except ERRORS as error:
         failed = failure(error)
         if failed is None:
             raise
@@ -80,13 +98,18 @@ def accepted(data: bytes) -> Order:
     return order
 
 
-def failure(error: Exception) -> Failed | None:
+def failure(error: BaseException) -> Failed | None:
     """The error as an answer, if the next attempt would have it, too."""
     if isinstance(error, Refused):
         return Failed("executor", str(error))
     if isinstance(error, ModuleNotFoundError) or "ModuleNotFoundError" in str(error):
+        if "'cloudpickle'" in str(error):  # Polars wants it for functions in plans, and only then
+            text = "the executors do not have the Python module cloudpickle; install penstock[executor] on each host"
+            return Failed("executor", text)
         return Failed("executor", f"an executor lacks a plug-in: {str(error).splitlines()[0]}; install it there, too")
-    if isinstance(error, pl.exceptions.PolarsError):
+    if isinstance(error, errors.Permanent):
+        return Failed("data", error.message)
+    if isinstance(error, pl.exceptions.PolarsError | pl.exceptions.PanicException):
         return Failed(type(error).__name__, str(error))
     if isinstance(error, ValueError | OverflowError):
         return Failed("ValueError", str(error))
@@ -95,9 +118,11 @@ def failure(error: Exception) -> Failed | None:
 
 def _done(order: Order) -> Result:
     match order.task:
-        case Check(path, answer):
-            Path(answer).write_text(Path(path).read_text())
-            return messages.Done()
+        case Call(function, value):
+            call, given = pickle.loads(function), pickle.loads(value)  # noqa: S301 as in plans, of a driver that we obey
+            return messages.Returned(msgspec.msgpack.encode(call(given)))
+        case Check():
+            return _check(order.task)
         case Stage():
             return _stage(order.task)
         case Write():
@@ -108,6 +133,18 @@ def _done(order: Order) -> Result:
             return _measure(order.task)
         case _:
             raise TypeError("exchanges divide rows")
+
+
+def _check(task: Check) -> messages.Done:
+    plans.decode(task.plan).collect()
+    Path(task.answer).write_text(Path(task.path).read_text())
+    for name, size in task.files.items():
+        path = Path(name)
+        if not os.access(path, os.R_OK) or path.stat().st_size != size:
+            raise Refused(
+                f"an executor cannot read {name} as this service does; the folder must be shared with executors"
+            )
+    return messages.Done()
 
 
 def _stage(task: Stage) -> Staged:
@@ -146,6 +183,12 @@ def _measure(task: Measure) -> messages.Measured:
     lf = pl.concat([plans.decode(p) for p in task.plans])
     schema = lf.collect_schema()
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
-        answers = estimates.answer(lf, schema, task.metrics, scratch=Scratch(Memory(), Path(folder)))
-        answers |= steady_sums.answer(lf, lambda c: metrics.numeric(c, schema[c]), task.metrics, "streaming")
+        try:
+            answers = estimates.answer(lf, schema, task.metrics, scratch=Scratch(Memory(), Path(folder)))
+            answers |= steady_sums.answer(lf, lambda c: metrics.numeric(c, schema[c]), task.metrics, "streaming")
+        except far_dates.ERRORS as error:
+            far = far_dates.explained(lf, schema)
+            if far is None:
+                raise
+            raise far from error
     return messages.Measured([(metric, tagged_json.encode(value)) for metric, value in answers.items()])

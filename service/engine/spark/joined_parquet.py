@@ -51,22 +51,19 @@ class _Joined:
 
     def add(self, group: Struct, file: IO[bytes]) -> None:
         """Copy a row group of ``file``."""
-        at = group[_BEGIN][1]
         _set(group, _BEGIN, self._out.tell())
         _set(group, _ORDINAL, len(self._groups))
         for column in group[_COLUMNS][1].values:
             metadata = column[_METADATA][1]
-            end = at + metadata[_SIZE][1]
-            behind = end + len(compact_thrift.encode(metadata))
+            at = min(metadata[field][1] for field in (_FIRST_PAGE, _DICTIONARY) if field in metadata)
             moved = self._out.tell() - at
             file.seek(at)
-            for size in (*[_CHUNK] * ((end - at) // _CHUNK), (end - at) % _CHUNK):
-                self._out.write(file.read(size))
+            for size in (*[_CHUNK] * (metadata[_SIZE][1] // _CHUNK), metadata[_SIZE][1] % _CHUNK):
+                self._out.write(_exactly(file, size))
             for struct, field in ((metadata, _FIRST_PAGE), (metadata, _DICTIONARY), (column, _PLACE)):
                 _move(struct, field, moved)
             self._out.write(compact_thrift.encode(metadata))
             self._index(column, file, moved)
-            at = behind
         self._groups.append(compact_thrift.encode(group))
 
     def _index(self, column: Struct, file: IO[bytes], moved: int) -> None:
@@ -104,13 +101,23 @@ def _footer(path: Path) -> Struct:
     with path.open("rb") as file:
         file.seek(-8, 2)
         size = int.from_bytes(file.read(4), "little")
+        if file.read(4) != _MARK:
+            raise ValueError(f"{path.name} does not end like a Parquet file")
         file.seek(-8 - size, 2)
-        return compact_thrift.decode(file.read(size))
+        return compact_thrift.decode(_exactly(file, size))
 
 
 def _read(column: Struct, field: int, file: IO[bytes]) -> bytes:
     file.seek(column[field][1])
-    return file.read(column[field + 1][1])
+    return _exactly(file, column[field + 1][1])
+
+
+def _exactly(file: IO[bytes], size: int) -> bytes:
+    """The next bytes. Raises ``OSError`` where shared storage does not give all of them."""
+    data = file.read(size)
+    if len(data) != size:
+        raise OSError(f"a file of an executor has {size - len(data)} bytes less here than its footer says")
+    return data
 
 
 def _set(struct: Struct, field: int, value: Any) -> None:

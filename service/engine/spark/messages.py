@@ -23,10 +23,15 @@ def versions() -> dict[str, str]:
 
 
 class Check(msgspec.Struct, frozen=True, tag=True):
-    """Read the file ``path`` and write the text in it to ``answer``: both lie on storage that all share."""
+    """Execute ``plan``, read the file ``path`` and write the text in it to ``answer``, on storage that all share.
+
+    The sources ``files`` must be there, with these sizes.
+    """
 
     path: str
     answer: str
+    plan: bytes
+    files: dict[str, int] = {}
 
 
 class Stage(msgspec.Struct, frozen=True, tag=True):
@@ -68,7 +73,20 @@ class Divide(msgspec.Struct, frozen=True, tag=True):
     plan: bytes
 
 
-Task = Check | Stage | Write | Count | Measure | Divide
+class Call(msgspec.Struct, frozen=True, tag=True):
+    """Call the pickled ``function`` with the pickled ``value``."""
+
+    function: bytes
+    value: bytes
+
+
+class Returned(msgspec.Struct, frozen=True, tag=True):
+    """The encoded result of a call."""
+
+    value: bytes
+
+
+Task = Call | Check | Stage | Write | Count | Measure | Divide
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -108,14 +126,14 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """An error of the data or of the executor, which would only be the same at the next attempt.
 
-    ``kind`` is the name of an exception of Polars, or ``executor``.
+    ``kind`` is the name of an exception of Polars, ``data`` for one that is explained, or ``executor``.
     """
 
     kind: str
     text: str
 
 
-Result = Staged | Counted | Measured | Done | Failed
+Result = Returned | Staged | Counted | Measured | Done | Failed
 
 _orders = msgspec.msgpack.Decoder(Order)
 _results: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)

@@ -41,6 +41,15 @@ def decode(data: bytes) -> pl.LazyFrame:
     return pl.LazyFrame.deserialize(io.BytesIO(data))
 
 
+def sample() -> bytes:
+    """A plan with a function of ours in it: an executor that can execute it has what all others need."""
+    return encode(pl.LazyFrame({"a": [1]}).select(pl.col("a").map_batches(_same, return_dtype=pl.Int64)))
+
+
+def _same(values: pl.Series) -> pl.Series:
+    return values
+
+
 def applied(
     step: RowLocal, parts: Sequence[pl.LazyFrame], schema: pl.Schema, folder: Callable[[], Path]
 ) -> list[pl.LazyFrame]:

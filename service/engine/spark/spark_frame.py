@@ -16,13 +16,11 @@ import polars as pl
 from service.engine import known_answers
 from service.engine.counters import Counters
 from service.engine.known_answers import UNKNOWN
-from service.engine.loss_counter import LossCounter
-from service.engine.loss_tally import Counts
 from service.engine.spark import column_tasks, file_parts, joined_parquet, messages, operations, plans
 from service.engine.spark.cluster import Cluster
 from service.engine.spark.exchange import OTHER, ROW, Step, place_of
-from service.engine.spark.executor import RemoteTally
 from service.engine.spark.messages import Stage, Staged, Write
+from service.engine.spark.remote_counter import RemoteCounter
 from service.engine.spark.shared_files import SharedFiles
 from service.kit import errors
 from service.steps.frame import Explain, Frame, JoinHow, Keep, RowLocal
@@ -33,7 +31,6 @@ from service.values.losses import Conversion, LostValues, plain_values
 _GROUP_ROWS = 122_880
 _FEW = 2
 """Columns. More are read from a stage where reading puts files together."""
-_numbers = itertools.count(1)
 _ROWS = Metric("", "rows")
 
 
@@ -58,7 +55,7 @@ class SparkFrame:
         self._expensive = expensive
         self._explainers: tuple[Explain, ...] = () if explain is None else (explain,)
         self._progress = progress or Counters()
-        self._counters: tuple[tuple[LossCounter, str], ...] = ()
+        self._counters: tuple[RemoteCounter, ...] = ()
         self._joined = False  # reading it puts files together, each time
         self._heights: tuple[int, ...] | None = None
         self._files: tuple[SharedFiles, ...] = ()
@@ -125,18 +122,14 @@ class SparkFrame:
         if not conversions:
             values = plain_values(expressions)
             return self.rows(lambda lf: lf.select(values) if only else lf.with_columns(values))
-        counter, key = LossCounter(step, conversions, self.schema), f"{self._folder.name} {next(_numbers)}"
-        parts = [
-            counter.apply(part, expressions, only=only, count=RemoteTally(f"{key} {number}"))
-            for number, part in enumerate(self._parts)
-        ]
-        frame = self._next(parts, expensive=True)
-        frame._counters += ((counter, key),)
+        counter = RemoteCounter.of(step, conversions, self.schema)
+        frame = self._next(counter.applied(self._parts, expressions, only=only), expensive=True)
+        frame._counters += (counter,)
         return frame
 
     @property
     def losses(self) -> Sequence[LostValues]:
-        return [loss for counter, _ in self._counters for loss in counter.losses]
+        return [loss for one in self._counters for loss in one.counter.losses]
 
     def on_error(self, explain: Explain) -> SparkFrame:
         frame = self.rows(lambda lf: lf)
@@ -163,20 +156,16 @@ class SparkFrame:
         tasks = [
             Stage(
                 plans.encode(part), str(files.path), f"{number:06d}",
-                {f"{key} {number}": counter.marks for counter, key in self._counters},
+                dict(counter.tally(number) for counter in self._counters),
             )
             for number, part in enumerate(self._parts)
         ]  # fmt: skip
-        for counter, _ in self._counters:
-            counter.start()
+        for one in self._counters:
+            one.counter.start()
         found = self._performed(tasks)
-        self._count(found)
+        for one in self._counters:
+            one.take(found)
         self._continue_from(found, files)
-
-    def _count(self, found: Sequence[Staged]) -> None:
-        for counter, key in self._counters:
-            counter.absorb([one.counts.get(f"{key} {number}", Counts()) for number, one in enumerate(found)])
-            counter.finish()
 
     def _continue_from(self, found: Sequence[Staged], files: SharedFiles) -> None:
         schema, parts, heights = self.schema, list[pl.LazyFrame](), list[int]()
@@ -296,7 +285,11 @@ class SparkFrame:
     def union(self, others: Sequence[Frame]) -> SparkFrame:
         frames = [_own(o) for o in others]
         united = operations.united([frame._parts for frame in (self, *frames)])
-        return self._next(united, expensive=True, others=frames)
+        made = self._next(united, expensive=True, others=frames)
+        before = itertools.accumulate((frame.parts for frame in (self, *frames)), initial=0)
+        counters = [[one.behind(at) for one in f._counters] for f, at in zip((self, *frames), before, strict=False)]
+        made._counters = tuple(itertools.chain.from_iterable(counters))
+        return made
 
     def join(self, other: Frame, on: Sequence[str], *, how: JoinHow = "inner") -> SparkFrame:
         right = _own(other)
@@ -384,7 +377,7 @@ class SparkFrame:
         """Values that divide the rows into about as many ranges as there are parts."""
         shares = tuple(n / len(self._parts) for n in range(1, len(self._parts)))
         found = self.measure([Metric(column, "quantile", shares)])[Metric(column, "quantile", shares)]
-        return pl.Series(sorted(set(found or ())))
+        return pl.Series(sorted({value for value in found or () if value is not None}))
 
 
 def _is_divisible(dtype: pl.DataType) -> bool:

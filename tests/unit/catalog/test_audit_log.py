@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from service.catalog import audit_chain, audit_log
+from service.catalog.audit_chain import AuditChain
 from service.catalog.audit_heads import AuditHeads
 from service.catalog.audit_log import AuditLog
 from service.catalog.duckdb_store import DuckDBStore
@@ -290,6 +291,7 @@ def test_vital_events_use_the_reserve_of_a_full_disk_and_others_wait(
             left[0] -= 1
             raise OSError(errno.ENOSPC, "No space left on device")
 
+    assert isinstance(log._chain, AuditChain)
     log._chain._sync = sync
     log.submit(log.event("query"))
     record(log, log.event("auth.login"))

@@ -150,3 +150,17 @@ def test_a_file_that_is_copied_stays_byte_for_byte_also_after_a_kill(places: tup
     before = [path.read_bytes() for path in files]
     assert min(one.rows for one in catalog_copy.copy(source, target)) == 1
     assert [path.read_bytes() for path in files] == before
+
+
+@pytest.mark.parametrize("url", ["postgresq://me:hunter2@db/penstock", "POSTGRESQL://me:hunter2@db/penstock"])
+def test_a_url_that_is_mistyped_is_not_a_folder_of_that_name(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    opened(str(tmp_path / "data")).close()
+    for places, field in (((str(tmp_path / "data"), url), "to"), ((url, str(tmp_path / "new")), "from")):
+        with pytest.raises(errors.Invalid, match="neither a directory nor a postgresql:// URL") as raised:
+            catalog_copy.copy(*places)
+        assert raised.value.details["field"] == field
+        assert "hunter2" not in repr(raised.value.as_body())
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,41 @@ def test_a_second_service_on_a_database_is_refused(tmp_path: Path, url: str, mon
     asyncio.run(inside())
 
 
+@pytest.mark.services
+def test_processes_that_start_at_once_agree_which_installation_it_is(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them has seen a number when each wants to write one, and each may start again."""
+    both, look = threading.Barrier(2), Store.property
+
+    def at_once(store: Store, name: str) -> str | None:
+        found = look(store, name)
+        if name == "installation":
+            both.wait(20)
+        return found
+
+    chosen = [
+        settings.load(
+            {"PENSTOCK_CATALOG_URL": url, "PENSTOCK_WAREHOUSE_URL": f"file://{tmp_path}/store"},
+            data_dir=str(tmp_path / name),
+        )
+        for name in ("first", "second")
+    ]
+
+    async def open_it(one: settings.Settings) -> None:
+        async with data_directory.opened(one):
+            pass
+
+    def start(one: settings.Settings) -> None:
+        asyncio.run(open_it(one))
+
+    with ThreadPoolExecutor(2) as threads, monkeypatch.context() as patched:
+        patched.setattr(Store, "property", at_once)
+        assert list(threads.map(start, chosen)) == [None, None]
+    for one in chosen:
+        start(one)
+
+
 def test_who_has_a_file_loads_no_driver(tmp_path: Path) -> None:
     """The extra need not be installed, and costs nothing where it is; with a URL its absence is said."""
     code = (
@@ -97,7 +134,8 @@ def test_who_has_a_file_loads_no_driver(tmp_path: Path) -> None:
         "async def use(**environment):\n"
         "    async with data_directory.opened(settings.load(environment, data_dir=sys.argv[1])): pass\n"
         "asyncio.run(use())\n"
-        "print([n for n in sys.modules if n.startswith(('psycopg_', 'service.catalog.postgresql'))])\n"
+        "ours = ('catalog.postgresql', 'catalog.run_events', 'catalog.audit_row', 'runs.row_', 'runs.event_writer')\n"
+        "print([n for n in sys.modules if n.startswith(('psycopg_', *(f'service.{name}' for name in ours)))])\n"
         "try: asyncio.run(use(PENSTOCK_CATALOG_URL='postgresql://h/d'))\n"
         "except errors.Invalid as error: print(error.message)\n"
     )

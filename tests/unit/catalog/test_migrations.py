@@ -147,10 +147,24 @@ def test_versions_of_an_older_catalog_are_published(tmp_path: Path, schema: str)
     store.close()
 
 
+def test_a_newer_catalog_that_only_has_more_is_served(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.duckdb"
+    store = DuckDBStore(path)
+    store.execute("ALTER TABLE users ADD COLUMN email VARCHAR")
+    store.set_property("schema_version", str(SCHEMA_VERSION + 1))
+    store.close()
+    for _ in range(2):
+        store = DuckDBStore(path)
+        assert store.property("schema_version") == str(SCHEMA_VERSION + 1)
+        assert History(store).runs("p", limit=9, offset=0)[0] == []
+        store.close()
+
+
 def test_a_newer_catalog_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "catalog.duckdb"
     store = DuckDBStore(path)
-    store.set_property("schema_version", str(SCHEMA_VERSION + 1))
+    for name in ("schema_version", "oldest_schema_version"):
+        store.set_property(name, str(SCHEMA_VERSION + 1))
     store.close()
     before = path.read_bytes()
     with pytest.raises(errors.Conflict, match=f"schema version {SCHEMA_VERSION + 1}.* newer penstock"):

@@ -196,6 +196,7 @@ def test_pipelines_of_an_older_catalog_belong_to_the_admins(tmp_path: Path) -> N
     with duckdb.connect(str(path)) as old:
         old.execute("ALTER TABLE pipelines DROP COLUMN owner; ALTER TABLE pipelines DROP COLUMN visibility")
         old.execute("DROP TABLE api_keys; DROP TABLE api_key_uses; DROP TABLE audit_heads; DROP TABLE processes")
+        old.execute("DROP TABLE run_events; DROP TABLE audit_lines")
         old.execute("ALTER TABLE runs DROP COLUMN label")
         old.execute("UPDATE properties SET value = '3' WHERE name = 'schema_version'")
     store = DuckDBStore(path)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
 from service.catalog.history import History
 from service.catalog.leases import Lease
@@ -53,3 +54,18 @@ def test_a_process_shows_how_many_runs_it_executes(clock: FixedClock) -> None:
         run = Run(run_id=f"run_{number}", pipeline="p", revision=1, status=status, queued_at=clock.now())  # type: ignore[arg-type]
         history.add_run("p", run)
     assert [found.running for found in history.processes.living(clock.now())] == [2]
+
+
+@pytest.mark.parametrize(
+    ("more", "plain", "gpu"),
+    [
+        ({}, True, False),
+        ({"labels": ("gpu",)}, True, True),
+        ({"labels": ("gpu",), "only_labelled": True}, False, True),
+        ({"labels": ("gpu",), "draining": True}, False, False),
+    ],
+)
+def test_a_process_takes_runs_by_their_labels(clock: FixedClock, more: dict[str, Any], plain: bool, gpu: bool) -> None:
+    found = process(clock, "a", **more)
+    assert (found.takes(None), found.takes("gpu"), found.takes("other")) == (plain, gpu, False)
+    assert not msgspec.structs.replace(found, concurrency=0).takes("gpu")

@@ -108,3 +108,33 @@ def test_only_the_present_attempt_shows_how_far_a_run_is(clock: FixedClock) -> N
     history.queue.end("run_0", lambda known: attempt_records.cancelled(known, clock.now()))
     history.queue.show([(run, fence + 1)])
     assert history.run("run_0").status == "cancelled"
+
+
+def test_a_run_with_a_label_is_claimed_by_a_process_that_has_it(clock: FixedClock) -> None:
+    store = stores.new()
+    history = History(store, lease=Lease(store, clock, 15))
+    for number, label in enumerate(("gpu", None, "eu", None)):
+        history.add_run(f"id{number}", msgspec.structs.replace(queued(clock, number), label=label))
+
+    def claimed(*labels: str, only_labelled: bool = False) -> str | None:
+        found = history.queue.claim(clock.now(), attempt_records.begun, labels, only_labelled=only_labelled)
+        return found[1].run_id if found is not None else None
+
+    assert claimed("us", only_labelled=True) is None
+    assert claimed() == "run_1"
+    assert claimed("eu", only_labelled=True) == "run_2"
+    assert claimed("gpu", "eu") == "run_0"
+    assert claimed("gpu", "eu") == "run_3"
+    assert claimed("gpu", "eu") is None
+
+
+def test_what_a_run_waits_for_is_stored_until_its_attempt_begins(clock: FixedClock) -> None:
+    store = stores.new()
+    history = History(store, lease=Lease(store, clock, 15))
+    for number in range(2):
+        history.add_run(f"id{number}", queued(clock, number))
+    history.queue.claim(clock.now(), attempt_records.begun)
+    history.queue.note_waiting({"run_0": "a process", "run_1": "a process", "run_2": "a process"})
+    assert [history.run(f"run_{number}").waiting_for for number in range(2)] == [None, "a process"]
+    assert history.queue.claim(clock.now(), attempt_records.begun) is not None
+    assert history.run("run_1").waiting_for is None

@@ -18,6 +18,7 @@ import pyarrow.lib as pa
 import pytest
 
 from service.collectors import json as json_collector
+from service.collectors.records import line_ranges
 from service.kit import errors
 from service.steps.collector import Upstream
 from service.steps.context import CollectContext, StoredVersion
@@ -207,7 +208,7 @@ def test_every_form_of_json(body: bytes, config: dict[str, Any], tmp_path: Path)
 def test_one_object_is_one_record_and_lines_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx = surroundings(tmp_path, {"one.json": b'{\n "id": 1,\n "tags": ["a"]\n}', "line.json": b'{"id": 2}\n'})
     assert rows(ctx, "json", file_path=["one.json", "line.json"], schema={"id": "string"})["id"].to_list() == ["1", "2"]
-    monkeypatch.setattr(json_collector, "BATCH_BYTES", 50)
+    monkeypatch.setattr(line_ranges, "BATCH_BYTES", 50)
     body = "".join(json.dumps({"n": n, "pad": "x" * (n % 70)}) + "\n" for n in range(300)).encode()
     ctx = surroundings(tmp_path, {"many.json": body})
     assert rows(ctx, "json", file_path="many.json")["n"].to_list() == list(range(300))
@@ -245,7 +246,7 @@ def test_json_documents_are_bounded_and_empty_ones_said(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("kind", "config", "field"),
     [
-        ("parquet", {"file_path": "s3://b/k"}, "file_path"),
+        ("parquet", {"file_path": "s3://key:secret@b/k"}, "file_path"),
         ("parquet", {"file_path": ["a", "~/b"]}, "file_path[1]"),
         ("parquet", {"file_path": "a", "columns": ["x", "x"]}, "columns"),
         ("parquet", {"file_path": "a", "schema": {"x": "int65"}}, "schema.x"),

@@ -118,16 +118,16 @@ def test_a_root_around_the_data_directory_does_not_open_it(tmp_path: Path) -> No
     for path in (data / "secret.key", data / "warehouse" / "w.csv", data / "uploads" / "u.csv", tmp_path / "x.csv"):
         path.write_text("x")
     (tmp_path / "link.csv").symlink_to(data / "secret.key")
-    files = Files((data / "uploads", tmp_path), data)
+    files = Files((data / "uploads", tmp_path), (data,))
     assert [p.name for p in files.resolve("**/*.csv", "s")] == ["u.csv"]
-    assert [p.name for p in Files((tmp_path,), data).resolve("**/*", "s")] == ["x.csv"]
+    assert [p.name for p in Files((tmp_path,), (data,)).resolve("**/*", "s")] == ["x.csv"]
     for name in ("data/secret.key", str(data / "secret.key"), "data/warehouse/*.csv", "link.csv", "data/gone.csv"):
         assert files.excludes(name)
         with pytest.raises(errors.Permanent, match="is not below"):
             files.resolve(name, "s")
     assert files.finds("u.csv")
     assert files.finds(str(data / "uploads" / "u.csv"))
-    assert Files((data / "warehouse",), data).finds("w.csv")
+    assert Files((data / "warehouse",), (data,)).finds("w.csv")
 
 
 def test_a_root_may_itself_be_a_link(tmp_path: Path) -> None:
@@ -137,3 +137,45 @@ def test_a_root_may_itself_be_a_link(tmp_path: Path) -> None:
     files = Files((tmp_path / "alias",))
     for name in ("x.csv", "*.csv", str(tmp_path / "alias" / "x.csv"), str(tmp_path / "real" / "x.csv")):
         assert files.resolve(name, "s") == [tmp_path / "real" / "x.csv"]
+
+
+def test_a_file_url_is_a_path_below_a_root(tmp_path: Path) -> None:
+    (tmp_path / "a b.csv").write_text("x")
+    files, url = Files((tmp_path,)), f"file://{tmp_path}/a%20b.csv"
+    assert [path.name for path in files.resolve(url, "collectors[0]")] == ["a b.csv"]
+    assert (files.finds(url), files.excludes(url), files.excludes("file:///etc/passwd")) == (True, False, True)
+    with pytest.raises(errors.Permanent, match="not below the uploads"):
+        files.resolve("file:///etc/passwd", "collectors[0]")
+    with pytest.raises(errors.Permanent, match="is not a file name"):
+        files.resolve("file://host/a.csv", "collectors[0]")
+
+
+@pytest.mark.parametrize(
+    ("name", "excluded"),
+    [
+        ("s3://one/a.csv", False), ("s3://one-more/a.csv", True), ("s3://two/in/a.csv", False),
+        ("s3://two/in/*", False), ("s3://two/inner/a.csv", True), ("gs://one/a.csv", True),
+    ],
+)  # fmt: skip
+def test_objects_are_excluded_unless_their_bucket_or_folder_is_allowed(name: str, excluded: bool) -> None:
+    files = Files((), buckets=("s3://one", "s3://two/in/"))
+    assert (files.excludes(name), files.finds(name), files.refusal(name) is None) == (
+        excluded,
+        not excluded,
+        not excluded,
+    )
+
+
+@pytest.mark.parametrize(
+    ("root", "excluded"),
+    [("s3://one", True), ("s3://one/pen", True), ("s3://one/pen/stock", False), ("s3://one/pen/stock/landing", False)],
+)
+def test_a_bucket_with_the_warehouse_does_not_open_it(root: str, excluded: bool) -> None:
+    files = Files((), buckets=(root,), warehouse="s3://one/pen/stock")
+    assert files.excludes("s3://one/pen/stock/landing/part.parquet") is excluded
+    assert files.excludes("s3://one/pen/orders.csv") is (root.endswith(("stock", "landing")))
+
+
+def test_a_job_without_copies_reads_no_objects() -> None:
+    with pytest.raises(errors.Permanent, match="runs, previews and plans"):
+        Files(()).resolve("s3://one/a.csv", "collectors[0]")

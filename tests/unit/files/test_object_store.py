@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -27,14 +29,7 @@ def servers() -> Iterator[Servers]:
         yield found
 
 
-REMOTE = [
-    "gs",
-    pytest.param("s3", marks=pytest.mark.services),
-    pytest.param("az", marks=pytest.mark.services, id="azure"),  # .ci/object_store leaves it out where npm is missing
-]
-
-
-@pytest.fixture(params=["file", *REMOTE])
+@pytest.fixture(params=["file", *object_stores.KINDS])
 def store(
     request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ObjectStore]:
@@ -151,6 +146,48 @@ def test_a_url_that_is_not_one_of_a_store_is_refused_without_its_secrets(url: st
     assert refused.value.details["field"] == "PENSTOCK_WAREHOUSE_URL"
 
 
+def test_a_folder_and_the_data_directory_are_apart_however_they_are_written(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "link").symlink_to(data)
+    for folder in (data, data / "x", tmp_path, tmp_path / "link" / "x", Path(f"{tmp_path}/y/../data/x")):
+        with (
+            pytest.raises(errors.Invalid, match="must not contain each other"),
+            object_store.opened(f"file://{folder}", 1.0, data),
+        ):
+            pass
+    with (
+        pytest.raises(errors.Invalid, match="must not contain each other"),
+        object_store.opened(f"file://{data}/x", 1.0, tmp_path / "link"),
+    ):
+        pass
+    assert list(data.iterdir()) == []
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"])
+def test_a_store_without_tls_is_asked_under_each_name_of_its_address(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in object_stores.environment(1).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+
+    class Empty(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{server.server_port}")
+        store = ObjectStore("s3://bucket/x", seconds=5)
+        assert store.size("absent") is None
+        store.close()
+        server.shutdown()
+
+
 def test_a_store_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, caplog: object) -> None:
     for name, value in object_stores.environment(1).items():
         monkeypatch.setenv(name, value)
@@ -183,7 +220,7 @@ def test_a_store_that_is_closed_tries_nothing_again(monkeypatch: pytest.MonkeyPa
     assert len(tries) == 1
 
 
-@pytest.mark.parametrize("kind", REMOTE)
+@pytest.mark.parametrize("kind", object_stores.KINDS)
 def test_a_bucket_that_does_not_exist_is_refused(kind: str, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in servers(kind).items():
         monkeypatch.setenv(name, value)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -31,7 +34,7 @@ def upload(layout: Layout, path: str, data: bytes) -> bool:
     incoming = uploads.Incoming(layout.uploads, path)
     try:
         incoming.write(data)
-        return incoming.finish(partial(shared_uploads.put, layout))[1]
+        return shared_uploads.finish(layout, incoming)[1]
     finally:
         incoming.discard()
 
@@ -40,6 +43,10 @@ def files(layout: Layout) -> dict[str, bytes]:
     shared_uploads.pull(layout)
     lines, _ = uploads.list_files(layout.uploads, limit=99, offset=0)
     return {line.path: (layout.uploads / line.path).read_bytes() for line in lines}
+
+
+def listed(layout: Layout) -> list[uploads.UploadedLine]:
+    return uploads.list_files(layout.uploads, limit=99, offset=0)[0]
 
 
 def keys(layout: Layout) -> list[str]:
@@ -53,12 +60,61 @@ def test_what_one_host_gets_the_other_has(hosts: Hosts) -> None:
     assert upload(two, "année 1/größe=2.csv", b"2")
     expected = {"orders.csv": b"1", "année 1/größe=2.csv": b"2"}
     assert (files(one), files(two)) == (expected, expected)
+    assert listed(one) == listed(two)
     assert not upload(two, "orders.csv", b"11")
     assert (files(one)["orders.csv"], len(keys(one))) == (b"11", 2)
     shared_uploads.delete(one, "orders.csv")
     assert list(files(two)) == ["année 1/größe=2.csv"]
     with pytest.raises(errors.Missing):
         shared_uploads.delete(two, "orders.csv")
+
+
+def test_of_two_uploads_to_one_path_at_one_moment_one_stays(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = hosts
+    upload(one, "orders.csv", b"before")
+    both, list_all = Barrier(2), ObjectStore.list
+
+    def together(self: ObjectStore, prefix: str = "") -> Any:
+        both.wait(timeout=20)
+        return list_all(self, prefix)
+
+    with ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "list", together)
+        new = list(pool.map(lambda host: upload(host, "orders.csv", host.root.name.encode()), hosts))
+    assert (files(one), new) == (files(two), [False, True])
+    assert files(one)["orders.csv"] in (b"one", b"two")
+    upload(two, "orders.csv", b"after")
+    assert (files(one), len(keys(one))) == ({"orders.csv": b"after"}, 1)
+
+
+@pytest.mark.parametrize("moment", ["before the file has its path", "after that"])
+def test_a_host_that_is_killed_while_it_replaces_an_upload_has_what_the_others_have(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    one, two = hosts
+    upload(one, "orders.csv", b"old")
+    replace = os.replace
+
+    def killed(source: Any, target: Any, **places: Any) -> None:
+        if not places or moment == "after that":
+            replace(source, target, **places)
+        if places:  # the folder of the upload: other files have whole paths
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            upload(one, "orders.csv", b"new")
+    assert files(one) == files(two) == {"orders.csv": b"new"}
+
+
+def test_a_fetched_file_was_changed_when_the_store_got_it(hosts: Hosts) -> None:
+    one, two = hosts
+    upload(one, "orders.csv", b"1")
+    files(two)
+    assert two.objects is not None
+    (stored,) = two.objects.list("uploads/")
+    assert (two.uploads / "orders.csv").stat().st_mtime == stored.modified.timestamp()
 
 
 def test_a_damaged_or_lost_copy_is_fetched_again(hosts: Hosts) -> None:

@@ -62,6 +62,7 @@ def test_what_becomes_text_is_said(tmp_path: Path) -> None:
     [
         ([of([1], pl.Int8), of([2], pl.UInt64)], "column 'v' is int8 in c0 and uint64 in c1, and no type holds both"),
         ([of([[1]]), of([1])], "column 'v' is list(int64) in c0 and int64 in c1, and no type holds both"),
+        ([of([1]), of([{"a": 2}])], "column 'v' is int64 in c0 and struct(a: int64) in c1, and no type holds both"),
         ([of([None], pl.Datetime("us", "UTC")), of([None], pl.Datetime("us", "Europe/Berlin"))],
          "column 'v' is datetime[UTC] in c0 and datetime[Europe/Berlin] in c1"),
         ([of(["a"], pl.Enum(["a"])), of(["b"], pl.Enum(["b"]))], "column 'v' is enum(a) in c0 and enum(b) in c1"),

@@ -73,6 +73,8 @@ def test_parquet_has_the_size_of_its_pages(tmp_path: Path) -> None:
 def test_a_plan_has_the_engine_and_its_reason(tmp_path: Path) -> None:
     given = job(tmp_path, 11 * MIB)
     assert engine.planned(pipeline("auto"), given, None).name == "spark"
+    without = engine.planned(pipeline("spark"), job(tmp_path, url=None), None)
+    assert without.reason == "as configured; a run needs a cluster (PENSTOCK_SPARK_URL)"
     assert engine.planned(pipeline("auto"), given, 2 * MIB).name == "polars"
     assert engine.planned(pipeline("spark"), given, None) == engines.Chosen("spark", "as configured")
 
@@ -91,7 +93,7 @@ def test_auto_is_polars_where_spark_cannot_be(tmp_path: Path) -> None:
 def test_spark_without_a_cluster_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
     with (
         pytest.raises(errors.Permanent, match="set PENSTOCK_SPARK_URL") as caught,
-        engine.chosen(pipeline("spark"), job(tmp_path, url=None), "run_1"),
+        engine.chosen(pipeline("spark"), job(tmp_path, url=None), "run_1", 1),
     ):
         pass
     assert caught.value.details["field"] == "execution.engine"

@@ -13,6 +13,7 @@ import msgspec
 from service.catalog.duckdb_store import DuckDBStore
 from service.catalog.history import History
 from service.catalog.pipelines import Pipelines
+from service.catalog.store import Store
 from service.files import manifest_file
 from service.files.layout import MANIFEST, Layout
 from service.files.object_store import ObjectStore
@@ -31,18 +32,24 @@ DOCUMENT: dict[str, Any] = {"name": "shop", "collectors": [{"type": "csv", "file
 
 
 class Installation:
-    """A data directory with a pipeline ``shop``, and its store: a folder, unless ``url`` names one; or none."""
+    """A data directory with a pipeline ``shop``, and its store: a folder, unless ``url`` names one; or none.
 
-    def __init__(self, root: Path, *, stored: bool = True, url: str | None = None, seconds: float = 2) -> None:
+    Its catalog is a file, unless it is given one.
+    """
+
+    def __init__(
+        self, root: Path, *, stored: bool = True, url: str | None = None, seconds: float = 2,
+        catalog: Store | None = None,
+    ) -> None:  # fmt: skip
         self.objects = ObjectStore(url or f"file://{root}/store", seconds=seconds) if stored else None
         self.layout = Layout(root / "data", objects=self.objects)
         self.layout.create()
-        self.store = DuckDBStore(self.layout.catalog)
+        self.store: Store = catalog or DuckDBStore(self.layout.catalog)
         self.history, self.pipelines = History(self.store), Pipelines(self.store, CLOCK)
         self.integrity = Integrity(self.layout, self.history.present, 1 << 30)
         self.condition = Condition(self.store, self.history, self.layout, self.integrity)
-        self.upkeep = StoreUpkeep(self.store, self.history, self.layout)
-        self.verifier = Verifier(self.store, self.history, self.pipelines, self.layout, self.condition)
+        self.upkeep = StoreUpkeep(self.store, self.history, self.layout, CLOCK)
+        self.verifier = Verifier(self.store, self.history, self.pipelines, self.layout, self.condition, CLOCK)
 
     def __enter__(self) -> Installation:
         return self

@@ -45,7 +45,7 @@ class Driven(RunDriver):
         )  # fmt: skip
         super().__init__(
             cast("JobResources", resources), cast("Pipelines", None), Slots(1), cast("NativeLoads", None), self.runs,
-            cast("Membership", SimpleNamespace(renew=None)),
+            cast("Membership", SimpleNamespace(renew=None, misfit=lambda _: None)),
         )  # fmt: skip
         self.resumes = True
         run = Run(

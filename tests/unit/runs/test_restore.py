@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 
+from service.catalog import audit_rows, run_events
+from service.catalog.audit_heads import AuditHeads
+from service.catalog.duckdb_store import DuckDBStore
+from service.catalog.store import Transaction
+from service.cli import backup
+from service.files import audit_check, audit_file, event_journal
+from service.files.audit_file import Head
 from service.files.backup_directory import MANIFEST, BackupDirectory, BackupFile
 from service.files.layout import RESTORING, Layout
 from service.kit import errors
 from service.runs import restore as restoring
 from tests.unit.runs.backing_up import back_up, data_directory, flip, restored, rows
-from tests.unit.runs.disasters import NAME, Directory
+from tests.unit.runs.disasters import NAME, Directory, Opened
 
 
 @pytest.fixture
@@ -155,3 +163,41 @@ def test_a_missing_backup_is_named(tmp_path: Path) -> None:
     (tmp_path / "typo" / ".partial-backup_1").mkdir(parents=True)
     with pytest.raises(errors.Conflict, match="no whole backup"):
         restored(tmp_path / "typo", tmp_path / "new")
+
+
+def test_events_and_audit_log_of_a_catalog_elsewhere_become_files(
+    directory: Directory, place: Path, tmp_path: Path
+) -> None:
+    """A backup of an installation with PostgreSQL has them as rows; what is restored works without it."""
+    empty = Head(chain="chn_1", day=date(2026, 1, 1), begin=-1, end=-1)
+    head, line = audit_file.line(empty, b'{"time":"2026-01-01T00:00:00Z"}')
+
+    def fill(transaction: Transaction) -> None:
+        run_events.append(transaction, "run_x", [("log", b'{"event":"a"}'), ("end", b"{}")])
+        audit_rows.add(transaction, head.chain, [(1, datetime(2026, 1, 1), line[:-1])])
+        audit_rows.put(transaction, head)
+
+    with Opened(directory) as opened:
+        opened.store.write(fill)
+    back_up(directory, place)
+    restored(place, tmp_path / "new")
+    layout = Layout(tmp_path / "new")
+    assert [event.id for event in event_journal.read(layout.log("run_x"))[0]] == [1, 2]
+    assert audit_file.path(layout.audit, head.day).read_bytes() == line
+    store = DuckDBStore(layout.catalog)
+    assert store.rows("SELECT run_id FROM run_events UNION SELECT chain FROM audit_lines") == []
+    assert [*audit_check.faults(layout.audit, AuditHeads(store).all())] == []
+    store.close()
+
+
+def test_what_is_restored_does_not_belong_to_the_database_that_is_in_use(
+    directory: Directory, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment of an installation names it; a restored directory has its catalog in a file."""
+    back_up(directory, place)
+    monkeypatch.setenv("PENSTOCK_CATALOG_URL", "postgresql://nobody@127.0.0.1:1/penstock")
+    monkeypatch.setenv("PENSTOCK_WAREHOUSE_URL", f"file://{tmp_path}/store")
+    backup.restore(str(place), data_dir=str(tmp_path / "new"), as_json=True)
+    assert Layout(tmp_path / "new").catalog.exists()
+    assert not Layout(tmp_path / "new").catalog_elsewhere.exists()
+    assert not (tmp_path / "store").exists()

@@ -54,3 +54,23 @@ def test_without_slots_nobody_works() -> None:
         assert not slots.has_free
 
     act(work, 0)
+
+
+def test_closed_slots_are_given_to_nobody_and_held_ones_stay() -> None:
+    async def work(slots: Slots) -> None:
+        await slots.take("a")
+        slots.close()
+        assert not slots.has_free
+        assert not await slots.reserve()
+        waiting = asyncio.create_task(slots.take("b"))
+        await slots.take("a")
+        slots.free("a")
+        done, _ = await asyncio.wait([waiting], timeout=0)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not done
+        assert not waiting.done()
+        waiting.cancel()
+        assert slots.held == 0
+
+    act(work, 2)

@@ -39,11 +39,14 @@ def proxy() -> Iterator[CuttingProxy]:
 
 
 @pytest.fixture
-def shop(proxy: CuttingProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+def shop(
+    request: pytest.FixtureRequest, proxy: CuttingProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Installation]:
+    """An installation that gives a request up after two seconds, or those of the test."""
     for name, value in object_stores.environment(proxy.port).items():
         monkeypatch.setenv(name, value)
     url = f"s3://{object_stores.BUCKET}/{tmp_path.name}"
-    with Installation(tmp_path, url=url, seconds=1) as installation:
+    with Installation(tmp_path, url=url, seconds=getattr(request, "param", 2.0)) as installation:
         installation.create()
         yield installation
 
@@ -58,6 +61,7 @@ def whole(shop: Installation, *versions: Version) -> None:
         assert dict(zip(names, shop.read(version), strict=True)) == (ONE if version.version == 1 else TWO)
 
 
+@pytest.mark.parametrize("shop", [20.0], indirect=True, ids=["patient"])  # megabytes on a busy machine
 @pytest.mark.parametrize("action", [a for a in TROUBLES if a != "hang"])
 def test_trouble_that_passes_is_not_noticed(proxy: CuttingProxy, shop: Installation, action: Action) -> None:
     versions = []

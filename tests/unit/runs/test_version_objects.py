@@ -171,6 +171,8 @@ def test_an_object_is_deleted_with_the_last_version_that_names_it(shop: Installa
 
     def remaining(*left: Version) -> list[str]:
         class Left:
+            queue = shop.history.queue
+
             def versions(self, *_: object, **__: object) -> tuple[list[Version], int]:
                 return list(left), len(left)
 

@@ -40,7 +40,10 @@ def test_the_alerts_fire() -> None:
     """Needs promtool, which Debian has in its package prometheus; .ci/alerts gets it."""
     promtool = shutil.which("promtool")
     assert promtool is not None, "no promtool; .ci/alerts gets it"
-    for words in (["check", "rules", ALERTS.name], ["test", "rules", "alerts.test.yaml"]):
+    checks = [["check", "rules", ALERTS.name], ["test", "rules", "alerts.test.yaml"]]
+    # The token is a file of the container.
+    checks.append(["check", "config", "--syntax-only", "prometheus.yaml"])
+    for words in checks:
         found = subprocess.run([promtool, *words], cwd=DEPLOY, capture_output=True, text=True)
         assert found.returncode == 0, found.stdout + found.stderr
 

@@ -12,16 +12,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from service.catalog import migrations
 from service.catalog.history import History
 from service.catalog.migrations import SCHEMA_VERSION
 from service.catalog.pipelines import Pipelines
-from service.catalog.postgresql import watch
+from service.catalog.postgresql import schema, watch
 from service.catalog.postgresql.server import Server
 from service.catalog.postgresql.store import PostgreSQLStore
+from service.catalog.statements import load_sql
 from service.catalog.store import Transaction
 from service.kit import errors
 from service.kit.clock import FixedClock
-from tests.unit.catalog.postgresql.writes import READ, SET, a_run, add_one
+from tests.unit.catalog.postgresql.writes import READ, SET, a_run, add_one, until
 
 pytestmark = pytest.mark.services
 ROOT = Path(__file__).resolve().parents[4]
@@ -199,13 +201,65 @@ def test_many_processes_may_start_at_once(url: str) -> None:
 
 def test_a_newer_catalog_is_refused_and_left_as_it_is(url: str) -> None:
     store = PostgreSQLStore(Server(url))
-    store.set_property("schema_version", str(SCHEMA_VERSION + 1))
+    for name in ("schema_version", "oldest_schema_version"):
+        store.set_property(name, str(SCHEMA_VERSION + 1))
     store.close()
     with pytest.raises(errors.Conflict, match="newer penstock"):
         PostgreSQLStore(Server(url))
     with psycopg.connect(url) as other:
         row = other.execute("SELECT value FROM penstock.properties WHERE name = 'schema_version'").fetchone()
     assert row == (str(SCHEMA_VERSION + 1),)
+
+
+NEWER = f"""
+    ALTER TABLE penstock.runs ADD COLUMN priority INTEGER DEFAULT 0;
+    ALTER TABLE penstock.users ADD COLUMN email VARCHAR;
+    CREATE TABLE penstock.widgets (id VARCHAR PRIMARY KEY);
+    CREATE OR REPLACE FUNCTION penstock.to_days(days integer) RETURNS interval LANGUAGE sql IMMUTABLE
+        RETURN make_interval(days => days) + interval '0';
+    COMMENT ON SCHEMA penstock IS 'of the newer release';
+    UPDATE penstock.properties SET value = '{SCHEMA_VERSION + 1}' WHERE name = 'schema_version';
+"""
+"""What a newer release adds while processes of this one serve."""
+
+
+def test_a_newer_release_may_let_this_one_work_beside_it(url: str, tmp_path: Path) -> None:
+    running = PostgreSQLStore(Server(url))
+    History(running).add_run("p", a_run("before"))
+    with psycopg.connect(url) as newer:
+        newer.execute(NEWER)
+    started = PostgreSQLStore(Server(url))
+    for number, store in enumerate((running, started)):
+        History(store).add_run("p", a_run(f"run_{number}"))
+        assert len(History(store).runs("p", limit=9, offset=0)[0]) == 2 + number
+        with pytest.raises(errors.Conflict, match="newer penstock has added"):
+            migrations.require_own(store, "a backup")
+    with psycopg.connect(url) as newer:
+        comment = newer.execute("SELECT obj_description('penstock'::regnamespace, 'pg_namespace')").fetchone()
+    assert comment == ("of the newer release",)
+    running.close()
+    started.close()
+
+
+def test_a_migration_waits_for_those_who_work_and_holds_nobody_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of a table waits a moment only, so that who comes after it is not held up, and is tried again."""
+    store = PostgreSQLStore(Server(url))
+    monkeypatch.setattr(schema, "_WAIT", 0.1)
+    sql = load_sql("migrations")
+    changed = {**sql, f"to_{SCHEMA_VERSION + 1}": "ALTER TABLE runs ADD COLUMN priority INTEGER DEFAULT 0"}
+    monkeypatch.setattr(migrations, "load_sql", lambda name: changed if name == "migrations" else load_sql(name))
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    with ThreadPoolExecutor(2) as pool, psycopg.connect(url) as working:
+        working.execute("SELECT count(*) FROM penstock.runs")  # in a transaction that stays open
+        starts = [pool.submit(schema.prepare, Server(url)) for _ in range(2)]
+        for number in range(20):  # others go on meanwhile
+            History(store).add_run("p", a_run(f"run_{number}"))
+        assert not any(start.done() for start in starts)
+        working.rollback()
+        assert [start.result(60) for start in starts] == [False, False]
+    assert store.property("schema_version") == str(SCHEMA_VERSION + 1)
+    History(store).add_run("p", a_run("after"))
+    store.close()
 
 
 def test_a_schema_of_another_program_is_refused(url: str) -> None:
@@ -236,13 +290,22 @@ def test_who_lost_the_installation_to_another_writes_no_more(url: str, monkeypat
         other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
         other.execute(f"SELECT pg_advisory_lock({watch.IN_USE})".encode())
         assert store.changes != store.changes
-        assert not store.healthy
+        until(lambda: not store.healthy)
         with pytest.raises(errors.Unavailable, match="another penstock"):
             store.write(add_one)
     store.close()
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:hunter2@[h/d", "postgresql://u:hunter2@h/d?nonsense=hunter2"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter2@[h/d",
+        "postgresql://u:hunter2@h/d?nonsense=hunter2",
+        "postgresql://u:hunter2/3@h/d",  # libpq's port
+        "postgresql://u:1@hunter2@h/d",  # its host
+        "postgresql://u:1@hunter2/3@h/d",
+    ],
+)
 def test_no_error_shows_the_password(url: str) -> None:
     with pytest.raises(errors.Invalid) as raised:
         Server(url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -82,11 +83,17 @@ def test_a_server_that_stands_still_does_not_hold_up_who_only_asks_for_changes(c
             os.kill(pid, signal.SIGSTOP)
     try:
         during = store.changes
+        began = time.monotonic()  # the first one may wait for an answer that was on its way
+        for _ in range(40):
+            during = store.changes
+            time.sleep(0.05)
+        held_up = time.monotonic() - began - 2
     finally:
         for pid in reversed(stopped):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
     assert during != before, "nobody knows what happens meanwhile"
+    assert held_up < 1.8, "nor does the event loop wait for a connection, which is given up after 2 s"
     until(lambda: store.changes == store.changes)
     store.close()
 

@@ -1,7 +1,8 @@
-"""One Sail server for the tests of a process, and one session for each test."""
+"""One server for the tests of a process, and one session for each test."""
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,11 @@ from tests import sail
 
 @pytest.fixture(scope="session")
 def spark_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server."""
+    """The address of a server: the one that ``sail.VARIABLE`` names, or a Sail server."""
+    given = os.environ.get(sail.VARIABLE)
+    if given is not None:
+        yield given
+        return
     with sail.server(tmp_path_factory.mktemp("sail")) as url:
         yield url
 

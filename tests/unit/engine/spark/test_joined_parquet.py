@@ -47,6 +47,22 @@ def test_rows_that_are_made_of_many_plans_make_the_same_file(tmp_path: Path) -> 
     assert divided.read_bytes() == whole.read_bytes()
 
 
+def test_a_file_that_is_not_whole_here_makes_no_version(tmp_path: Path) -> None:
+    """Shared storage may show a file before all of it."""
+    data = written(ROWS.lazy(), tmp_path / "whole.parquet").read_bytes()
+    short, footer = tmp_path / "short.parquet", int.from_bytes(data[-8:-4], "little")
+    for content, error in (
+        (data[:-100], "does not end like a Parquet file"),
+        (data[:4] + data[-8 - footer :], "less here than its footer says"),
+    ):
+        short.write_bytes(content)
+        with pytest.raises((OSError, ValueError), match=error):
+            joined_parquet.join([short], tmp_path / "joined.parquet")
+    for cut in (10, 100, footer - 1):
+        with pytest.raises(ValueError, match="ends in the middle"):
+            compact_thrift.decode(data[-8 - footer : -8 - footer + cut])
+
+
 structs = st.recursive(
     st.dictionaries(
         st.integers(1, 300),

@@ -13,9 +13,10 @@ import pytest
 
 from service.collectors import parquet as parquet_files
 from service.collectors.csv_file import byte_ranges
+from service.collectors.records import line_ranges
 from service.engine.counters import Counters
 from service.engine.polars_frame import PolarsFrame
-from service.engine.spark import factory, file_parts
+from service.engine.spark import factory, file_parts, messages
 from service.engine.spark.cluster import Cluster
 from service.engine.spark.spark_frame import SparkFrame
 from service.kit import errors
@@ -34,6 +35,7 @@ ORDERS = 'id,price,note\n' + "".join(
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(byte_ranges, "SIZE", 100)
+    monkeypatch.setattr(line_ranges, "BATCHES", 1)
     monkeypatch.setattr(parquet_files, "_PART_ROWS", 7)
     monkeypatch.setattr("service.collectors.csv_file.survey._PIECE", 64)
 
@@ -45,7 +47,7 @@ def frames(cluster: Cluster, tmp_path: Path, files: dict[str, bytes], kind: str,
     for name, make in (("local", PolarsFrame), ("remote", factory.frames(cluster, Counters()))):
         folder = tmp_path / name
         folder.mkdir()
-        own = dataclasses.replace(ctx, folder=folder, frames=make)
+        own = dataclasses.replace(ctx, folder=folder, frames=make, spread=cluster.spread if name == "remote" else None)
         found.append(asyncio.run(collector(kind, **config).collect(own)))
     local, remote = found
     return local, remote
@@ -99,6 +101,26 @@ def test_parquet_by_rows(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.M
     assert_alike(*frames(cluster, tmp_path, {}, "parquet", **chosen), least=5)
 
 
+LINES = "".join(f'{{"id": {n}, "of": {{"a": {n % 3}}}, "x": {"null" if n < 20 else n / 2}}}\n' for n in range(30))
+
+
+def test_lines_of_json_in_ranges(cluster: Cluster, tmp_path: Path) -> None:
+    body = LINES * 12_000
+    assert_alike(*frames(cluster, tmp_path, {"a.json": body.encode()}, "json", file_path="a.json"), least=2)
+
+
+def test_an_invalid_line_is_named_as_in_the_file(cluster: Cluster, tmp_path: Path) -> None:
+    body = LINES * 12_000 + '{"id": 1\n' + LINES
+    ctx = surroundings(tmp_path, {"a.json": body.encode()})
+    said = []
+    for spread in (None, cluster.spread):
+        with pytest.raises(errors.Permanent) as caught:
+            asyncio.run(collector("json", file_path="a.json").collect(dataclasses.replace(ctx, spread=spread)))
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert "line 360001" in said[0]
+
+
 def test_rows_that_this_process_has_are_copied_for_the_executors(cluster: Cluster, tmp_path: Path) -> None:
     lock = threading.Lock()
 
@@ -113,3 +135,22 @@ def test_rows_that_this_process_has_are_copied_for_the_executors(cluster: Cluste
         frame = make(lf, tmp_path)
         assert isinstance(frame, SparkFrame)
         assert frame.measure([Metric("n", "max")]) == {Metric("n", "max"): lf.collect()["n"].max()}
+
+
+@pytest.mark.parametrize("written", ["hunter2-of-the-api", "Basic bWU6aHVudGVyMi1vZi10aGUtYXBp"])
+def test_a_plan_with_a_secret_stays_in_this_process(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    sent: list[bytes] = []
+    encode = messages.encode
+
+    def noted(message: messages.Order | messages.Result) -> bytes:
+        sent.append(encode(message))
+        return sent[-1]
+
+    monkeypatch.setattr(messages, "encode", noted)
+    make = factory.frames(cluster, Counters(), ["hunter2-of-the-api"])
+    lf = pl.LazyFrame({"n": [1, 2]}).map_batches(lambda rows: rows + len(written))
+    assert make(lf, tmp_path).measure([Metric("n", "max")]) == {Metric("n", "max"): 2 + len(written)}
+    assert sent
+    assert not any(written.encode() in message for message in sent)

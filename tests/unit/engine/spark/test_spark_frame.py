@@ -68,7 +68,27 @@ def assert_alike(cluster: Cluster, tmp_path: Path, work: Callable[[Frame, Make],
 
 def test_executors_are_checked(cluster: Cluster, tmp_path: Path) -> None:
     cluster.check()
+    assert [path.name for path in tmp_path.rglob("*")] == ["attempt-1"]
+    cluster.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sources_must_be_what_executors_read(
+    cluster: Cluster, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path_factory.mktemp("source") / "a.csv"
+    source.write_text("a\n1\n")
+    cluster.check([source])
+    perform = cluster.perform
+
+    def later(tasks: Any, kind: Any) -> Any:
+        source.unlink()  # where executors look
+        return perform(tasks, kind)
+
+    monkeypatch.setattr(cluster, "perform", later)
+    with pytest.raises(errors.Permanent, match=r"an executor cannot read .*a\.csv as this service does"):
+        cluster.check([source])
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_server_that_does_not_answer_is_worth_another_attempt(tmp_path: Path) -> None:
@@ -133,6 +153,17 @@ def test_join(cluster: Cluster, tmp_path: Path, how: Any, on: list[str]) -> None
     assert_alike(cluster, tmp_path, lambda f, make: f.join(make(OTHERS), on, how=how))
 
 
+def test_columns_of_any_name_beside_ours(cluster: Cluster, tmp_path: Path) -> None:
+    odd = {"k": "\x1frow", "f": "\x1fbucket"}  # what a source without NUL may have
+
+    def work(frame: Frame, make: Make) -> Frame:
+        other = make(OTHERS.rename({"k": "\x1frow", "o": "\x1fother"}))
+        renamed = frame.rows(lambda lf: lf.rename(odd))
+        return renamed.distinct(["\x1frow"]).join(other, ["\x1frow"], how="left").sort(["n"], descending=[True])
+
+    assert_alike(cluster, tmp_path, work)
+
+
 def test_union(cluster: Cluster, tmp_path: Path) -> None:
     assert_alike(cluster, tmp_path, lambda f, make: f.union([make(OTHERS)]))
     mixed = OTHERS.with_columns(n=pl.col("o"), f=pl.lit(1))
@@ -167,11 +198,12 @@ def test_metrics_are_those_of_the_local_engine(cluster: Cluster, tmp_path: Path)
         ), metric
 
 
-def test_lost_values_are_counted_with_the_rows_of_the_whole(cluster: Cluster, tmp_path: Path) -> None:
-    def conversion(most: float | None) -> Conversion:
-        text = pl.col("k")
-        return Conversion("k", text.cast(pl.Int64, strict=False), text, "k", "cast", "are not numbers", most=most)
+def conversion(most: float | None = None) -> Conversion:
+    text = pl.col("k")
+    return Conversion("k", text.cast(pl.Int64, strict=False), text, "k", "cast", "are not numbers", most=most)
 
+
+def test_lost_values_are_counted_with_the_rows_of_the_whole(cluster: Cluster, tmp_path: Path) -> None:
     def of(make: Make, most: float | None = None) -> Frame:
         filtered = make(ROWS).rows(lambda lf: lf.filter(pl.col("n").is_not_null()))
         return filtered.convert("processors[0]", [conversion(most)])
@@ -184,6 +216,42 @@ def test_lost_values_are_counted_with_the_rows_of_the_whole(cluster: Cluster, tm
     assert list(remote.losses) == list(local.losses) != []
     with pytest.raises(errors.Permanent, match="more than max_lost_share"):
         of(lambda rows: divided(cluster, rows, tmp_path), 0.5).measure([Metric("", "rows")])
+
+
+def test_values_lost_before_a_union_are_those_of_each_frame(cluster: Cluster, tmp_path: Path) -> None:
+    def of(make: Make, most: float | None = None) -> Frame:
+        frames = [
+            make(rows).convert(f"collectors[{n}]", [conversion(most if n == 2 else None)])
+            for n, rows in enumerate((ROWS, ROWS.tail(4), ROWS.head(5)))
+        ]
+        return frames[0].union([frames[1].union(frames[2:])])
+
+    local = of(lambda rows: whole(rows, tmp_path))
+    remote = of(lambda rows: divided(cluster, rows, tmp_path, cuts=(2,)))
+    assert written(local, tmp_path).equals(written(remote, tmp_path), null_equal=True)
+    assert [loss.step for loss in remote.losses] == ["collectors[0]", "collectors[1]", "collectors[2]"]
+    assert list(remote.losses) == list(local.losses)
+    with pytest.raises(errors.Permanent, match="more than max_lost_share"):
+        of(lambda rows: divided(cluster, rows, tmp_path, cuts=(2,)), 0.5).measure([Metric("", "rows")])
+
+
+@pytest.mark.parametrize("dtype", [pl.Date(), pl.Datetime("us")])
+def test_dates_that_no_answer_can_hold_are_named(cluster: Cluster, tmp_path: Path, dtype: pl.DataType) -> None:
+    far = 2**30 if dtype == pl.Date() else 2**62
+    rows = pl.DataFrame({"n": [1, 2], "at": pl.Series([0, far]).cast(pl.Int32 if dtype == pl.Date() else pl.Int64)})
+    said = []
+    for frame in (whole, lambda rows, path: divided(cluster, rows, path, cuts=(1,))):
+        made = frame(rows.with_columns(pl.col("at").cast(dtype)), tmp_path)
+        with pytest.raises(errors.Permanent) as caught:
+            made.measure([Metric("n", "max"), Metric("at", "max")])
+        said.append(caught.value.message)
+    assert said == ["column 'at' holds dates outside of the years 1 to 9999; filter them before, by year(at) BETWEEN 1 "
+                    "AND 9999"] * 2  # fmt: skip
+
+
+def test_a_sort_by_a_column_without_values_warns_of_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    rows = ROWS.with_columns(n=pl.lit(None, pl.Float64))
+    assert written(divided(cluster, rows, tmp_path).sort(["n"], descending=[False]), tmp_path).equals(rows)
 
 
 def test_an_error_of_the_data_is_ours(cluster: Cluster, tmp_path: Path) -> None:
