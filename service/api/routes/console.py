@@ -16,19 +16,31 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 
 
 @get(
-    ["/console", "/console/{path:path}"],
+    "/console",
     **route(
         "public",
         "Service",
         "Open the console",
-        "The page for people; which screen it shows is decided in the browser, by the address.",
+        "The page for people.",
         ResponseDoc(text="The page.", media=("text/html",)),
     ),
 )
-async def page() -> Response[bytes]:
-    found = await asyncio.to_thread(site.page)
-    headers = {"content-security-policy": found.policy, "cache-control": "no-cache"}
-    return Response(found.content, media_type="text/html", headers=headers)
+async def open_console() -> Response[bytes]:
+    return await _page()
+
+
+@get(
+    "/console/{path:path}",
+    **route(
+        "public",
+        "Service",
+        "Open a screen of the console",
+        "The same page at every address; the browser shows the screen that the address names.",
+        ResponseDoc(text="The page.", media=("text/html",)),
+    ),
+)
+async def open_screen() -> Response[bytes]:
+    return await _page()
 
 
 @get(
@@ -42,11 +54,17 @@ async def page() -> Response[bytes]:
         errors=("NOT_FOUND",),
     ),
 )
-async def asset(file: FromPath[str]) -> Response[bytes]:
+async def read_console_file(file: FromPath[str]) -> Response[bytes]:
     found = (await asyncio.to_thread(site.assets)).get(file)
     if found is None:
         raise errors.Missing(f"the console has no file '{file[:60]}'; reload the page")
     return Response(found.content, media_type=found.media_type, headers={"cache-control": _FOR_EVER})
 
 
-HANDLERS = [page, asset]
+async def _page() -> Response[bytes]:
+    found = await asyncio.to_thread(site.page)
+    headers = {"content-security-policy": found.policy, "cache-control": "no-cache"}
+    return Response(found.content, media_type="text/html", headers=headers)
+
+
+HANDLERS = [open_console, open_screen, read_console_file]
