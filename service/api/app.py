@@ -28,6 +28,7 @@ from service.api.routes import (
     admin,
     auth,
     browser_sessions,
+    console,
     docs,
     files,
     guide,
@@ -37,6 +38,7 @@ from service.api.routes import (
     lineage,
     lookups,
     metrics,
+    overview,
     ownership,
     pipelines,
     planning,
@@ -65,6 +67,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
+    *overview.HANDLERS,
     *ownership.HANDLERS,
     *planning.HANDLERS,
     *probing.HANDLERS,
@@ -90,7 +93,13 @@ _API: Sequence[ControllerRouterHandler] = [
     *admin.HANDLERS,
     *audit_log.HANDLERS,
 ]
-_OPEN: Sequence[ControllerRouterHandler] = [*health.HANDLERS, *metrics.HANDLERS, *docs.HANDLERS, *guide.HANDLERS]
+_OPEN: Sequence[ControllerRouterHandler] = [
+    *health.HANDLERS,
+    *metrics.HANDLERS,
+    *docs.HANDLERS,
+    *guide.HANDLERS,
+    *console.HANDLERS,
+]
 
 
 class _Routes(Router):

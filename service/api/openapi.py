@@ -51,6 +51,7 @@ _PARAMETERS = {
     "username": ("The name of the account.", "ann"),
     "path": ("The path of the file, relative to the uploads.", "orders.csv"),
     "asset": ("The asset's name.", "start.js"),
+    "file": ("The name of a file, as the page has it.", "app.8163f3b88832.js"),
     "page": ("The page's name.", "reading"),
 }
 _QUERY = ("The name of the saved query.", "orders-by-city")

@@ -259,6 +259,10 @@ class Supervisor:
         ended = {pipeline_id: run.status for pipeline_id, run in newest.items() if run.run_id in unwritten}
         return self.history.newest_statuses(pipeline_ids) | ended
 
+    def present(self) -> dict[str, Run]:
+        """The present state of runs that the catalog may lack, by run id."""
+        return {live.run.run_id: live.view() for live in self._runs.all} | self._driver.unwritten
+
     async def runs(
         self, pipeline_id: str, *, limit: int, offset: int, status: Status | None = None
     ) -> tuple[list[Run], int]:

@@ -150,6 +150,9 @@ class Supervisor:
     def newest_statuses(self, pipeline_ids: Sequence[str]) -> dict[str, str]:
         return self.history.newest_statuses(pipeline_ids)
 
+    def present(self) -> dict[str, Run]:
+        return {}
+
     async def cancel(self, run_id: str) -> Run:
         run = await self.run(run_id)
         for pipeline_id, live in list(self.going.items()):

@@ -23,5 +23,5 @@ def test_programs_get_an_index(anonymous: Client, accept: str) -> None:
 def test_browsers_get_a_page(anonymous: Client) -> None:
     accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     answer = anonymous.get("/", headers={"accept": accept}, follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/docs")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
     assert anonymous.get("/", headers={"accept": accept}).headers["content-type"].startswith("text/html")

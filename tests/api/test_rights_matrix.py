@@ -13,6 +13,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api.services import Services
+from service.console import site
 from service.model.api_key import KeyDefinition
 from service.model.rights import Rights
 from service.model.user import RANK
@@ -31,7 +32,7 @@ BELOW = ("/api/v1/pipeline/{name", "/api/v1/runs/{run_id")
 
 OPEN = {
     "GET /", "GET /docs", "GET /docs/guide", "GET /docs/guide/{page}", "GET /docs/openapi.json", "GET /docs/{asset}",
-    "GET /health", "GET /health/ready",
+    "GET /health", "GET /health/ready", "GET /console", "GET /console/{path}", "GET /console/assets/{file}",
 }  # fmt: skip
 LOG_IN = {
     "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "POST /api/v1/auth/session", "DELETE /api/v1/auth/session",
@@ -58,7 +59,7 @@ HIDING = {
 """What names a table of the private pipeline, or a saved query over it."""
 LISTS = {
     "GET /api/v1/pipeline", "GET /api/v1/queries", "GET /api/v1/schedules", "GET /api/v1/tables", "GET /api/v1/files",
-    "GET /api/v1/auth/me",
+    "GET /api/v1/auth/me", "GET /api/v1/overview",
 }  # fmt: skip
 """For everybody with the role; they leave out what the caller does not see."""
 REST = {
@@ -134,6 +135,7 @@ def filled(path: str, services: Services, name: str = HIDDEN) -> str:
     values = {
         "name": ("pay-day" if name == HIDDEN else "pay-dax") if of_queries else name, "table": name, "number": "2",
         "tag": "stable", "key": "1", "username": "viewer", "path": "x.csv", "asset": "start.js", "page": "reading",
+        "file": next(iter(site.assets())),
         "id": "key_none", "run_id": runs[0].run_id if name == HIDDEN else "run_none",
     }  # fmt: skip
     for hole, value in values.items():

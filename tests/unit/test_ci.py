@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = {path.name: path for path in sorted((ROOT / ".ci").iterdir()) if path.is_file() and not path.suffix}
-OTHERS = {"bench", "fast", "run", "setup"}  # what people start
+OTHERS = {"bench", "console_vendor", "fast", "run", "setup"}  # what people start
 
 
 def commands(name: str) -> list[str]:

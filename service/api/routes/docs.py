@@ -61,10 +61,12 @@ _START = """SwaggerUIBundle({
 """
 
 
+_TO_CONSOLE = {"location": "/console/", "vary": "Accept"}
 INDEX = {
     "name": "Penstock",
     "version": service.__version__,
     "api": "/api/v1",
+    "console": "/console/",
     "documentation": "/docs",
     "guide": "/docs/guide",
     "openapi": "/docs/openapi.json",
@@ -79,16 +81,18 @@ INDEX = {
         "Service",
         "Start here",
         "Answers where the API, its documentation and its health are; a browser (`Accept: text/html`) is sent to "
-        "`/docs`.",
+        "`/console/`.",
         ResponseDoc(text="The index.", kind=dict[str, str], example=INDEX),
         ResponseDoc(
-            status=303, text="`/docs`, for a browser.", media=("text/html",), headers={"Location": "The page."}
+            status=303, text="`/console/`, for a browser.", media=("text/html",), headers={"Location": "The page."}
         ),
     ),
 )
 async def index(request: TypedRequest) -> Response[Any]:
     if streaming.format_of(request, None, _INDEX_FORMATS) == "html":
-        return Response(None, status_code=303, media_type="text/html", headers={"location": "/docs", "vary": "Accept"})
+        return Response(
+            None, status_code=303, media_type="text/html", headers={"location": "/console/", "vary": "Accept"}
+        )
     return Response(INDEX, headers={"vary": "Accept"})
 
 

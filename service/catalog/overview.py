@@ -1,0 +1,95 @@
+"""All pipelines at a glance: four statements, however many there are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from service.catalog.statements import load_sql
+from service.catalog.store import Row, Store
+from service.model.overview import PipelineGlance, RunGlance
+from service.model.rights import Readable
+from service.model.run import Run
+from service.model.schedule import Schedule, ScheduleState
+
+_SQL = load_sql("overview")
+_MOST_RUNS = 20
+_MOST_VERSIONS = 20
+_GRACE = timedelta(seconds=60)
+"""A run has so long to end after the time of its schedule before the data count as late."""
+
+
+def of_all(store: Store, now: datetime, readable: Readable, going: Mapping[str, Run]) -> list[PipelineGlance]:
+    """The readable pipelines by name. Blocks.
+
+    ``going`` has the present state of runs that the catalog may lack, by run id.
+    """
+    names = None if readable is None else [*readable]
+    runs = _by_pipeline(store.rows(_SQL["runs"], {"most": _MOST_RUNS}))
+    versions = _by_pipeline(store.rows(_SQL["versions"], {"most": _MOST_VERSIONS}))
+    successes = {row["pipeline_id"]: _utc(row["last_success"]) for row in store.rows(_SQL["successes"])}
+    return [
+        _glance(row, [_run(one, going) for one in runs[row["id"]]], versions[row["id"]], successes.get(row["id"]), now)
+        for row in store.rows(_SQL["pipelines"], {"readable": names})
+    ]
+
+
+def _glance(
+    row: Row, runs: list[RunGlance], versions: list[Row], success: datetime | None, now: datetime
+) -> PipelineGlance:
+    schedule = msgspec.json.decode(row["schedule"], type=Schedule) if row["schedule"] is not None else None
+    newest: dict[str, Any] = versions[0] if versions else {}
+    return PipelineGlance(
+        name=row["name"], description=row["description"], revision=row["revision"], owner=row["owner"],
+        visibility=row["visibility"], status=runs[0].status if runs else "idle",
+        cron=schedule.cron if schedule is not None else None,
+        timezone=schedule.timezone if schedule is not None else None, paused=row["paused"],
+        next_run=_next(row, schedule, now), late_since=_late(row, schedule, success, now), last_success=success,
+        version=newest.get("version"), rows=newest.get("rows"), bytes=newest.get("bytes"),
+        version_created=_utc(newest.get("created")), recent_runs=runs, recent_rows=[one["rows"] for one in versions],
+    )  # fmt: skip
+
+
+def _next(row: Row, schedule: Schedule | None, now: datetime) -> datetime | None:
+    if schedule is None:
+        return None
+    handled = row["handled"].replace(tzinfo=UTC)
+    state = ScheduleState(
+        pipeline_id=row["id"], name=row["name"], schedule=schedule, paused=row["paused"], handled=handled
+    )
+    return state.next_fire(now)
+
+
+def _late(row: Row, schedule: Schedule | None, success: datetime | None, now: datetime) -> datetime | None:
+    if schedule is None or not schedule.enabled or row["paused"] or success is None:
+        return None
+    due = schedule.after(success)
+    return due if due is not None and due + _GRACE < now else None
+
+
+def _run(row: Row, going: Mapping[str, Run]) -> RunGlance:
+    run = going.get(row["run_id"])
+    if run is not None:
+        return RunGlance(
+            run_id=run.run_id, status=run.status, start_time=run.start_time, end_time=run.end_time,
+            duration=run.duration, error=run.error.code if run.error is not None else None,
+        )  # fmt: skip
+    return RunGlance(
+        run_id=row["run_id"], status=row["status"], start_time=_utc(row["start_time"]), end_time=_utc(row["end_time"]),
+        duration=row["duration"], error=row["error_code"],
+    )  # fmt: skip
+
+
+def _by_pipeline(rows: list[Row]) -> defaultdict[str, list[Row]]:
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["pipeline_id"]].append(row)
+    return found
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    return value.replace(tzinfo=UTC) if value is not None else None

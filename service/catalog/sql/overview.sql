@@ -1,0 +1,31 @@
+-- name: pipelines
+SELECT p.id, p.name, r.document ->> 'description' AS description, p.revision, p.owner, p.visibility,
+    CASE WHEN json_type(r.document -> 'schedule') = 'OBJECT' THEN r.document -> 'schedule' END AS schedule,
+    coalesce(s.paused, false) AS paused, coalesce(s.handled, r.created) AS handled
+FROM pipelines p
+JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision
+LEFT JOIN schedules s ON s.pipeline_id = p.id
+WHERE p.deleted IS NULL AND ($readable::VARCHAR[] IS NULL OR p.name = ANY($readable::VARCHAR[]))
+ORDER BY p.name
+-- name: runs
+SELECT pipeline_id, run_id, status, queued_at, start_time, end_time, error_code, duration
+FROM (
+    SELECT pipeline_id, run_id, status, queued_at, start_time, end_time,
+        value -> 'error' ->> 'code' AS error_code, CAST(value ->> 'duration' AS DOUBLE PRECISION) AS duration,
+        row_number() OVER (PARTITION BY pipeline_id ORDER BY sequence DESC) AS place
+    FROM runs
+) newest
+WHERE place <= $most
+ORDER BY pipeline_id, place
+-- name: versions
+SELECT pipeline_id, version, rows, bytes, created
+FROM (
+    SELECT pipeline_id, version, rows, bytes, created,
+        row_number() OVER (PARTITION BY pipeline_id ORDER BY version DESC) AS place
+    FROM versions WHERE NOT held
+) newest
+WHERE place <= $most
+ORDER BY pipeline_id, place
+-- name: successes
+SELECT pipeline_id, max(coalesce(start_time, queued_at)) AS last_success
+FROM runs WHERE status = 'completed' GROUP BY pipeline_id

@@ -1,0 +1,92 @@
+"""The files of the console, under names that change with their content, and the page that loads them.
+
+Scripts name each other by bare names ("console/api", "preact"), which the page's import map leads to the files of this
+release. So browsers may keep each file for ever, and no build step is needed. The import map is the only inline script
+of the page; the policy allows it by its hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+ROOT = "/console"
+_STATIC = Path(__file__).parent / "static"
+_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
+_FIRST = ("preact", "console/app", "console/session", "console/api", "console/router", "console/format")
+_POLICY = (
+    "default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """A file as it is sent."""
+
+    content: bytes
+    media_type: str
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The page and the policy that it is sent with."""
+
+    content: bytes
+    policy: str
+
+
+@cache
+def assets() -> dict[str, Asset]:
+    """The files by the name under which they are asked for. Reads all once."""
+    return {_name(path): Asset(path.read_bytes(), _TYPES[path.suffix]) for path in _files()}
+
+
+@cache
+def page() -> Page:
+    """The page that every address of the console answers."""
+    imports = {_specifier(path): f"{ROOT}/assets/{_name(path)}" for path in _files() if path.suffix == ".js"}
+    import_map = json.dumps({"imports": imports}, separators=(",", ":"))
+    digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
+    styles = [f"{ROOT}/assets/{_name(_STATIC / name)}" for name in ("style.css", "vendor/uplot.css")]
+    lines = [
+        "<!doctype html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        "<title>Penstock</title>",
+        f'<link rel="icon" type="image/svg+xml" href="{ROOT}/assets/{_name(_STATIC / "icon.svg")}">',
+        *(f'<link rel="stylesheet" href="{style}">' for style in styles),
+        f'<script type="importmap">{import_map}</script>',
+        *(f'<link rel="modulepreload" href="{imports[name]}">' for name in _FIRST),
+        f'<script type="module" src="{imports["console/app"]}"></script>',
+        "</head>",
+        "<body>",
+        '<div id="app"></div>',
+        "<noscript>The console needs JavaScript; the API at /docs does not.</noscript>",
+        "</body>",
+        "</html>",
+    ]
+    return Page("\n".join(lines).encode(), _POLICY.format(digest=digest))
+
+
+@cache
+def _files() -> tuple[Path, ...]:
+    return tuple(sorted(path for path in _STATIC.rglob("*") if path.suffix in _TYPES))
+
+
+@cache
+def _name(path: Path) -> str:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return f"{path.stem}.{digest}{path.suffix}"
+
+
+def _specifier(path: Path) -> str:
+    """The name in ``import``: the file's own for a vendored one, else its path below "console/"."""
+    place = path.relative_to(_STATIC).with_suffix("")
+    return place.name if place.parts[0] == "vendor" else f"console/{place.as_posix()}"

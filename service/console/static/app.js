@@ -1,0 +1,88 @@
+/** The console: one page, whose screens are chosen by the address. */
+
+import { html, render, useEffect, useErrorBoundary, useState } from "preact";
+import { Problem, Title } from "console/parts/basics";
+import { Link, matched, to, useLocation } from "console/router";
+import { currentUser, may, onSessionChange, resume, signOut } from "console/session";
+import { SignIn } from "console/screens/sign_in";
+
+/** Pattern of a path, and the module of its screen, which is loaded when somebody goes there. */
+const SCREENS = [
+  ["/", () => import("console/screens/pipelines")],
+  ["/pipelines/:name/:tab?", () => import("console/screens/pipeline")],
+  ["/runs", () => import("console/screens/runs")],
+  ["/runs/:id", () => import("console/screens/run")],
+  ["/data/:table?", () => import("console/screens/data")],
+  ["/sql", () => import("console/screens/sql")],
+  ["/new", () => import("console/screens/new_pipeline")],
+  ["/files", () => import("console/screens/files")],
+  ["/schedules", () => import("console/screens/schedules")],
+  ["/accounts/:tab?", () => import("console/screens/accounts")],
+  ["/system", () => import("console/screens/system")],
+];
+const NAVIGATION = [
+  ["Pipelines", [], "viewer"], ["Runs", ["runs"], "viewer"], ["Data", ["data"], "viewer"], ["SQL", ["sql"], "viewer"],
+  ["Files", ["files"], "operator"], ["Schedules", ["schedules"], "viewer"], ["Accounts", ["accounts"], "viewer"],
+  ["System", ["system"], "viewer"],
+];
+
+function App() {
+  const [state, setState] = useState("resuming");
+  useEffect(() => {
+    resume().then((known) => setState(known ? "in" : "out"), () => setState("out"));
+    return onSessionChange(() => setState(currentUser() === null ? "out" : "in"));
+  }, []);
+  if (state === "resuming") return html`<main aria-busy="true"><p class="quiet loading">Loading …</p></main>`;
+  return state === "in" ? html`<${Shell} />` : html`<${SignIn} />`;
+}
+
+function Shell() {
+  const { path } = useLocation();
+  const first = path.split("/")[1] ?? "";
+  const current = (parts) => (parts[0] ?? "") === (first === "pipelines" || first === "new" ? "" : first);
+  return html`<a class="skip" href="#main">Skip to the content</a>
+    <header class="bar">
+      <${Link} href=${to([])} class="brand" aria-label="Penstock, pipelines"><${Mark} />Penstock<//>
+      <nav aria-label="Main">
+        ${NAVIGATION.filter(([, , role]) => may(role)).map(([name, parts]) => html`
+          <${Link} href=${to(parts)} aria-current=${current(parts) ? "page" : null}>${name}<//>`)}
+      </nav>
+      <${Account} />
+    </header>
+    <${Screen} path=${path} key=${path.split("/").slice(0, 3).join("/")} />`;
+}
+
+const Mark = () => html`<svg width="20" height="20" viewBox="0 0 20 20" aria-hidden="true">
+  <path d="M2 4h6a4 4 0 0 1 4 4v4a4 4 0 0 0 4 4h2" fill="none" stroke="currentColor" stroke-width="3" stroke-linecap="round" />
+</svg>`;
+
+function Account() {
+  const user = currentUser();
+  return html`<div class="account">
+    <span title="Role: ${user.role}">${user.username}</span>
+    <a href="/docs/guide">Guide</a>
+    <button type="button" class="plain" onClick=${signOut}>Sign out</button>
+  </div>`;
+}
+
+function Screen({ path }) {
+  const [loaded, setLoaded] = useState(null);
+  const [broken, forget] = useErrorBoundary();
+  const found = SCREENS.map(([pattern, load]) => [pattern, load, matched(pattern, path)]).find(([, , given]) => given !== null);
+  const pattern = found?.[0];
+  useEffect(() => {
+    if (!found) return;
+    found[1]().then((module) => setState(module), (error) => setState({ error }));
+    function setState(module) {
+      setLoaded({ pattern, module });
+    }
+  }, [pattern]);
+  if (broken) return html`<main id="main"><${Problem} error=${broken} retry=${forget} /></main>`;
+  if (!found) return html`<main id="main"><${Title} text="There is no such page" />
+    <p>The address does not lead to a screen of the console. <${Link} href=${to([])}>See all pipelines<//></p></main>`;
+  if (loaded?.pattern !== pattern) return html`<main id="main" aria-busy="true"><p class="quiet loading">Loading …</p></main>`;
+  if (loaded.module.error) return html`<main id="main"><${Problem} error=${loaded.module.error} retry=${() => location.reload()} /></main>`;
+  return html`<${loaded.module.default} ...${found[2]} />`;
+}
+
+render(html`<${App} />`, document.getElementById("app"));

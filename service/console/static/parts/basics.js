@@ -1,0 +1,88 @@
+/** Small parts that every screen uses: states of loading and failure, statuses, times, buttons that act. */
+
+import { html, useEffect, useState } from "preact";
+import { ago, instant } from "console/format";
+
+/** An error as the service answers it: what, where, what to do. */
+export function Problem({ error, retry }) {
+  if (!error) return null;
+  const problems = error.problems ?? [{ field: null, message: error.message }];
+  return html`<div class="problem" role="alert">
+    <strong>${error.code ?? "Error"}</strong>
+    ${problems.length === 1 && problems[0].message === error.message
+      ? html`<p>${problems[0].field && html`<code>${problems[0].field}</code> `}${error.message}</p>`
+      : html`<p>${error.message}</p>
+          <ul>${problems.map(({ field, message }) => html`<li>${field && html`<code>${field}</code> `}${message}</li>`)}</ul>`}
+    ${error.requestId && html`<p class="quiet">Request <code>${error.requestId}</code></p>`}
+    ${retry && html`<button type="button" onClick=${retry}>Try again</button>`}
+  </div>`;
+}
+
+/** What a screen shows of an address that it reads: the error, a quiet line while it loads, or its children. */
+export function Loaded({ request, children }) {
+  if (request.error && request.data === null) return html`<${Problem} error=${request.error} retry=${request.reload} />`;
+  if (request.data === null) return html`<p class="quiet loading">Loading …</p>`;
+  return html`${request.error && html`<${Problem} error=${request.error} retry=${request.reload} />`}${children(request.data)}`;
+}
+
+/** An empty list: what is not there, and what to do next. */
+export function Empty({ title, children }) {
+  return html`<div class="empty"><h2>${title}</h2>${children}</div>`;
+}
+
+const WORDS = {
+  completed: "Completed", failed: "Failed", running: "Running", queued: "Queued", cancelled: "Cancelled",
+  interrupted: "Interrupted", retrying: "Waits to try again", held: "Held", idle: "Never run",
+};
+
+/** A status in a word and a colour; the word alone is enough. */
+export const Status = ({ status }) =>
+  html`<span class="status status-${status}"><span class="dot" aria-hidden="true"></span>${WORDS[status] ?? status}</span>`;
+
+let ticking = 0;
+const tickers = new Set();
+setInterval(() => {
+  if (document.hidden) return;
+  ticking += 1;
+  for (const tick of tickers) tick(ticking);
+}, 15_000);
+
+/** An instant as "5 minutes ago", exact on hover and for screen readers. */
+export function Time({ at }) {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    tickers.add(tick);
+    return () => tickers.delete(tick);
+  }, []);
+  return at ? html`<time datetime=${at} title=${instant(at)}>${ago(at)}</time>` : html`<span class="quiet">–</span>`;
+}
+
+/** A bar of progress, 0 to 100. */
+export const Progress = ({ value, label }) =>
+  html`<progress max="100" value=${value} aria-label=${label}>${Math.round(value)} %</progress>`;
+
+/** A button that acts, is busy meanwhile, and asks first where `confirm` says what would happen. */
+export function ActionButton({ action, children, confirm: question, kind = "", ...rest }) {
+  const click = () => {
+    if (question && !window.confirm(question)) return;
+    action.run();
+  };
+  return html`<button type="button" class=${kind} disabled=${action.busy} aria-busy=${action.busy} onClick=${click} ...${rest}>
+    ${children}
+  </button>`;
+}
+
+/** A page's title, for the tab and history of the browser, and its heading. */
+export function Title({ text, children }) {
+  useEffect(() => {
+    document.title = `${text} · Penstock`;
+  }, [text]);
+  return html`<header class="title"><h1>${text}</h1>${children}</header>`;
+}
+
+/** Names and values in two columns. */
+export const Facts = ({ facts }) =>
+  html`<dl class="facts">${facts.filter(Boolean).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+
+/** Links that look like tabs: each has an address of its own. */
+export const Tabs = ({ label, children }) => html`<nav class="tabs" aria-label=${label}>${children}</nav>`;

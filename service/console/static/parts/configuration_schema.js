@@ -1,0 +1,81 @@
+/** What a configuration may hold at a place, by the schema of the plug-ins that the service has. */
+
+import { useEffect, useState } from "preact";
+
+let asked = null;
+
+/** The components of the API's description, or null while they come. */
+export function useSchemas() {
+  const [schemas, setSchemas] = useState(null);
+  useEffect(() => {
+    asked ??= fetch("/docs/openapi.json").then((answer) => answer.json()).then((document) => document.components.schemas);
+    asked.then(setSchemas, () => { asked = null; });
+  }, []);
+  return schemas;
+}
+
+/** A schema without references, and of those that a value may have the one that fits its `type`. */
+export function resolved(schemas, schema, value) {
+  let found = schema;
+  for (let depth = 0; found && depth < 20; depth += 1) {
+    if (found.$ref) found = schemas[found.$ref.split("/").at(-1)];
+    else if (found.discriminator) {
+      const { propertyName, mapping } = found.discriminator;
+      const reference = mapping?.[value?.[propertyName]];
+      if (!reference) return found;
+      found = { $ref: reference };
+    } else if (found.anyOf || found.oneOf) found = chosen(schemas, found.anyOf ?? found.oneOf, value);
+    else if (found.allOf?.length === 1) [found] = found.allOf;
+    else return found;
+  }
+  return found ?? {};
+}
+
+const kindOf = (value) => (value === null || value === undefined ? "null" : Array.isArray(value) ? "array" : typeof value === "number" ? "number" : typeof value);
+
+function chosen(schemas, options, value) {
+  const plain = options.map((option) => (option.$ref ? schemas[option.$ref.split("/").at(-1)] : option));
+  const kind = kindOf(value);
+  const fits = plain.find((option) => [option.type].flat().some((type) => type === kind || (type === "integer" && kind === "number")));
+  return fits ?? plain.find((option) => option.properties || option.discriminator || option.items || option.additionalProperties) ?? plain.find((option) => option.type !== "null") ?? plain[0];
+}
+
+/** The schema and the value at a path of names and numbers. */
+export function at(schemas, root, document, path) {
+  let schema = resolved(schemas, root, document);
+  let value = document;
+  for (const part of path) {
+    value = value?.[part];
+    const below = typeof part === "number" ? schema.items : (schema.properties?.[part] ?? (typeof schema.additionalProperties === "object" ? schema.additionalProperties : null));
+    if (!below) return { schema: null, value };
+    schema = resolved(schemas, below, value);
+  }
+  return { schema, value };
+}
+
+/** What may be written for a schema's key or value: `{label, detail, info}`. */
+export function names(schemas, schema, document) {
+  const described = resolved(schemas, schema, document);
+  if (described.discriminator) return [{ label: described.discriminator.propertyName, detail: Object.keys(described.discriminator.mapping).join(" | ") }];
+  return Object.entries(described.properties ?? {}).map(([label, one]) => {
+    const plain = one.$ref ? { ...schemas[one.$ref.split("/").at(-1)], ...one } : one;
+    return { label, detail: typeText(plain), info: plain.description };
+  });
+}
+
+/** The values that a schema lists. */
+export function values(schemas, schema) {
+  const options = schema?.anyOf ?? schema?.oneOf ?? [schema];
+  return options.flatMap((option) => {
+    const plain = option?.$ref ? schemas[option.$ref.split("/").at(-1)] : option;
+    if (plain?.enum) return plain.enum.map(String);
+    if (plain?.const !== undefined) return [String(plain.const)];
+    return plain?.type === "boolean" ? ["true", "false"] : [];
+  });
+}
+
+export function typeText(schema) {
+  if (schema.enum) return schema.enum.join(" | ");
+  if (schema.anyOf) return [...new Set(schema.anyOf.map((one) => one.type ?? (one.enum ? "one of" : "object")))].filter((type) => type !== "null").join(" | ");
+  return [schema.type].flat().filter(Boolean).join(" | ");
+}

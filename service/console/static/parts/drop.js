@@ -1,0 +1,53 @@
+/** A place to drop files, or to choose them; each is sent as it is, with its progress. */
+
+import { html, useRef, useState } from "preact";
+import { bytes } from "console/format";
+import { address, ApiError } from "console/api";
+import { Problem, Progress } from "console/parts/basics";
+import { accessToken } from "console/session";
+
+/** Sends a file; `onProgress` gets a share. `fetch` cannot tell how much of a body is sent. */
+async function send(file, onProgress) {
+  const token = await accessToken();
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("PUT", address(`/files/${encodeURIComponent(file.name)}`));
+    request.setRequestHeader("authorization", `Bearer ${token}`);
+    request.setRequestHeader("content-type", "application/octet-stream");
+    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    request.onerror = () => reject(new ApiError(0, { code: "UNREACHABLE", message: "The connection was lost." }, null));
+    request.onload = () => {
+      if (request.status < 300) resolve(JSON.parse(request.responseText));
+      else reject(new ApiError(request.status, JSON.parse(request.responseText).error, request.getResponseHeader("x-request-id")));
+    };
+    request.send(file);
+  });
+}
+
+/** `onDone` gets the path of each file that was stored. */
+export function Drop({ onDone, children }) {
+  const input = useRef(null);
+  const [over, setOver] = useState(false);
+  const [sending, setSending] = useState(null);
+  const [error, setError] = useState(null);
+  const take = async (files) => {
+    setError(null);
+    try {
+      for (const file of files) {
+        setSending({ name: file.name, size: file.size, share: 0 });
+        const stored = await send(file, (share) => setSending({ name: file.name, size: file.size, share }));
+        onDone(stored.path);
+      }
+    } catch (failed) {
+      setError(failed);
+    }
+    setSending(null);
+  };
+  return html`<div class=${`drop ${over ? "over" : ""}`} onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)}
+      onDrop=${(event) => { event.preventDefault(); setOver(false); take([...event.dataTransfer.files]); }}>
+    <input ref=${input} class="visually-hidden" type="file" multiple tabindex="-1" aria-label="Files" onChange=${(event) => { take([...event.currentTarget.files]); }} />
+    ${sending ? html`<p role="status">Sending ${sending.name} (${bytes(sending.size)})</p><${Progress} value=${sending.share * 100} label=${`Sending ${sending.name}`} />`
+      : html`<p>${children ?? "Drop files here"}, or <button type="button" onClick=${() => input.current.click()}>Choose files</button></p>`}
+    <${Problem} error=${error} />
+  </div>`;
+}

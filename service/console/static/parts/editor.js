@@ -1,0 +1,85 @@
+/**
+ * An editor for SQL, YAML and JSON. It lives in a shadow tree, since its styles are made by script and the page's
+ * policy allows no style elements; style sheets of shadow trees are allowed.
+ */
+
+import { html, useEffect, useRef } from "preact";
+import * as cm from "codemirror";
+
+const THEME = cm.EditorView.theme({
+  "&": { backgroundColor: "var(--paper)", color: "var(--ink)", fontSize: "13px", border: "1px solid var(--line)", borderRadius: "6px", height: "100%" },
+  "&.cm-focused": { outline: "2px solid var(--accent)", outlineOffset: "1px" },
+  ".cm-scroller": { fontFamily: "var(--mono)", overflow: "auto", lineHeight: "1.5" },
+  ".cm-content": { caretColor: "var(--ink)", padding: "8px 0" },
+  ".cm-cursor": { borderLeftColor: "var(--ink)" },
+  ".cm-gutters": { backgroundColor: "var(--raised)", color: "var(--quiet)", border: "none" },
+  ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "color-mix(in srgb, var(--accent) 7%, transparent)" },
+  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "color-mix(in srgb, var(--accent) 28%, transparent)" },
+  ".cm-tooltip": { backgroundColor: "var(--raised)", color: "var(--ink)", border: "1px solid var(--line)" },
+  ".cm-tooltip-autocomplete ul li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
+  ".cm-panels": { backgroundColor: "var(--raised)", color: "var(--ink)" },
+  ".cm-matchingBracket": { backgroundColor: "var(--mark)" },
+  ".cm-diagnostic": { fontFamily: "system-ui, sans-serif" },
+});
+const { tags } = cm;
+const COLOURS = cm.HighlightStyle.define([
+  { tag: [tags.keyword, tags.operatorKeyword], color: "var(--accent)", fontWeight: "600" },
+  { tag: [tags.string, tags.special(tags.string)], color: "var(--good)" },
+  { tag: [tags.number, tags.bool, tags.null], color: "var(--wait)" },
+  { tag: [tags.comment], color: "var(--quiet)", fontStyle: "italic" },
+  { tag: [tags.propertyName, tags.definition(tags.propertyName)], color: "var(--accent)" },
+]);
+
+function language(name, schema) {
+  if (name === "yaml") return cm.yaml();
+  if (name === "json") return cm.json();
+  return cm.sql({ dialect: cm.PostgreSQL, schema, upperCaseKeywords: true });
+}
+
+/**
+ * `value` is the text at first and whenever it is another than the editor gave last; `onChange` gets each new text,
+ * `onSubmit` is Ctrl+Enter. `schema` maps tables to columns, `complete` is a completion source, and `problems` are
+ * `{from, to, message}` marks.
+ */
+export function Editor({ value, onChange, onSubmit, kind, label, schema, complete, problems = [], readOnly = false, height = "12rem" }) {
+  const host = useRef(null);
+  const view = useRef(null);
+  const last = useRef(value);
+  const calls = useRef({});
+  calls.current = { onChange, onSubmit };
+  const speech = useRef(new cm.Compartment()).current;
+  useEffect(() => {
+    const root = host.current.shadowRoot ?? host.current.attachShadow({ mode: "open", delegatesFocus: true });
+    const submit = { key: "Mod-Enter", run: () => { calls.current.onSubmit?.(); return true; } };
+    const state = cm.EditorState.create({
+      doc: value,
+      extensions: [
+        cm.lineNumbers(), cm.foldGutter(), cm.history(), cm.drawSelection(), cm.highlightActiveLine(), cm.indentOnInput(), cm.bracketMatching(), cm.closeBrackets(),
+        cm.highlightSelectionMatches(), cm.lintGutter(), cm.syntaxHighlighting(COLOURS), THEME, cm.indentUnit.of("  "), cm.EditorView.lineWrapping,
+        cm.autocompletion(complete ? { override: [complete] } : {}),
+        cm.keymap.of([submit, ...cm.closeBracketsKeymap, ...cm.defaultKeymap, ...cm.searchKeymap, ...cm.historyKeymap, ...cm.foldKeymap, ...cm.completionKeymap, ...cm.lintKeymap]),
+        cm.EditorView.contentAttributes.of({ "aria-label": label }), speech.of(language(kind, schema)),
+        cm.EditorState.readOnly.of(readOnly),
+        cm.EditorView.updateListener.of((update) => {
+          if (!update.docChanged) return;
+          last.current = update.state.doc.toString();
+          calls.current.onChange?.(last.current);
+        }),
+      ],
+    });
+    view.current = new cm.EditorView({ state, parent: root, root });
+    return () => view.current.destroy();
+  }, [readOnly, complete]);
+  useEffect(() => {
+    if (value === last.current) return;
+    last.current = value;
+    view.current.dispatch({ changes: { from: 0, to: view.current.state.doc.length, insert: value } });
+  }, [value]);
+  useEffect(() => view.current.dispatch({ effects: speech.reconfigure(language(kind, schema)) }), [kind, schema]);
+  useEffect(() => {
+    const most = view.current.state.doc.length;
+    const marks = problems.map(({ from, to, message }) => ({ from: Math.min(from, most), to: Math.min(Math.max(to, from + 1), most), message, severity: "error" }));
+    view.current.dispatch(cm.setDiagnostics(view.current.state, marks));
+  }, [problems]);
+  return html`<div class="editor" ref=${host} style=${{ height }}></div>`;
+}

@@ -1,0 +1,58 @@
+/** Places in YAML written in blocks: the path of a line, and the lines of a path. */
+
+const LINE = /^(\s*)((?:- +)*)(?:("[^"]*"|'[^']*'|[^\s:#][^:#]*?)\s*:(?=\s|$))?/;
+
+/** What a line begins: the indent of its key, how many list items open on it, and its key, if any. */
+function shape(line) {
+  const [, space, dashes, key] = LINE.exec(line);
+  const items = [...dashes.matchAll(/-/g)].map((found) => space.length + found.index);
+  return { indent: space.length + dashes.length, items, key: key?.replace(/^(["'])(.*)\1$/, "$2"), empty: /^\s*(#.*)?$/.test(line) };
+}
+
+/** The path to what is written at a line: names and, in lists, numbers; without the key of the line itself. */
+export function pathOf(lines, number) {
+  const path = [];
+  const own = shape(lines[number]);
+  let below = own.empty ? lines[number].length : own.indent;
+  let items = [...own.items];
+  const count = (column, from) => {
+    let found = 0;
+    for (let line = from - 1; line >= 0; line -= 1) {
+      const one = shape(lines[line]);
+      if (one.empty) continue;
+      if (one.items.includes(column)) found += 1;
+      else if (one.indent < column || (one.indent === column && one.key !== undefined && !one.items.length)) break;
+    }
+    return found;
+  };
+  for (const column of items.toReversed()) { path.unshift(count(column, number)); below = column; }
+  for (let line = number - 1; line >= 0 && below > 0; line -= 1) {
+    const one = shape(lines[line]);
+    if (one.empty) continue;
+    if (one.key !== undefined && one.indent < below) { path.unshift(one.key); below = one.indent; }
+    else if (one.key !== undefined && one.indent === below && items.length) { path.unshift(one.key); items = []; }
+    for (const column of one.items.toReversed()) if (column < below) { path.unshift(count(column, line)); below = column; items = [column]; }
+  }
+  return path;
+}
+
+/** The characters `[from, to]` of the key that a path of the service, such as `processors[1].config.cast`, names. */
+export function placeOf(text, field) {
+  const wanted = [...(field ?? "").matchAll(/([^.[\]]+)|\[(\d+)\]/g)].map((found) => (found[2] === undefined ? found[1] : Number(found[2])));
+  const lines = text.split("\n");
+  let best = [0, (lines[0] ?? "").length, -1];
+  let start = 0;
+  for (const [number, line] of lines.entries()) {
+    const one = shape(line);
+    if (!one.empty) {
+      const path = [...pathOf(lines, number), ...(one.key === undefined ? [] : [one.key])];
+      const common = wanted.findIndex((part, place) => path[place] !== part);
+      const depth = common < 0 ? wanted.length : common;
+      if (path.length === depth || path.slice(0, depth).length === depth) {
+        if (depth > best[2] && path.length >= depth) best = [start + line.search(/\S/), start + line.length, depth];
+      }
+    }
+    start += line.length + 1;
+  }
+  return best.slice(0, 2);
+}

@@ -1,0 +1,95 @@
+/**
+ * The session of this page. The access token is kept in memory only; the refresh token is a cookie that no script can
+ * read. Tabs share the cookie, and each refresh uses it up, so that they refresh one after the other (a Web Lock).
+ */
+
+const PATH = "/api/v1/auth/session";
+const MARGIN_SECONDS = 60;
+
+let token = null;
+let expires = 0;
+let user = null;
+const listeners = new Set();
+
+/** The account that is signed in, `{username, role}`, or null. */
+export const currentUser = () => user;
+
+/** Calls `listener` when somebody signs in or out; returns what ends that. */
+export function onSessionChange(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Whether the account may do what a role may: viewers read, operators also change and run, admins do all. */
+export function may(role) {
+  const order = ["viewer", "operator", "admin"];
+  return user !== null && order.indexOf(user.role) >= order.indexOf(role);
+}
+
+/** Signs in with a name and a password. Returns null, or the error that the service answered. */
+export async function signIn(username, password) {
+  const answer = await fetch(PATH, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ username, password }),
+  });
+  const body = await answer.json();
+  if (!answer.ok) return body.error;
+  await accept(body);
+  return null;
+}
+
+/** Ends the session, for all tabs. */
+export async function signOut() {
+  await fetch(PATH, { method: "DELETE" });
+  forget();
+}
+
+/** Takes up the session that the browser's cookie holds; returns whether there is one. */
+export async function resume() {
+  await refresh();
+  return user !== null;
+}
+
+/** A token that is good for a minute at least, or null without a session. */
+export async function accessToken() {
+  if (token !== null && Date.now() / 1000 < expires - MARGIN_SECONDS) return token;
+  await refresh();
+  return token;
+}
+
+/** The token was refused: ask for another one before the next request. */
+export function tokenRefused() {
+  expires = 0;
+}
+
+async function refresh() {
+  const before = token;
+  await navigator.locks.request("penstock-session", async () => {
+    if (token !== before && token !== null) return; // another request of this page refreshed meanwhile
+    const answer = await fetch(`${PATH}/refresh`, { method: "POST", headers: { "X-Penstock-CSRF": "1" } });
+    if (answer.status === 200) await accept(await answer.json());
+    else if (answer.status === 204 || answer.status === 401) forget();
+  });
+}
+
+async function accept(answer) {
+  token = answer.access_token;
+  expires = Date.now() / 1000 + answer.expires_in;
+  if (user !== null) return;
+  const me = await fetch("/api/v1/auth/me", { headers: { authorization: `Bearer ${token}` } });
+  user = me.ok ? await me.json() : null;
+  announce();
+}
+
+function forget() {
+  const changed = user !== null;
+  token = null;
+  user = null;
+  expires = 0;
+  if (changed) announce();
+}
+
+function announce() {
+  for (const listener of listeners) listener();
+}
