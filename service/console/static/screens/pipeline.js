@@ -47,7 +47,7 @@ export default function Pipeline({ name, tab = "runs" }) {
       <${Glance} name=${name} now=${now} stats=${stats.data} glance=${glance} table=${line?.table} going=${going} refresh=${refresh} />
       <${Tabs} label="Sides of the pipeline">${Object.entries(TABS).map(([key, [text]]) => html`
         <${Link} href=${to(["pipelines", name, key])} aria-current=${tab === key ? "page" : null}>${text}<//>`)}<//>
-      <${Tab} key=${`${name}-${tab}`} name=${name} tab=${tab} query=${query} status=${now} versions=${stats.data?.versions} />`}<//>
+      <${Tab} key=${`${name}-${tab}`} name=${name} tab=${tab} query=${query} status=${now} versions=${stats.data?.versions} table=${line?.table} />`}<//>
   </main>`;
 }
 
@@ -76,11 +76,13 @@ function Glance({ name, now, stats, glance, table, going, refresh }) {
     now.trigger_state && ["Starts after", triggerText(now.trigger_state)],
     ["Rows", glance?.rows === undefined ? "–" : html`${count(glance.rows)} ${share(bytes(glance.bytes))}`],
     stats?.total_executions > 0 && ["Runs", html`${count(stats.total_executions)} ${stats.success_rate !== null && share(`${percent(stats.success_rate)} succeed`)}`],
-    stats?.p50_duration != null && ["Usual time", html`${duration(stats.p50_duration)} ${share(`95 %: ${duration(stats.p95_duration)}`)}`],
-    stats && ["Stored", html`${bytes(stats.bytes_stored)} ${share(`in ${count(stats.versions)} ${stats.versions === 1 ? "version" : "versions"}`)}`],
-    ["Table", table ? html`<${Link} href=${to(["sql"], { sql: `SELECT * FROM "${table}" LIMIT 100` })}><code>${table}</code><//>` : "–"],
-    glance && ["Owner", html`${glance.owner ?? "the admins"} ${share(glance.visibility)}`],
   ]} />
+  <p class="quiet about">${[
+    table && html`table <${Link} href=${to(["sql"], { sql: `SELECT * FROM "${table}" LIMIT 100` })}><code>${table}</code><//>`,
+    glance && `${glance.owner === null ? "of the admins" : `owned by ${glance.owner}`}, ${glance.visibility}`,
+    stats?.p50_duration != null && `usually takes ${duration(stats.p50_duration)} (95 %: ${duration(stats.p95_duration)})`,
+    stats?.versions > 0 && `${bytes(stats.bytes_stored)} in ${count(stats.versions)} ${stats.versions === 1 ? "version" : "versions"}`,
+  ].filter(Boolean).map((part, place) => html`${place > 0 && " · "}${part}`)}</p>
   ${now.error && html`<${Problem} error=${{ ...now.error, problems: [{ field: now.error.details?.step, message: now.error.message }] }} />
     <p><${Link} href=${to(["runs", now.run_id])}>See the run that failed<//></p>`}`;
 }
@@ -98,9 +100,9 @@ function Schedule({ name, glance, refresh }) {
     <${Problem} error=${change.error} />`;
 }
 
-function Tab({ name, tab, query, status, versions }) {
+function Tab({ name, tab, ...rest }) {
   const [module, setModule] = useState(null);
   useEffect(() => { (TABS[tab] ?? TABS.runs)[1]().then(setModule, (error) => setModule({ error })); }, [tab]);
   if (module?.error) return html`<${Problem} error=${module.error} retry=${() => location.reload()} />`;
-  return module && html`<${module.default} name=${name} query=${query} status=${status} versions=${versions} />`;
+  return module && html`<${module.default} name=${name} ...${rest} />`;
 }
