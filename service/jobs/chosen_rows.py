@@ -28,6 +28,7 @@ def split(folder: Path, order: messages.Replay) -> tuple[list[Path], list[Path]]
     files = [Path(file) for file in order.files]
     if not order.rows:
         return files, []
+    _check_different(order.rows)
     own = folder / _FOLDER
     own.mkdir()
     found = {file: _found(file, order.rows) for file in files}
@@ -52,7 +53,19 @@ def _found(file: Path, rows: Sequence[ReplayedRow]) -> list[list[int]]:
     known: dict[tuple[object, ...], list[int]] = {}
     for place, key in enumerate(pl.read_parquet(file, columns=[*_PLACE], glob=False).select(*_PLACE).rows()):
         known.setdefault(key, []).append(place)
-    return [known.get(tuple(getattr(row, name) for name in _PLACE.values()), []) for row in rows]
+    return [known.get(_place(row), []) for row in rows]
+
+
+def _check_different(rows: Sequence[ReplayedRow]) -> None:
+    seen: dict[tuple[object, ...], int] = {}
+    for number, row in enumerate(rows):
+        first = seen.setdefault(_place(row), number)
+        if first != number:
+            raise _wrong(number, f"this is the row of rows[{first}]")
+
+
+def _place(row: ReplayedRow) -> tuple[object, ...]:
+    return tuple(getattr(row, name) for name in _PLACE.values())
 
 
 def _check_once(number: int, order: messages.Replay, times: int) -> None:

@@ -94,6 +94,12 @@ def test_what_does_not_fit_is_told_and_nothing_is_stored(served: Served, change:
     assert served.json("GET", f"{P}/quarantine")["total_rows"] == 4
 
 
+def test_a_row_is_named_once(served: Served) -> None:
+    row = place(served, id=2)
+    run = replay(served, {**row, "values": {"price": 4}}, {**row, "values": {"price": 5}})
+    assert (run["status"], run["error"]["message"]) == ("failed", "rows[1]: this is the row of rows[0]")
+
+
 def test_a_row_has_a_step(served: Served) -> None:
     wrong = replay(served, {"row": 1}, status=400)
     assert "rows[0]" in wrong["error"]["details"]["field"]
