@@ -47,6 +47,7 @@ from service.query.sources import Sources
 from service.runs import gauges, program
 from service.runs.automatic import automatic
 from service.runs.backup import Backups
+from service.runs.change_feed import ChangeFeed
 from service.runs.condition import Condition
 from service.runs.core import Core
 from service.runs.held_versions import HeldVersions
@@ -105,6 +106,7 @@ async def open_core(
                 Backups(store, history, layout, clock), marks, upkeep,
                 Verifier(store, history, pipelines, layout, condition, clock),
                 HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock), audit,
+                ChangeFeed(store, supervisor.on_changed),
             )  # fmt: skip
         finally:
             await supervisor.close()
@@ -131,7 +133,7 @@ def application(core: Core, users: Users) -> Litestar:
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
         audit=core.audit, metrics=core.tasks.resources.metrics, traces=core.tasks.resources.traces,
-        keys=ApiKeys(core.store, core.clock),
+        keys=ApiKeys(core.store, core.clock), changes=core.changes,
         first_rows=FirstRead(core.sources, core.engine).data if core.layout.objects is not None else None,
     )  # fmt: skip
     return create_app(services)
@@ -160,8 +162,7 @@ async def serve(
 
         async def drain() -> None:  # waiting requests and event streams end with their runs
             _log.info("server.stopping")
-            core.backups.stop()
-            core.verifier.stop()
+            core.stop()
             await core.supervisor.drain(settings.grace_seconds, stopping.at_once)
 
         resources = core.tasks.resources
