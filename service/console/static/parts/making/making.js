@@ -64,11 +64,11 @@ function Cleaning({ probe, choices, document, onChange }) {
     <div class="row spread"><p class="quiet" role="status">${asked.busy ? "Reading a few rows …" : now ? `${count(now.total_rows)} of the first ${count(now.rows_collected)} rows remain${refused ? `, ${count(refused)} go to quarantine` : ""}. Marked cells were changed.` : ""}</p>
       <${KeyChoice} probe=${probe} choices=${choices} onChange=${onChange} /></div>
     <${Problem} error=${asked.error} />
-    ${now?.warnings.map((one) => html`<div class="warning" key=${one.message}>${one.message}</div>`)}
     <div class=${opened ? "with-panel" : ""}>
       ${now && html`<${SampleTable} label="Sample of the rows" rows=${now} earlier=${first} before=${before} profile=${now.profile.columns} opened=${opened && nameOf(choices, opened)} onOpen=${(name) => setOpened(before(name) === opened ? null : before(name))} />`}
       ${opened && choices.columns[opened] && html`<${ColumnPanel} key=${opened} probe=${probe} choices=${choices} column=${opened} onChange=${onChange} onClose=${() => setOpened(null)} />`}
     </div>
+    ${now?.warnings.map((one) => html`<div class="warning" key=${one.message}>${one.message}</div>`)}
     ${dropped.length > 0 && html`<p class="row"><span class="quiet">Left out:</span> ${dropped.map((column) => html`<button type="button" class="tag" aria-label=${`Take ${column} in again`} onClick=${() => onChange(withColumn(choices, column, { dropped: false }))}>${column} +</button>`)}</p>`}
   </section>`;
 }

@@ -40,7 +40,7 @@ export function ScheduleChoice({ value, onChange, forced, onKind }) {
     onKind?.(next === "own" ? "own" : null);
     change({ kind: next, day: undefined });
   };
-  return html`<div class="row schedule"><label>Run <select value=${kind} onChange=${choose}>${KINDS.map(([key, words]) => html`<option value=${key}>${words}</option>`)}</select></label>
+  return html`<div class="row schedule"><label>When it runs <select value=${kind} onChange=${choose}>${KINDS.map(([key, words]) => html`<option value=${key}>${words}</option>`)}</select></label>
     ${kind === "week" && html`<label>On <select value=${now.day} onChange=${(event) => change({ day: event.currentTarget.value })}>${DAYS.map((day, place) => html`<option value=${String(place)}>${day}</option>`)}</select></label>`}
     ${kind === "month" && html`<label>On day <input type="number" min="1" max="28" value=${now.day} onChange=${(event) => change({ day: String(Math.min(Math.max(Number(event.currentTarget.value), 1), 28)) })} /></label>`}
     ${["day", "workday", "week", "month"].includes(kind) && html`<label>At <input type="time" value=${now.time} onChange=${(event) => event.currentTarget.value && change({ time: event.currentTarget.value })} /></label>`}
