@@ -27,7 +27,7 @@ export default function Pipeline({ name, tab = "runs" }) {
   const about = useApi(status.data ? "/overview" : null);
   const table = useApi(status.data ? "/pipeline" : null, { q: name, limit: 1000 });
   const going = GOING.includes(status.data?.status);
-  useFresh(status, going);
+  useFresh(status, { pipeline: name });
   const state = `${status.data?.run_id} ${status.data?.status}`;
   const told = useRef(null);
   useEffect(() => {

@@ -10,17 +10,16 @@ import { Snippet } from "console/parts/snippet";
 import { Link, setQuery, to } from "console/router";
 
 const STATUSES = ["completed", "failed", "held", "cancelled", "interrupted", "running", "queued", "retrying"];
-const GOING = ["running", "queued", "retrying"];
 const SIZE = 50;
 const HEIGHT = 96;
 
-export default function Runs({ name, query, status: now }) {
+export default function Runs({ name, query }) {
   const offset = Number(query.get("offset") ?? 0);
   const status = query.get("status");
   const path = `/pipeline/${name}/runs`;
   const asked = { limit: SIZE, offset, status };
   const request = useApi(path, asked);
-  useFresh(request, GOING.includes(now.status));
+  useFresh(request, { pipeline: name, parts: ["runs"] });
   return html`<${Loaded} request=${request}>${(data) => (data.total === 0 && !status
     ? html`<${Empty} title="No runs yet"><p>“Run” above starts the first one.</p><//>`
     : html`
