@@ -28,7 +28,7 @@ export function Log({ id, lines, size, live }) {
   const onScroll = () => {
     sight.onScroll();
     const box = sight.ref.current;
-    const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 2 * HEIGHT;
+    const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - HEIGHT / 2;
     if (atEnd) setFollowing(true);
     else if (box.scrollTop < moved.current - HEIGHT / 2) setFollowing(false); // only a person scrolls up
     moved.current = box.scrollTop;

@@ -9,25 +9,26 @@ export class LogLines {
     this.shown = this.all;
     this.words = "";
     this.least = "";
+    this.read = []; // what was searched once: the level and the text of each line
   }
 
   /** `lines` are records, or their JSON. */
   add(lines) {
+    const first = this.all.length;
     for (const line of lines) this.all.push(line);
-    if (this.shown !== this.all) for (const line of lines) if (this.fits(line)) this.shown.push(line);
+    if (this.shown !== this.all) lines.forEach((line, place) => this.fits(first + place) && this.shown.push(line));
   }
 
   /** Shows only lines with these words and of this level at least. */
   filter(words, least) {
     if (words.toLowerCase() === this.words && least === this.least) return;
     [this.words, this.least] = [words.toLowerCase(), least];
-    this.shown = words || least ? this.all.filter((line) => this.fits(line)) : this.all;
+    this.shown = words || least ? this.all.filter((_, place) => this.fits(place)) : this.all;
   }
 
-  fits(line) {
-    const json = typeof line === "string" ? line : JSON.stringify(line);
-    if (this.words && !json.toLowerCase().includes(this.words)) return false;
-    return !this.least || LEVELS.indexOf(/"level":"(\w+)"/.exec(json)?.[1] ?? "info") >= LEVELS.indexOf(this.least);
+  fits(place) {
+    const [level, words] = this.read[place] ??= ((found) => [LEVELS.indexOf(found.level), text(found).toLowerCase()])(record(this.all[place]));
+    return level >= LEVELS.indexOf(this.least) && words.includes(this.words);
   }
 }
 
