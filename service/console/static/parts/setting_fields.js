@@ -2,6 +2,7 @@
 
 import { html, useState } from "preact";
 import { choicesOf, resolved } from "console/parts/configuration_schema";
+import { Draft } from "console/parts/draft";
 import { SettingsForm, words } from "console/parts/settings_form";
 
 const ofKind = (kind) => ({ boolean: false, string: "", integer: 0, number: 0, array: [], object: {} })[kind];
@@ -20,7 +21,7 @@ export function Field({ schemas, schema, value, onChange, columns, label, placeh
   }
   const kind = [described.type].flat().find((one) => one !== "null");
   if (kind === "boolean") return html`<select aria-label=${label} value=${value === undefined ? "" : String(value)} onChange=${(event) => onChange(event.currentTarget.value === "" ? undefined : event.currentTarget.value === "true")}><option value="">${placeholder || "–"}</option><option value="true">yes</option><option value="false">no</option></select>`;
-  if (kind === "integer" || kind === "number") return html`<input aria-label=${label} type="number" step=${kind === "integer" ? 1 : "any"} placeholder=${placeholder} value=${value ?? ""} onChange=${(event) => onChange(event.currentTarget.value === "" ? undefined : Number(event.currentTarget.value))} />`;
+  if (kind === "integer" || kind === "number") return html`<${Draft} aria-label=${label} type="number" step=${kind === "integer" ? 1 : "any"} placeholder=${placeholder} value=${value ?? ""} onTake=${(text) => onChange(text === "" ? undefined : Number(text))} />`;
   if (kind === "array") return html`<${List} ...${more} schema=${described} value=${value ?? []} onChange=${onChange} label=${label} />`;
   if (kind === "object" && described.properties) return html`<div class="nested"><${SettingsForm} ...${more} schema=${described} value=${value ?? {}} onChange=${onChange} /></div>`;
   if (kind === "object") return html`<${Pairs} ...${more} schema=${described} value=${value ?? {}} onChange=${onChange} label=${label} />`;
@@ -29,9 +30,9 @@ export function Field({ schemas, schema, value, onChange, columns, label, placeh
 }
 
 function Text({ value, onChange, label, placeholder, columns, long }) {
-  const change = (event) => onChange(event.currentTarget.value === "" ? undefined : event.currentTarget.value);
-  if (long) return html`<textarea aria-label=${label} class="mono" rows=${Math.min(Math.max((value ?? "").split("\n").length, 2), 10)} value=${value ?? ""} placeholder=${placeholder} spellcheck="false" onChange=${change}></textarea>`;
-  return html`<input aria-label=${label} value=${value ?? ""} placeholder=${placeholder} list=${columns.length ? "columns" : null} onChange=${change} />`;
+  const take = (text) => onChange(text === "" ? undefined : text);
+  if (long) return html`<${Draft} tag="textarea" aria-label=${label} class="mono" rows=${Math.min(Math.max((value ?? "").split("\n").length, 2), 10)} value=${value ?? ""} placeholder=${placeholder} spellcheck="false" onTake=${take} />`;
+  return html`<${Draft} aria-label=${label} value=${value ?? ""} placeholder=${placeholder} list=${columns.length ? "columns" : null} onTake=${take} />`;
 }
 
 /** A value that may be of several kinds: which, and then its field. */
@@ -76,7 +77,7 @@ function Pairs({ schemas, schema, value, onChange, columns, label }) {
   const propose = schema.propertyNames?.description?.startsWith(COLUMN) || /columns?|cast|schema/i.test(label);
   const first = choicesOf(schemas, inner)[0]?.kind ?? resolved(schemas, inner, undefined).type;
   return html`<div class="list whole">${rows.map(([name, one], place) => html`<div class="entry" key=${place}>
-      <input aria-label=${`${label}, name ${place + 1}`} value=${name} list=${propose && columns.length ? "columns" : null} onChange=${(event) => event.currentTarget.value && change(place, event.currentTarget.value, one)} />
+      <${Draft} aria-label=${`${label}, name ${place + 1}`} value=${name} list=${propose && columns.length ? "columns" : null} onTake=${(text) => text && change(place, text, one)} />
       <${Field} schemas=${schemas} columns=${columns} schema=${inner} value=${one} onChange=${(next) => change(place, name, next ?? ofKind(first) ?? "")} label=${`${label}, value of ${name}`} required />
       <button type="button" class="plain" aria-label=${`Take out ${name} of ${label}`} onClick=${() => onChange(rows.length > 1 ? Object.fromEntries(rows.filter((_, number) => number !== place)) : undefined)}>×</button></div>`)}
     <button type="button" onClick=${() => onChange({ ...value, [columns.find((one) => !(one in value)) ?? `name${rows.length + 1}`]: ofKind(first) ?? "" })}>Add</button></div>`;

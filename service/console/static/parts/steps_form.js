@@ -2,6 +2,7 @@
 
 import { html, useState } from "preact";
 import { resolved } from "console/parts/configuration_schema";
+import { Draft } from "console/parts/draft";
 import { ScheduleChoice } from "console/parts/making/schedule_choice";
 import { Hint, SettingsForm } from "console/parts/settings_form";
 
@@ -22,7 +23,7 @@ export function StepsForm({ schemas, document, onChange, columns, readOnly }) {
   };
   return html`<fieldset class="plain-set" disabled=${readOnly}>
     <datalist id="columns">${columns.map((name) => html`<option value=${name} />`)}</datalist>
-    <section class="card"><label>Description <input value=${document.description ?? ""} placeholder="What the pipeline is for" onChange=${(event) => set("description", event.currentTarget.value || undefined)} /></label>
+    <section class="card"><label>Description <${Draft} value=${document.description ?? ""} placeholder="What the pipeline is for" onTake=${(text) => set("description", text || undefined)} /></label>
       <p class="quiet">Name: <code>${document.name}</code></p></section>
     ${LISTS.map(([list, kind, title, one]) => html`<${Steps} key=${list} schemas=${schemas} kind=${kind} title=${title} one=${one} columns=${columns} steps=${document[list] ?? []} onChange=${(steps) => set(list, list === "collectors" || steps.length ? steps : undefined)} />`)}
     ${Object.entries(OTHERS).filter(([name]) => root.properties[name]).map(([name, title]) => html`<details class="card" key=${name} open=${document[name] !== undefined}><summary>${title}</summary>
