@@ -13,6 +13,7 @@ from litestar.params import SkipValidation
 
 from service.api.log_in_limits import LogInLimits
 from service.api.rate_limit import Limiter, RateLimiter
+from service.api.sign_in_link import SignInLink
 from service.catalog.api_keys import ApiKeys
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
@@ -42,6 +43,7 @@ from service.model.service_process import ServiceProcess
 from service.model.version import Version
 from service.query.scope import EVERYTHING, Scope
 from service.runs.backup import BackupReport
+from service.runs.change_feed import ChangeFeed
 from service.runs.verification import Verification
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Traces
@@ -259,6 +261,7 @@ class Services:
     saved: SavedQueries
     audit: AuditLog
     keys: ApiKeys
+    changes: ChangeFeed
     first_rows: Callable[..., Awaitable[EngineAnswer | None]] | None = None
     """With an object store: reads rows of a version of which not all parts are here, if that can be answered."""
     metrics: Metrics = field(default_factory=Metrics)
@@ -267,6 +270,8 @@ class Services:
     """Makes what counts requests, from how many are allowed a minute."""
     log_in_limits: LogInLimits | None = None
     """The limits of log-ins; None: those in the memory of this process."""
+    link: SignInLink | None = None
+    """What signs in once without a password, where this process has shown somebody a link."""
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

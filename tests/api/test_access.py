@@ -20,7 +20,8 @@ OPEN = {
     "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "GET /health", "GET /health/ready", "GET /docs", "GET /",
     "GET /docs/openapi.json", "GET /docs/{asset}", "GET /docs/guide", "GET /docs/guide/{page}",
     "GET /api/v1/q/{name}", "GET /metrics", "POST /api/v1/auth/session", "POST /api/v1/auth/session/refresh",
-    "DELETE /api/v1/auth/session", "GET /console", "GET /console/{path}", "GET /console/assets/{file}",
+    "DELETE /api/v1/auth/session", "POST /api/v1/auth/session/link", "GET /console",
+    "GET /console/{path}", "GET /console/assets/{file}",
 }  # fmt: skip
 
 
@@ -33,7 +34,8 @@ def filled(path: str) -> str:
 def test_requirement_42_every_route_demands_its_role(app: Litestar, anonymous: Client, services: Services) -> None:
     found = list(routes(app))
     assert len(found) > 50
-    for method, path, role in found:
+    for method, template, role in found:
+        path = f"{template}?bogus=1" if template == "/api/v1/events" else template  # a stream without an end
         if role == PUBLIC:
             assert f"{method} {path}" in OPEN
             continue
