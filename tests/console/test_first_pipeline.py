@@ -34,10 +34,10 @@ def answers(hit: Hit) -> Reply:
     page = int(hit.query.get("page", "1"))
     first = (page - 1) * PER_PAGE + 1
     items = [
-        {"id": number, "placed": f"2026-01-{number % 28 + 1:02d}T08:00:00Z", "price": number / 4, "buyer": {"city": "Bern"}}
-        for number in range(first, first + PER_PAGE)
-    ] if page <= PAGES else []  # fmt: skip
-    return Reply.json({"data": items, "total": PER_PAGE * PAGES, "page": page})
+        {"id": n, "placed": f"2026-01-{n % 28 + 1:02d}T08:00:00Z", "price": n / 4, "buyer": {"city": "Bern"}}
+        for n in range(first, first + PER_PAGE)
+    ]
+    return Reply.json({"data": items if page <= PAGES else [], "total": PER_PAGE * PAGES, "page": page})
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,11 @@ class Effort:
     def __init__(self, page: Page) -> None:
         self.page, self.began = page, time.monotonic()
         page.evaluate("""() => {
-            window.effort = { clicks: 0, keys: 0 };
-            addEventListener("click", (event) => { if (event.isTrusted) window.effort.clicks += 1; }, true);
-            addEventListener("change", (event) => { if (event.target.tagName === "SELECT") window.effort.clicks += 2; }, true);
-            addEventListener("input", (event) => { if (event.target.tagName === "INPUT" && !/checkbox|radio|file/.test(event.target.type)) window.effort.keys += 1; }, true);
+            const effort = (window.effort = { clicks: 0, keys: 0 });
+            const typed = (field) => field.tagName === "INPUT" && !/checkbox|radio|file/.test(field.type);
+            addEventListener("click", (event) => { effort.clicks += Number(event.isTrusted); }, true);
+            addEventListener("change", (event) => { if (event.target.tagName === "SELECT") effort.clicks += 2; }, true);
+            addEventListener("input", (event) => { effort.keys += Number(typed(event.target)); }, true);
         }""")
 
     def show(self, what: str) -> None:
