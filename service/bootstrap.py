@@ -33,7 +33,7 @@ from service.catalog.version_marks import VersionMarks
 from service.files import signing_secret
 from service.kit import settings as configuration
 from service.kit import startup
-from service.kit.clock import Clock, SystemClock
+from service.kit.clock import Clock
 from service.kit.settings import Settings
 from service.kit.stopping import Stopping
 from service.kit.tokens import Tokens
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
     from service.api.server import Listener
+    from service.api.sign_in_link import SignInLink
 
 _THREADS = 64
 _log = structlog.get_logger("penstock.server")
@@ -71,7 +72,6 @@ async def open_core(
     settings: Settings, environment: Mapping[str, str], clock: Clock | None = None
 ) -> AsyncIterator[Core]:
     """Everything below the API over a data directory, recovered. Raises ``errors.Conflict``, ``errors.Invalid``."""
-    clock = clock or SystemClock()
     egress.check(settings.allowed_private_hosts)
     async with (
         data_directory.opened(settings) as (layout, store),
@@ -113,8 +113,8 @@ async def open_core(
             integrity.close()
 
 
-def application(core: Core, users: Users) -> Litestar:
-    """The API over a core."""
+def application(core: Core, users: Users, link: SignInLink | None = None) -> Litestar:
+    """The API over a core; ``link`` signs in once without a password."""
     from service.api.app import create_app
     from service.api.services import Services
 
@@ -131,7 +131,7 @@ def application(core: Core, users: Users) -> Litestar:
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
         audit=core.audit, metrics=core.tasks.resources.metrics, traces=core.tasks.resources.traces,
-        keys=ApiKeys(core.store, core.clock),
+        keys=ApiKeys(core.store, core.clock), link=link,
         first_rows=FirstRead(core.sources, core.engine).data if core.layout.objects is not None else None,
     )  # fmt: skip
     return create_app(services)
@@ -139,7 +139,8 @@ def application(core: Core, users: Users) -> Litestar:
 
 async def serve(
     settings: Settings, environment: Mapping[str, str], listener: Listener, stopping: Stopping,
-    announce: Callable[[str], None], show_password: Callable[[str], None], clock: Clock | None = None,
+    announce: Callable[[str], None], show_password: Callable[[str], None], clock: Clock | None = None, *,
+    link: SignInLink | None = None,
 ) -> None:  # fmt: skip
     """Run the REST service behind ``listener`` until ``stopping``; ``announce`` gets the URL when it is served.
 
@@ -150,7 +151,7 @@ async def serve(
     async with open_core(settings, environment, clock) as core:
         users = Users(core.store, core.clock)
         await asyncio.to_thread(users.ensure_admin, settings.admin_username, settings.admin_password, show_password)
-        app = await asyncio.to_thread(application, core, users)
+        app = await asyncio.to_thread(application, core, users, link)
         await asyncio.gather(core.engine.warm(), core.supervisor.resume())
 
         def started() -> None:

@@ -52,6 +52,7 @@ def _frees(name: str, **values: Any) -> Action:
 
 
 LOG_IN = _lets_in("auth.login", of="username", account=True)
+FOLLOW_LINK = _lets_in("auth.link")
 REFRESH = _lets_in("auth.refresh")
 LOG_OUT = _frees("auth.logout")
 CREATE_USER = _adds("user.create", of="username", shown=("role",))

@@ -17,7 +17,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope
 
-from service.api import local_caller, openid
+from service.api import local_caller, openid, sign_in_link
 from service.api.log_in_limits import LogInLimits
 from service.api.services import Services
 from service.catalog import api_keys
@@ -29,6 +29,8 @@ from service.model.user import Role, User
 
 PUBLIC = "public"
 _HASHES_AT_ONCE = 2
+_LINK = "(link)"
+"""What attempts with a link are counted by; an account cannot have this name."""
 _FOLLOWED = ("api_keys", "revoked_tokens", "users")
 
 _log = structlog.get_logger("penstock.auth")
@@ -155,6 +157,26 @@ class Authenticator:
         _log.info("auth.logged_in", username=user.username, address=address)
         generation = before.valid_after if before is not None else None
         return self._pair(await asyncio.to_thread(self._services.sessions.open, user.username, generation))
+
+    async def follow_link(self, token: str, address: str) -> TokenPair:
+        """A pair of tokens for the token of a one-time link.
+
+        Raises ``errors.Unauthenticated`` (what became of the link), ``errors.Throttled`` as for passwords.
+        """
+        key = await self._limits.count(address, _LINK)
+        await self._follow()
+        try:
+            username = sign_in_link.redeem(self._services.link, token)
+            account = self._services.users.account(username)
+            if account is None or account.user.disabled:
+                raise errors.Unauthenticated("this account can no longer log in")
+        except errors.Unauthenticated as error:
+            await self._limits.failed(key)
+            _log.warning("auth.link_refused", address=address, reason=error.message)
+            raise
+        await self._limits.succeeded(key)
+        _log.info("auth.logged_in", username=username, address=address, by="link")
+        return self._pair(await asyncio.to_thread(self._services.sessions.open, username, account.valid_after))
 
     async def refresh(self, token: str, address: str) -> TokenPair:
         """A new pair for a refresh token, which is used up. Raises ``errors.Unauthenticated``."""

@@ -13,6 +13,7 @@ from litestar.params import SkipValidation
 
 from service.api.log_in_limits import LogInLimits
 from service.api.rate_limit import Limiter, RateLimiter
+from service.api.sign_in_link import SignInLink
 from service.catalog.api_keys import ApiKeys
 from service.catalog.audit_log import AuditLog
 from service.catalog.deliveries import Deliveries
@@ -267,6 +268,8 @@ class Services:
     """Makes what counts requests, from how many are allowed a minute."""
     log_in_limits: LogInLimits | None = None
     """The limits of log-ins; None: those in the memory of this process."""
+    link: SignInLink | None = None
+    """What signs in once without a password, where this process has shown somebody a link."""
 
 
 ServicesDependency = NamedDependency[SkipValidation[Services]]

@@ -20,7 +20,7 @@ from service.files import object_store, permissions
 from service.files.layout import Layout
 from service.files.reserve import Reserve
 from service.kit import errors, ids
-from service.kit.clock import Clock
+from service.kit.clock import Clock, SystemClock
 from service.kit.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
             await asyncio.to_thread(store.close)
 
 
-def clock_of(store: Store, clock: Clock) -> Clock:
-    """The clock that all processes go by which serve the installation."""
+def clock_of(store: Store, clock: Clock | None) -> Clock:
+    """The clock that all processes go by which serve the installation; ``clock``, or the machine's, is their own."""
+    clock = clock or SystemClock()
     if not store.shared:
         return clock
     from service.catalog.shared_clock import SharedClock

@@ -58,13 +58,21 @@ def penstock() -> None:
 
 
 @penstock.command()
-@options.data_dir(None, "Where the demo keeps its data afterwards; a temporary directory by default.")
-def demo(data_dir: str | None) -> None:
+@options.data_dir(None, "Where its data stay.  [default: a temporary directory; with --serve ./penstock-demo]")
+@click.option("--serve", is_flag=True, help="Then open the console on the demo's data, signed in, until Ctrl-C.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="With --serve: a loopback address.")
+@click.option("--port", type=click.IntRange(0, 65535), help="With --serve.  [default: 8000, or a free one]")
+@click.option("--no-browser", is_flag=True, help="With --serve: print the link and open no browser.")
+def demo(data_dir: str | None, serve: bool, host: str, port: int | None, no_browser: bool) -> None:
     """Run a real pipeline over a small messy data set: no server, network or account needed."""
     _prefork()
     from service.cli import demo as shown
+    from service.cli import demo_console
 
-    shown.show(data_dir)
+    if serve:
+        demo_console.serve(data_dir or "penstock-demo", host=host, port=port, browser=not no_browser)
+    else:
+        shown.show(data_dir)
 
 
 def _of_runs(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import nullcontext
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,7 +16,6 @@ from msgspec import UNSET
 from service.cli import demo_site, errors, output, query, session
 from service.cli import run as execution
 from service.cli.output import OUT
-from service.files.layout import Layout
 from service.model import pipeline as pipelines
 from service.model.answers import TableSchema
 from service.runs.core import Core
@@ -28,15 +26,7 @@ def show(data_dir: str | None) -> None:
     """Make the shop, run the pipeline over it, show the result. Raises ``errors.Ended`` where that fails."""
     folders = nullcontext(data_dir) if data_dir is not None else tempfile.TemporaryDirectory(prefix="penstock-demo-")
     with folders as folder, demo_site.serve() as address:
-        place = Layout(Path(str(folder)).absolute())
-        place.create()
-        demo_site.make_csv(place.uploads / demo_site.CSV_FILE)
         chosen = session.settings(data_dir=str(folder), allowed_private_hosts=(urlsplit(address).netloc,))
-        OUT.print(
-            f"[bold]A small shop[/bold]: {demo_site.CSV_FILE} (untidy on purpose), its JSON API at "
-            f"{address}/api/products, its catalogue at {address}/catalogue/1\n"
-            "collect → clean → validate → analyze → transform → Parquet + DuckDB\n"
-        )
         session.with_core(chosen, lambda core: _tour(core, address))
     if data_dir is not None:
         OUT.print(f"\nEverything is in {data_dir}. Continue with", soft_wrap=True)
@@ -44,13 +34,24 @@ def show(data_dir: str | None) -> None:
         OUT.print(f"  penstock serve --data-dir {data_dir}", soft_wrap=True)
 
 
-async def _tour(core: Core, address: str) -> None:
+async def run(core: Core, address: str) -> None:
+    """Run the pipeline over the shop at ``address``. Raises ``errors.Ended`` where that fails."""
+    demo_site.make_csv(core.layout.uploads / demo_site.CSV_FILE)
+    OUT.print(
+        f"[bold]A small shop[/bold]: {demo_site.CSV_FILE} (untidy on purpose), its JSON API at "
+        f"{address}/api/products, its catalogue at {address}/catalogue/1\n"
+        "collect → clean → validate → analyze → transform → Parquet + DuckDB\n"
+    )
     pipeline = pipelines.decode(demo_site.pipeline(address), core.registry)
     run = await execution.execute(core, pipeline, show=True)
     if run.error is not None:
         errors.print_error(run.error, as_json=False)
         raise errors.Ended
     execution.print_summary(run, core.layout.root)
+
+
+async def _tour(core: Core, address: str) -> None:
+    await run(core, address)
     schema = msgspec.json.decode(await core.engine.schema(core.sources.of_name(demo_site.NAME)), type=TableSchema)
     _show_schema(schema)
     found = core.history.table(demo_site.NAME)

@@ -14,6 +14,7 @@ import csv
 import html
 import json
 import random
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,9 +163,12 @@ class _Shop(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve() -> Iterator[str]:
-    """The shop on a free loopback port: gives its address, such as ``http://127.0.0.1:40123``."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
+def serve(port: int = 0) -> Iterator[str]:
+    """The shop on a loopback port, or a free one: gives its address, such as ``http://127.0.0.1:40123``."""
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), _Shop)
+    except OSError:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -173,6 +177,11 @@ def serve() -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def moved(document: bytes, address: str) -> bytes:
+    """The document of the demo's pipeline, as it is now, over the shop at another address."""
+    return re.sub(rb"http://127\.0\.0\.1:\d+(?=/(?:api/products|catalogue/))", address.encode(), document)
 
 
 def pipeline(address: str, file: str = CSV_FILE) -> dict[str, Any]:

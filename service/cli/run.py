@@ -73,7 +73,7 @@ def run_file(
 
 async def execute(core: Core, pipeline: Pipeline, *, show: bool, full_refresh: bool = False) -> Run:
     """Save the pipeline (a new revision if it changed), run it, and wait until all its storages are ready."""
-    await _save(core, pipeline)
+    await save(core, pipeline)
     started = core.supervisor.execute(pipeline.name, "cli", full_refresh=full_refresh)
     run = await recorded(core.audit, Deed(audit_actions.EXECUTE, pipeline.name), started)
     with _bar(show=show) as advance:
@@ -120,7 +120,8 @@ def _rates(data: dict[str, Any]) -> str:
     return "  ".join(text for text in texts if text)
 
 
-async def _save(core: Core, pipeline: Pipeline) -> None:
+async def save(core: Core, pipeline: Pipeline) -> None:
+    """Save the pipeline: a new revision if it changed."""
     try:
         known = core.pipelines.get(pipeline.name)
     except errors.Missing:

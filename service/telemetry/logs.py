@@ -102,6 +102,7 @@ def configure(format: Literal["json", "console"], level: str, stream: TextIO | N
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
         )
     )
+    handler.setLevel(level.upper())  # Granian's loggers choose their own
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

@@ -20,7 +20,8 @@ OPEN = {
     "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "GET /health", "GET /health/ready", "GET /docs", "GET /",
     "GET /docs/openapi.json", "GET /docs/{asset}", "GET /docs/guide", "GET /docs/guide/{page}",
     "GET /api/v1/q/{name}", "GET /metrics", "POST /api/v1/auth/session", "POST /api/v1/auth/session/refresh",
-    "DELETE /api/v1/auth/session", "GET /console", "GET /console/{path}", "GET /console/assets/{file}",
+    "DELETE /api/v1/auth/session", "POST /api/v1/auth/session/link", "GET /console",
+    "GET /console/{path}", "GET /console/assets/{file}",
 }  # fmt: skip
 
 

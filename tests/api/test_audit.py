@@ -69,7 +69,8 @@ def test_every_route_that_changes_something_names_an_action(app: Litestar) -> No
 def test_what_must_be_on_disk_before_the_answer() -> None:
     declared = [value for value in vars(audit_actions).values() if isinstance(value, Action)]
     assert {action.name for action in declared if action.at_once} == {
-        "auth.login", "auth.refresh", "auth.logout", "user.create", "user.change", "user.password", "user.delete",
+        "auth.login", "auth.link", "auth.refresh", "auth.logout",
+        "user.create", "user.change", "user.password", "user.delete",
         "pipeline.create", "pipeline.change", "pipeline.delete", "version.delete", "version.restore", "file.delete",
         "tag.delete", "saved_query.delete", "backup.create", "backup.restore", "pipeline.share",
         "key.create", "key.change", "key.delete",

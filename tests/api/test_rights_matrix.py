@@ -36,7 +36,7 @@ OPEN = {
 }  # fmt: skip
 LOG_IN = {
     "POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "POST /api/v1/auth/session", "DELETE /api/v1/auth/session",
-    "POST /api/v1/auth/session/refresh",
+    "POST /api/v1/auth/session/refresh", "POST /api/v1/auth/session/link",
 }  # fmt: skip
 """For everybody but keys with ``queries``; those of sessions not for any key."""
 PEOPLE = {
@@ -85,7 +85,7 @@ def place_of(route: str) -> str:
 def expected(route: str, role: str, caller: str) -> str:
     """The status of a cell; ``in``: the caller is admitted."""
     place, key = place_of(route), caller.endswith("key")
-    sessions = route.endswith(("/auth/session", "/auth/session/refresh"))
+    sessions = route.endswith(("/auth/session", "/auth/session/refresh", "/auth/session/link"))
     if place == "open" or (place == "log-in" and not key):
         return "in"
     if caller == "nobody":

@@ -43,6 +43,12 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     password: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 
 
+class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The token of a one-time link."""
+
+    token: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
 _EXAMPLE = {name: value for name, value in examples.PAIR.items() if name != "refresh_token"}
 
 
@@ -70,6 +76,33 @@ async def sign_in(
 
 
 @post(
+    "/auth/session/link",
+    **route(
+        "public",
+        "Authentication",
+        "Sign in with a one-time link",
+        f"For the token of the link that `penstock demo --serve` prints; it is good once, for a few minutes. Needs the "
+        f"header `{HEADER}: 1`. Answers as signing in does; attempts count as log-ins.",
+        ResponseDoc(text="Signed in.", kind=Access, example=_EXAMPLE, headers=_SETS),
+        errors=("FORBIDDEN", "UNAUTHORIZED"),
+        body=RequestBody(kind=Link, example={"token": "pl_…"}),
+        headers={HEADER: "`1`: a form of another site cannot send it."},
+        action=audit_actions.FOLLOW_LINK,
+    ),
+)
+async def follow_link(
+    request: TypedRequest, services: ServicesDependency, authenticator: AuthenticatorDependency
+) -> Response[Access]:
+    query_string.read(request, query_string.NoParameters)
+    _require_header(request)
+    body = await request_body.value(request, Link, _MOST_BYTES)
+    pair = await authenticator.follow_link(body.token, middleware.address(request.scope))
+    audit.acts(request, authenticator.username(pair))
+    await _end(request, authenticator)
+    return _answer(request, services, pair)
+
+
+@post(
     "/auth/session/refresh",
     **route(
         "public",
@@ -89,8 +122,7 @@ async def refresh_session(
 ) -> Response[Access] | Response[None]:
     query_string.read(request, query_string.NoParameters)
     await request_body.refuse(request, _MOST_BYTES)
-    if request.headers.get(HEADER.lower()) != "1":
-        raise errors.Forbidden(f"send the header {HEADER}: 1", field=HEADER)
+    _require_header(request)
     token = request.cookies.get(COOKIE)
     if token is None:
         return Response(None, status_code=204)
@@ -121,6 +153,11 @@ async def sign_out(request: TypedRequest, authenticator: AuthenticatorDependency
     return _signed_out(request)
 
 
+def _require_header(request: TypedRequest) -> None:
+    if request.headers.get(HEADER.lower()) != "1":
+        raise errors.Forbidden(f"send the header {HEADER}: 1", field=HEADER)
+
+
 async def _end(request: TypedRequest, authenticator: Authenticator) -> str | None:
     token = request.cookies.get(COOKIE)
     return await authenticator.end(token) if token is not None else None
@@ -143,4 +180,4 @@ def _cookie(request: TypedRequest, value: str, seconds: int) -> Cookie:
     )  # fmt: skip
 
 
-HANDLERS = [sign_in, refresh_session, sign_out]
+HANDLERS = [sign_in, follow_link, refresh_session, sign_out]

@@ -3,7 +3,7 @@
 import { html, render, useEffect, useErrorBoundary, useState } from "preact";
 import { Problem, Title } from "console/parts/basics";
 import { Link, matched, to, useLocation } from "console/router";
-import { currentUser, may, onSessionChange, resume, signOut } from "console/session";
+import { currentUser, followLink, may, onSessionChange, resume, signOut, takeLink } from "console/session";
 import { SignIn } from "console/screens/sign_in";
 
 /** Pattern of a path, and the module of its screen, which is loaded when somebody goes there. */
@@ -28,12 +28,23 @@ const NAVIGATION = [
 
 function App() {
   const [state, setState] = useState("resuming");
+  const [refused, setRefused] = useState(null);
   useEffect(() => {
-    resume().then((known) => setState(known ? "in" : "out"), () => setState("out"));
+    arrive(setRefused).then((known) => setState(known ? "in" : "out"), () => setState("out"));
     return onSessionChange(() => setState(currentUser() === null ? "out" : "in"));
   }, []);
   if (state === "resuming") return html`<main aria-busy="true"><p class="quiet loading">Loading …</p></main>`;
-  return state === "in" ? html`<${Shell} />` : html`<${SignIn} />`;
+  return state === "in" ? html`<${Shell} />` : html`<${SignIn} refused=${refused} />`;
+}
+
+/** Signs in by a one-time link, else takes up the session of this browser; returns whether somebody is signed in. */
+async function arrive(refuse) {
+  const token = takeLink();
+  const error = token === null ? null : await followLink(token);
+  if (token !== null && error === null) return true;
+  const known = await resume();
+  if (!known) refuse(error);
+  return known;
 }
 
 function Shell() {

@@ -27,15 +27,24 @@ export function may(role) {
 }
 
 /** Signs in with a name and a password. Returns null, or the error that the service answered. */
-export async function signIn(username, password) {
-  const answer = await fetch(PATH, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ username, password }),
-  });
-  const body = await answer.json();
-  if (!answer.ok) return body.error;
-  await accept(body);
+export const signIn = (username, password) => open(PATH, { username, password });
+
+/** The token of the one-time link that led here, or null. It leaves the address, and so the browser's history. */
+export function takeLink() {
+  const token = /^#sign-in=(.+)$/.exec(location.hash)?.[1] ?? null;
+  if (token !== null) history.replaceState(null, "", location.pathname + location.search);
+  return token;
+}
+
+/** Signs in with the token of a one-time link, as `signIn`. */
+export const followLink = (token) => open(`${PATH}/link`, { token });
+
+async function open(path, body) {
+  const headers = { "content-type": "application/json", "X-Penstock-CSRF": "1" };
+  const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  const found = await answer.json();
+  if (!answer.ok) return found.error;
+  await accept(found);
   return null;
 }
 

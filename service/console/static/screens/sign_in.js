@@ -4,8 +4,9 @@ import { html, useState } from "preact";
 import { Problem, Title } from "console/parts/basics";
 import { signIn } from "console/session";
 
-export function SignIn() {
-  const [error, setError] = useState(null);
+/** `refused` is the error of a one-time link that led here. */
+export function SignIn({ refused }) {
+  const [error, setError] = useState(refused);
   const [busy, setBusy] = useState(false);
   const submit = async (event) => {
     event.preventDefault();
