@@ -39,5 +39,6 @@ CLAIMS = {
     "`exact: false` of the analyzer estimates": "profile",
     "versions in different orders are compared": "diff",
     "start a quarter faster": "start",
+    "Pages far down a sorted or filtered table": "console",
 }
 """The beginning of each claim, and the question."""

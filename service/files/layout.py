@@ -12,6 +12,7 @@
     <data>/warehouse/.staging/<run>/           what a run is writing; of a worker that may be kept
     <data>/warehouse/.staging/<worker>/<run>/
     <data>/warehouse/.deleted/…                versions of deleted pipelines whose name was taken again
+    <data>/warehouse/.sorted/…                 copies of sorted rows (query.sorted_copies)
     <data>/warehouse/.orphaned/<pipeline>/…    folders that the catalog does not know, moved there at a start
     <data>/logs/<run>.ndjson                   the log lines and other events of a run (files.event_journal)
     <data>/audit/2026-11-30.ndjson             who did what on that day (files.audit_file)
@@ -102,6 +103,10 @@ class Layout:
     @property
     def staging_root(self) -> Path:
         return self.warehouse / ".staging"
+
+    @property
+    def sorted(self) -> Path:
+        return self.warehouse / ".sorted"
 
     @property
     def deleted_root(self) -> Path:

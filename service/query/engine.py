@@ -35,6 +35,7 @@ from service.query.pool import Group, Pool, PooledWorker
 from service.query.readings import Readings
 from service.query.results import Key, Results, is_repeatable, key_of, timed
 from service.query.scope import EVERYTHING, Scope
+from service.query.sorted_copies import SortedCopies
 from service.query.spool import SpoolDisk
 from service.query.stream import Finish, Streams
 from service.query.wanted import RecentTables, Resolve, Statements
@@ -89,6 +90,7 @@ class Engine:
         self._statements = Statements()
         self._recent = RecentTables()
         self._results = Results(cache_bytes)
+        self._copies = SortedCopies(layout, self.data, spool_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._streams = Streams(
             Places(_MOST_STREAMS, each=share(_MOST_STREAMS, user_share), queue=max_waiting, what="downloads"),
@@ -184,6 +186,9 @@ class Engine:
         if offset < 0:
             raise errors.Invalid("offset: must not be negative", field="offset")
         seconds = self._stream_seconds if FORMATS[format].streamed else self._timeout
+        if format == "json" and (filter or sort):
+            copy = await self._copies.of(source, filter=filter, sort=sort, offset=offset, scope=scope)
+            source, filter, sort = (copy, None, None) if copy is not None else (source, filter, sort)
         query = messages.DataQuery(
             wanted.pinned(source, scope), format, extent.rows(limit, format, self._max_rows), offset, self._max_bytes,
             seconds, columns, filter, sort, escape_formulas, about or {},
@@ -191,18 +196,10 @@ class Engine:
         return await self._answer(query, Group(scope, filter is not None), Resolved([query.source]), self._timeout)
 
     async def lookup(
-        self,
-        source: TableSource,
-        key: list[str],
-        kinds: list[Kind],
-        values: list[list[str]],
-        *,
-        columns: list[str] | None = None,
-        only: bool = False,
-        format: str = "json",
-        escape_formulas: bool = True,
+        self, source: TableSource, key: list[str], kinds: list[Kind], values: list[list[str]], *,
+        columns: list[str] | None = None, only: bool = False, format: str = "json", escape_formulas: bool = True,
         scope: Scope = EVERYTHING,
-    ) -> Answer:
+    ) -> Answer:  # fmt: skip
         """Rows of one source by key (``messages.LookupQuery``); the answer is whole. Raises as ``data``."""
         extent.known_format(format)
         query = messages.LookupQuery(
@@ -227,6 +224,7 @@ class Engine:
             return True
         self._recent.forget(inside)
         self._results.forget(inside)
+        self._copies.forget(inside)
         self._pool.let_go(inside)
         return False
 
@@ -253,6 +251,7 @@ class Engine:
 
     async def close(self) -> None:
         """End every worker and remove its files."""
+        await self._copies.close()
         await self._pool.close()
 
     def _seconds(self, wanted: float | None) -> float:
