@@ -47,6 +47,7 @@ from service.query.sources import Sources
 from service.runs import gauges, program
 from service.runs.automatic import automatic
 from service.runs.backup import Backups
+from service.runs.change_feed import ChangeFeed
 from service.runs.condition import Condition
 from service.runs.core import Core
 from service.runs.held_versions import HeldVersions
@@ -63,7 +64,6 @@ if TYPE_CHECKING:
     from service.api.server import Listener
     from service.api.sign_in_link import SignInLink
 
-_THREADS = 64
 _log = structlog.get_logger("penstock.server")
 
 
@@ -78,7 +78,7 @@ async def open_core(
         AuditLog.opened(settings, layout, store, clock := data_directory.clock_of(store, clock)) as audit,
     ):
         if layout.objects is not None:  # so that who waits for a store that stands still keeps nobody else waiting
-            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))
         await asyncio.to_thread(forkserver.prepare, preloaded.MODULES)
         registry = await asyncio.to_thread(Registry.load)
         lineage, lease = settings.openlineage_url is not None, Lease(store, clock, settings.lease_seconds)
@@ -105,6 +105,7 @@ async def open_core(
                 Backups(store, history, layout, clock), marks, upkeep,
                 Verifier(store, history, pipelines, layout, condition, clock),
                 HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock), audit,
+                ChangeFeed(store, supervisor.on_changed),
             )  # fmt: skip
         finally:
             await supervisor.close()
@@ -131,7 +132,7 @@ def application(core: Core, users: Users, link: SignInLink | None = None) -> Lit
         sandbox=f"landlock {core.engine.level}" if core.engine.level else "none", condition=core.condition.report,
         marks=core.marks, upkeep=core.upkeep, verify=core.verifier.verify, saved=SavedQueries(core.store, core.clock),
         audit=core.audit, metrics=core.tasks.resources.metrics, traces=core.tasks.resources.traces,
-        keys=ApiKeys(core.store, core.clock), link=link,
+        keys=ApiKeys(core.store, core.clock), link=link, changes=core.changes,
         first_rows=FirstRead(core.sources, core.engine).data if core.layout.objects is not None else None,
     )  # fmt: skip
     return create_app(services)
@@ -161,8 +162,7 @@ async def serve(
 
         async def drain() -> None:  # waiting requests and event streams end with their runs
             _log.info("server.stopping")
-            core.backups.stop()
-            core.verifier.stop()
+            core.stop()
             await core.supervisor.drain(settings.grace_seconds, stopping.at_once)
 
         resources = core.tasks.resources

@@ -7,7 +7,7 @@ answers 404 before the handler reads the request: a name that is hidden and one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -72,6 +72,11 @@ def rights_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Rights:
 def readable(request: TypedRequest, services: Services) -> Readable:
     """The pipelines that the caller sees; None: all of them."""
     return services.ownership.readable(rights_of(request))
+
+
+def filtered(request: TypedRequest, services: Services) -> Collection[str]:
+    """The pipelines that show the caller only some of their rows."""
+    return services.ownership.by_pipeline(rights_of(request).row_filter).keys()
 
 
 def scope(request: TypedRequest, services: Services) -> Scope:

@@ -28,6 +28,7 @@ from service.api.routes import (
     admin,
     auth,
     browser_sessions,
+    changes,
     console,
     docs,
     files,
@@ -68,6 +69,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 _API: Sequence[ControllerRouterHandler] = [
     *pipelines.HANDLERS,
     *overview.HANDLERS,
+    *changes.HANDLERS,
     *ownership.HANDLERS,
     *planning.HANDLERS,
     *probing.HANDLERS,

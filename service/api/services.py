@@ -43,6 +43,7 @@ from service.model.service_process import ServiceProcess
 from service.model.version import Version
 from service.query.scope import EVERYTHING, Scope
 from service.runs.backup import BackupReport
+from service.runs.change_feed import ChangeFeed
 from service.runs.verification import Verification
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Traces
@@ -260,6 +261,7 @@ class Services:
     saved: SavedQueries
     audit: AuditLog
     keys: ApiKeys
+    changes: ChangeFeed
     first_rows: Callable[..., Awaitable[EngineAnswer | None]] | None = None
     """With an object store: reads rows of a version of which not all parts are here, if that can be answered."""
     metrics: Metrics = field(default_factory=Metrics)

@@ -19,7 +19,7 @@ import structlog
 from service.catalog import checkpoints, migrations
 from service.catalog.group_commit import GroupCommit
 from service.catalog.kept_rows import KeptRows, Touched, concerns, touched
-from service.catalog.store import NONE, Parameters, Row, Store, Transaction
+from service.catalog.store import ALL, NONE, Parameters, Row, Store, Transaction
 from service.files import disk
 from service.files.reserve import Reserve
 from service.kit import errors
@@ -74,6 +74,7 @@ class DuckDBStore(Store):
         self._group = GroupCommit(self._writing, self._open)
         self._kept = KeptRows()
         self._checkpoints = checkpoints.Checkpoints(path)
+        self._hinted: set[Callable[[str], None]] = set()
         self._healthy = True
         try:
             self.created = self.urgent(self._migrate)
@@ -143,6 +144,14 @@ class DuckDBStore(Store):
     def write(self, work: Callable[[Transaction], T], *, urgent: bool = False) -> T:
         return self.urgent(lambda: self._group.write(work)) if urgent else self._group.write(work)
 
+    @contextmanager
+    def hints(self, call: Callable[[str], None]) -> Iterator[None]:
+        self._hinted.add(call)
+        try:
+            yield
+        finally:
+            self._hinted.discard(call)
+
     def urgent(self, work: Callable[[], T]) -> T:
         return work() if self._reserve is None else self._reserve.spend(work)
 
@@ -172,6 +181,8 @@ class DuckDBStore(Store):
                 for place, row in written.items():
                     self._kept.put(*place, row)
                 cursor.close()
+                for call in [*self._hinted] if transaction.touched else ():
+                    call(ALL)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store
+from service.model.lifecycle import ENDED
 from service.model.overview import PipelineGlance, RunGlance
 from service.model.rights import Readable
 from service.model.run import Run
@@ -23,19 +24,28 @@ _GRACE = timedelta(seconds=60)
 """A run has so long to end after the time of its schedule before the data count as late."""
 
 
-def of_all(store: Store, now: datetime, readable: Readable, going: Mapping[str, Run]) -> list[PipelineGlance]:
-    """The readable pipelines by name. Blocks.
+def of_all(
+    store: Store, now: datetime, readable: Readable, going: Mapping[str, Run], filtered: Collection[str] = ()
+) -> list[PipelineGlance]:
+    """The readable pipelines by name, without numbers of rows of those that are ``filtered``. Blocks.
 
     ``going`` has the present state of runs that the catalog may lack, by run id.
     """
     names = None if readable is None else [*readable]
-    runs = _by_pipeline(store.rows(_SQL["runs"], {"most": _MOST_RUNS}))
-    versions = _by_pipeline(store.rows(_SQL["versions"], {"most": _MOST_VERSIONS}))
-    successes = {row["pipeline_id"]: _utc(row["last_success"]) for row in store.rows(_SQL["successes"])}
-    return [
+    rows = store.rows(_SQL["pipelines"], {"names": names})
+    ids = None if names is None else [row["id"] for row in rows]
+    runs = _by_pipeline(store.rows(_SQL["runs"], {"most": _MOST_RUNS, "ids": ids}))
+    versions = _by_pipeline(store.rows(_SQL["versions"], {"most": _MOST_VERSIONS, "ids": ids}))
+    successes = {row["pipeline_id"]: _utc(row["last_success"]) for row in store.rows(_SQL["successes"], {"ids": ids})}
+    found = [
         _glance(row, [_run(one, going) for one in runs[row["id"]]], versions[row["id"]], successes.get(row["id"]), now)
-        for row in store.rows(_SQL["pipelines"], {"readable": names})
+        for row in rows
     ]
+    return [_without_rows(one) if one.name in filtered else one for one in found]
+
+
+def _without_rows(glance: PipelineGlance) -> PipelineGlance:
+    return msgspec.structs.replace(glance, rows=None, bytes=None, recent_rows=[])
 
 
 def _glance(
@@ -48,6 +58,7 @@ def _glance(
         visibility=row["visibility"], status=runs[0].status if runs else "idle",
         cron=schedule.cron if schedule is not None else None,
         timezone=schedule.timezone if schedule is not None else None, paused=row["paused"],
+        after=msgspec.json.decode(row["after"]) if row["after"] is not None else [],
         next_run=_next(row, schedule, now), late_since=_late(row, schedule, success, now), last_success=success,
         version=newest.get("version"), rows=newest.get("rows"), bytes=newest.get("bytes"),
         version_created=_utc(newest.get("created")), recent_runs=runs, recent_rows=[one["rows"] for one in versions],
@@ -73,14 +84,15 @@ def _late(row: Row, schedule: Schedule | None, success: datetime | None, now: da
 
 def _run(row: Row, going: Mapping[str, Run]) -> RunGlance:
     run = going.get(row["run_id"])
-    if run is not None:
+    if run is not None and row["status"] not in ENDED:  # else its end was written meanwhile
         return RunGlance(
             run_id=run.run_id, status=run.status, start_time=run.start_time, end_time=run.end_time,
             duration=run.duration, error=run.error.code if run.error is not None else None,
+            label=run.label, waiting_for=run.waiting_for,
         )  # fmt: skip
     return RunGlance(
         run_id=row["run_id"], status=row["status"], start_time=_utc(row["start_time"]), end_time=_utc(row["end_time"]),
-        duration=row["duration"], error=row["error_code"],
+        duration=row["duration"], error=row["error_code"], label=row["label"], waiting_for=row["waiting_for"],
     )  # fmt: skip
 
 

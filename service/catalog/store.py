@@ -136,8 +136,8 @@ class Store(Protocol):
 
     def hints(self, call: Callable[[str], None]) -> AbstractContextManager[None]:
         """Call ``call`` in another thread soon after a commit, in the context: with the id of a run that has a new
-        event, with an empty text if the status of a run changed, or with ``ALL``. Some hints may be missing, and a
-        catalog that one process has alone gives none.
+        event, with an empty text if the status of a run changed, or with ``ALL``. Some hints may be missing; a catalog
+        that one process has alone calls it with ``ALL`` after each commit.
         """
         return nullcontext()
 

@@ -10,7 +10,10 @@ from service.model.rights import Visibility
 
 
 class RunGlance(msgspec.Struct, frozen=True, kw_only=True):
-    """A run. ``duration`` is in seconds, null before its end; ``error`` is the code of its error."""
+    """A run. ``duration`` is in seconds, null before its end; ``error`` is the code of its error.
+
+    ``label`` is the one that its process must have, ``waiting_for`` what no process has that would execute it.
+    """
 
     run_id: str
     status: str
@@ -18,13 +21,17 @@ class RunGlance(msgspec.Struct, frozen=True, kw_only=True):
     end_time: datetime | None
     duration: float | None
     error: str | None
+    label: str | None
+    waiting_for: str | None
 
 
 class PipelineGlance(msgspec.Struct, frozen=True, kw_only=True):
     """A pipeline with its newest runs and versions, newest first.
 
     ``late_since`` is the time of its schedule since which its data are older than they should be; null where there is
-    no active schedule, or a run has succeeded since. ``recent_rows`` are the rows of its newest versions.
+    no active schedule, or a run has succeeded since. ``after`` are the pipelines whose new versions start it.
+    ``recent_rows`` are the rows of its newest versions; numbers of rows and bytes are null or left out for a caller who
+    sees only some of the rows.
     """
 
     name: str
@@ -35,6 +42,7 @@ class PipelineGlance(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     cron: str | None
     timezone: str | None
+    after: list[str]
     paused: bool
     next_run: datetime | None
     late_since: datetime | None

@@ -19,6 +19,7 @@ from service.model.registry import Registry
 from service.query.engine import Engine
 from service.query.sources import Sources
 from service.runs.backup import Backups
+from service.runs.change_feed import ChangeFeed
 from service.runs.condition import Condition
 from service.runs.held_versions import HeldVersions
 from service.runs.supervisor import Supervisor
@@ -52,3 +53,10 @@ class Core:
     verifier: Verifier
     held: HeldVersions
     audit: AuditLog
+    changes: ChangeFeed
+
+    def stop(self) -> None:
+        """End what answers wait for, except runs: the service stops."""
+        self.backups.stop()
+        self.verifier.stop()
+        self.changes.close()

@@ -35,6 +35,7 @@ from service.model.registry import Registry
 from service.model.version import Version
 from service.query.integrity import Integrity
 from service.runs.backup import Backups
+from service.runs.change_feed import ChangeFeed
 from service.runs.condition import Condition
 from service.runs.held_versions import HeldVersions
 from service.runs.verification import Verifier
@@ -127,6 +128,7 @@ def services(tmp_path: Path, clock: FixedClock, settings: Settings, accounts: St
         verify=Verifier(store, history, pipelines, layout, condition).verify,
         held=HeldVersions(supervisor, history, pipelines, upkeep, layout, integrity, clock),
         saved=SavedQueries(store, clock), keys=ApiKeys(store, clock), audit=audit,
+        changes=ChangeFeed(store, []),
     )  # fmt: skip
     audit.close()
 

@@ -34,7 +34,8 @@ def filled(path: str) -> str:
 def test_requirement_42_every_route_demands_its_role(app: Litestar, anonymous: Client, services: Services) -> None:
     found = list(routes(app))
     assert len(found) > 50
-    for method, path, role in found:
+    for method, template, role in found:
+        path = f"{template}?bogus=1" if template == "/api/v1/events" else template  # a stream without an end
         if role == PUBLIC:
             assert f"{method} {path}" in OPEN
             continue

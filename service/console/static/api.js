@@ -1,9 +1,11 @@
 /** Requests to the public API, with the token of the session, and a hook that reads one address. */
 
 import { useCallback, useEffect, useRef, useState } from "preact";
+import { answered, silent } from "console/connection";
 import { accessToken, tokenRefused } from "console/session";
 
 const BASE = "/api/v1";
+export const UNREACHABLE = { code: "UNREACHABLE", message: "The service does not answer. This page goes on when it is back." };
 
 /** An error as the service answers it: what is wrong, where, and the request's id for whoever looks at the log. */
 export class ApiError extends Error {
@@ -56,10 +58,17 @@ export async function fetched(method, path, { query, body, headers = {}, signal 
     }
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, { code: "UNREACHABLE", message: "The service does not answer. Is it running?" }, null);
+    silent();
+    throw new ApiError(0, UNREACHABLE, null);
   }
-  if (answer.ok || answer.status === 304) return answer;
-  throw new ApiError(answer.status, await errorOf(answer), answer.headers.get("x-request-id"));
+  if (answer.ok || answer.status === 304) {
+    answered();
+    return answer;
+  }
+  const error = new ApiError(answer.status, await errorOf(answer), answer.headers.get("x-request-id"));
+  if (error.status === 503 && /service is (starting|stopping)/.test(error.message)) silent("starting");
+  else answered();
+  throw error;
 }
 
 async function errorOf(answer) {
@@ -89,8 +98,8 @@ export const get = (path, query, options) => call("GET", path, { query, ...optio
 export const post = (path, body, options) => call("POST", path, { body, ...options });
 
 /**
- * Reads one address: `{data, error, loading, reload}`. What was read stays while it is read again, so that nothing
- * jumps; a `path` of null reads nothing.
+ * Reads one address: `{data, error, loading, reload, patch}`. What was read stays while it is read again, so that
+ * nothing jumps; `patch` changes it in place; a `path` of null reads nothing.
  */
 export function useApi(path, query) {
   const key = path === null ? null : address(path, query);
@@ -109,7 +118,8 @@ export function useApi(path, query) {
     return () => stop.abort();
   }, [key, round]);
   const reload = useCallback(() => setRound((before) => before + 1), []);
-  return { data: state.data, error: state.error, loading: state.loading, reload };
+  const patch = useCallback((change) => setState((before) => (before.data === null ? before : { ...before, data: change(before.data) })), []);
+  return { data: state.data, error: state.error, loading: state.loading, reload, patch };
 }
 
 /** Whatever changes something: `{run, busy, error, clear}`; `run` resolves to its result, or undefined after an error. */

@@ -1,6 +1,7 @@
 /** The console: one page, whose screens are chosen by the address. */
 
 import { html, render, useEffect, useErrorBoundary, useState } from "preact";
+import { connection, onConnection, onReturn, silent } from "console/connection";
 import { Problem, Title } from "console/parts/basics";
 import { Link, matched, to, useLocation } from "console/router";
 import { currentUser, followLink, may, onSessionChange, resume, signOut, takeLink } from "console/session";
@@ -30,11 +31,12 @@ function App() {
   const [state, setState] = useState("resuming");
   const [refused, setRefused] = useState(null);
   useEffect(() => {
-    arrive(setRefused).then((known) => setState(known ? "in" : "out"), () => setState("out"));
+    const begin = () => arrive(setRefused).then((known) => setState(known ? "in" : "out"), () => silent());
+    begin();
+    onReturn(() => currentUser() === null && begin());
     return onSessionChange(() => setState(currentUser() === null ? "out" : "in"));
   }, []);
-  if (state === "resuming") return html`<main aria-busy="true"><p class="quiet loading">Loading …</p></main>`;
-  return state === "in" ? html`<${Shell} />` : html`<${SignIn} refused=${refused} />`;
+  return html`<${Connection} />${state === "in" ? html`<${Shell} />` : state === "out" ? html`<${SignIn} refused=${refused} />` : html`<${Waiting} />`}`;
 }
 
 /** Signs in by a one-time link, else takes up the session of this browser; returns whether somebody is signed in. */
@@ -47,8 +49,22 @@ async function arrive(refuse) {
   return known;
 }
 
+const Waiting = () => html`<main id="main" aria-busy="true"><p class="quiet loading">Loading …</p></main>`;
+
+/** A quiet line while the service does not answer; it goes by itself. */
+function Connection() {
+  const [, look] = useState(0);
+  useEffect(() => onConnection(() => look((before) => before + 1)), []);
+  const text = { away: "The service does not answer. What you see may be old; this page goes on when it is back.", starting: "The service is starting. This page goes on in a moment." }[connection()];
+  return html`<div class="connection" role="status">${text && html`<p>${text}</p>`}</div>`;
+}
+
 function Shell() {
   const { path } = useLocation();
+  useEffect(() => {
+    addEventListener("keydown", toSearch);
+    return () => removeEventListener("keydown", toSearch);
+  }, []);
   const first = path.split("/")[1] ?? "";
   const current = (parts) => (parts[0] ?? "") === (first === "pipelines" || first === "new" ? "" : first);
   return html`<a class="skip" href="#main">Skip to the content</a>
@@ -61,6 +77,16 @@ function Shell() {
       <${Account} />
     </header>
     <${Screen} path=${path} key=${path.split("/").slice(0, 3).join("/")} />`;
+}
+
+/** "/" goes to the search of the screen, unless somebody writes. */
+function toSearch(event) {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, dialog, [contenteditable], .editor")) return;
+  const search = document.querySelector("main input[type=search]");
+  if (!search) return;
+  event.preventDefault();
+  search.focus();
+  search.select();
 }
 
 const Mark = () => html`<svg width="20" height="20" viewBox="0 0 20 20" aria-hidden="true">
@@ -90,8 +116,9 @@ function Screen({ path }) {
   }, [pattern]);
   if (broken) return html`<main id="main"><${Problem} error=${broken} retry=${forget} /></main>`;
   if (!found) return html`<main id="main"><${Title} text="There is no such page" />
-    <p>The address does not lead to a screen of the console. <${Link} href=${to([])}>See all pipelines<//></p></main>`;
-  if (loaded?.pattern !== pattern) return html`<main id="main" aria-busy="true"><p class="quiet loading">Loading …</p></main>`;
+    <p><code>${path}</code> does not lead to a screen of the console: the address may be mistyped, or of another release.</p>
+    <div class="row"><${Link} class="button primary" href=${to([])}>See all pipelines<//><${Link} class="button" href=${to(["runs"])}>See all runs<//></div></main>`;
+  if (loaded?.pattern !== pattern) return html`<${Waiting} />`;
   if (loaded.module.error) return html`<main id="main"><${Problem} error=${loaded.module.error} retry=${() => location.reload()} /></main>`;
   return html`<${loaded.module.default} ...${found[2]} />`;
 }

@@ -5,11 +5,11 @@ import { fetched } from "console/api";
 const LONGEST_WAIT = 10_000;
 
 /**
- * Follows a stream until its `end` event or `signal`. `onEvent` gets `{id, kind, data}` with the data decoded;
- * `onState` gets "live" or "waiting", for a mark that says so.
+ * Follows a stream until its `end` event or `signal`, from the event `after` on. `onEvent` gets `{id, kind, data}` with
+ * the data decoded; `onState` gets "live" or "waiting", for a mark that says so.
  */
-export async function follow(path, { onEvent, onState = () => {}, signal }) {
-  let last = null;
+export async function follow(path, { after = null, onEvent, onState = () => {}, signal }) {
+  let last = after;
   let wait = 500;
   while (!signal.aborted) {
     try {
@@ -27,7 +27,7 @@ export async function follow(path, { onEvent, onState = () => {}, signal }) {
       if (error.status >= 400 && error.status < 500 && error.status !== 429) throw error;
     }
     onState("waiting");
-    await pause(wait, signal);
+    await pause(wait * (0.75 + Math.random() / 2), signal); // not all tabs at once
     wait = Math.min(wait * 2, LONGEST_WAIT);
   }
 }

@@ -6,6 +6,13 @@
 const PATH = "/api/v1/auth/session";
 const MARGIN_SECONDS = 60;
 
+/** The tabs of one browser have one session: what one does to it holds in all. */
+const tabs = new BroadcastChannel("penstock-session");
+tabs.onmessage = ({ data }) => {
+  if (data === null) forget();
+  else if (user !== null && user.username !== data) location.reload();
+};
+
 let token = null;
 let expires = 0;
 let user = null;
@@ -26,7 +33,10 @@ export function may(role) {
   return user !== null && order.indexOf(user.role) >= order.indexOf(role);
 }
 
-/** Signs in with a name and a password. Returns null, or the error that the service answered. */
+/**
+ * Signs in with a name and a password. Returns null, or the error that the service answered; its `wait` is how many
+ * seconds it asks to wait.
+ */
 export const signIn = (username, password) => open(PATH, { username, password });
 
 /** The token of the one-time link that led here, or null. It leaves the address, and so the browser's history. */
@@ -43,18 +53,20 @@ async function open(path, body) {
   const headers = { "content-type": "application/json", "X-Penstock-CSRF": "1" };
   const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
   const found = await answer.json();
-  if (!answer.ok) return found.error;
+  if (!answer.ok) return { ...found.error, wait: Number(answer.headers.get("retry-after") ?? 0) };
   await accept(found);
+  tabs.postMessage(user?.username);
   return null;
 }
 
 /** Ends the session, for all tabs. */
 export async function signOut() {
   await fetch(PATH, { method: "DELETE" });
+  tabs.postMessage(null);
   forget();
 }
 
-/** Takes up the session that the browser's cookie holds; returns whether there is one. */
+/** Takes up the session that the browser's cookie holds; returns whether there is one. Raises if nobody answers. */
 export async function resume() {
   await refresh();
   return user !== null;
@@ -79,6 +91,7 @@ async function refresh() {
     const answer = await fetch(`${PATH}/refresh`, { method: "POST", headers: { "X-Penstock-CSRF": "1" } });
     if (answer.status === 200) await accept(await answer.json());
     else if (answer.status === 204 || answer.status === 401) forget();
+    else throw new Error(`the session could not be refreshed: ${answer.status}`);
   });
 }
 

@@ -85,3 +85,31 @@ def test_present_states_stand_before_stored_ones(store: Store) -> None:
     now = msgspec.structs.replace(run, status="running", duration=1.5)
     (found,) = overview.of_all(store, CLOCK.now(), None, {"run_1": now})
     assert (found.status, found.recent_runs[0].duration) == ("running", 1.5)
+
+
+def test_numbers_of_rows_are_kept_from_who_sees_only_some(store: Store) -> None:
+    pipelines, history = Pipelines(store, CLOCK), History(store)
+    orders = pipelines.create("orders", "orders", {}, "cli")
+    ran(history, orders.id, 1, "completed", 5, rows=10)
+    (found,) = overview.of_all(store, CLOCK.now(), None, {}, {"orders"})
+    assert (found.status, found.version, found.rows, found.bytes, found.recent_rows) == ("completed", 1, None, None, [])
+
+
+def test_an_end_that_is_stored_stands_before_a_state_in_memory(store: Store) -> None:
+    pipelines, history = Pipelines(store, CLOCK), History(store)
+    orders = pipelines.create("orders", "orders", {}, "cli")
+    ended = ran(history, orders.id, 1, "failed", 5)
+    going = msgspec.structs.replace(ended, status="running", error=None)
+    (found,) = overview.of_all(store, CLOCK.now(), None, {ended.run_id: going})
+    assert found.status == "failed"
+
+
+def test_what_starts_a_pipeline_and_what_its_run_waits_for(store: Store) -> None:
+    pipelines, history = Pipelines(store, CLOCK), History(store)
+    pipelines.create("orders", "orders", {}, "cli")
+    report = pipelines.create("report", "report", {"trigger": {"after": ["orders"]}}, "cli")
+    run = msgspec.structs.replace(a_run("run_1", CLOCK.now()), label="gpu", waiting_for="a process with the label gpu")
+    history.add_run(report.id, run)
+    (found,) = overview.of_all(store, CLOCK.now(), frozenset({"report"}), {})
+    assert found.after == ["orders"]
+    assert (found.recent_runs[0].label, found.recent_runs[0].waiting_for) == ("gpu", "a process with the label gpu")

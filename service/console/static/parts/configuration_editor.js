@@ -4,24 +4,14 @@ import { html, useCallback, useEffect, useMemo, useRef, useState } from "preact"
 import { post } from "console/api";
 import { Problem, Tabs } from "console/parts/basics";
 import { at, names, useSchemas, values } from "console/parts/configuration_schema";
+import { parsed } from "console/parts/document";
 import { Editor } from "console/parts/editor";
 import { Planned, Previewed } from "console/parts/dry_runs";
 import { StepsForm } from "console/parts/steps_form";
 import { pathOf, placeOf } from "console/parts/yaml_place";
-import { load } from "yaml";
 
 const ROOT = { $ref: "#/components/schemas/PipelineConfiguration" };
 const WAIT = 350;
-
-/** The document that a text holds, or undefined if it cannot be read. */
-export function parsed(text) {
-  try {
-    const found = load(text);
-    return found !== null && typeof found === "object" ? found : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 export function ConfigurationEditor({ text, onChange, readOnly = false }) {
   const schemas = useSchemas();

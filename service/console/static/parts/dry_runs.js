@@ -7,18 +7,21 @@ import { Facts, Problem } from "console/parts/basics";
 import { ofRows } from "console/parts/blocks";
 import { Grid } from "console/parts/grid";
 
-/** What a route answers of a document, again when it is another; `{data, error, busy}`. */
-function useAsked(path, document) {
-  const key = JSON.stringify(document);
-  const [state, setState] = useState({ data: null, error: null, busy: true });
+/**
+ * What a route answers of a document, again when it is another: `{data, last, error, busy}`; `last` is the answer before
+ * while there is no newer one. `wait` milliseconds pass before it is asked, so that typing asks once.
+ */
+export function useAsked(path, document, wait = 0) {
+  const key = JSON.stringify(document, (_, value) => (typeof value === "bigint" ? String(value) : value));
+  const [state, setState] = useState({ data: null, last: null, error: null, busy: true });
   useEffect(() => {
     const stop = new AbortController();
-    setState((before) => ({ ...before, error: null, busy: true }));
-    post(path, document, { signal: stop.signal }).then(
-      (data) => setState({ data, error: null, busy: false }),
-      (error) => stop.signal.aborted || setState({ data: null, error, busy: false }),
-    );
-    return () => stop.abort();
+    setState((before) => ({ data: null, last: before.data ?? before.last, error: before.error, busy: true }));
+    const timer = setTimeout(() => post(path, document, { signal: stop.signal }).then(
+      (data) => setState({ data, last: null, error: null, busy: false }),
+      (error) => stop.signal.aborted || setState((before) => ({ ...before, error, busy: false })),
+    ), wait);
+    return () => { clearTimeout(timer); stop.abort(); };
   }, [path, key]);
   return state;
 }

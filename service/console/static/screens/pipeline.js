@@ -25,7 +25,7 @@ export default function Pipeline({ name, tab = "runs" }) {
   const status = useApi(`/pipeline/${name}/status`);
   const stats = useApi(`/pipeline/${name}/stats`);
   const going = GOING.includes(status.data?.status);
-  useFresh(status, going);
+  useFresh(status, { pipeline: name });
   const ended = status.data !== null && !going;
   useEffect(() => { if (ended) stats.reload(); }, [ended]);
   const start = useAction(async () => {

@@ -1,6 +1,8 @@
-/** Signing in with a name and a password. */
+/** Signing in with a name and a password; the address stays, so that it leads to where somebody wanted to go. */
 
-import { html, useState } from "preact";
+import { html, useEffect, useState } from "preact";
+import { UNREACHABLE } from "console/api";
+import { silent } from "console/connection";
 import { Problem, Title } from "console/parts/basics";
 import { signIn } from "console/session";
 
@@ -8,25 +10,42 @@ import { signIn } from "console/session";
 export function SignIn({ refused }) {
   const [error, setError] = useState(refused);
   const [busy, setBusy] = useState(false);
+  const [wait, setWait] = useCountdown();
   const submit = async (event) => {
     event.preventDefault();
-    const form = new FormData(event.currentTarget);
+    const form = event.currentTarget;
+    const given = new FormData(form);
     setBusy(true);
     try {
-      setError(await signIn(form.get("username"), form.get("password")));
+      const refused = await signIn(given.get("username"), given.get("password"));
+      setError(refused);
+      setWait(refused?.wait ?? 0);
+      if (refused) form.elements.password.select();
     } catch {
-      setError({ code: "UNREACHABLE", message: "The service does not answer. Is it running?" });
+      silent();
+      setError(UNREACHABLE);
     }
     setBusy(false);
   };
   return html`<main id="main" class="sign-in">
     <${Title} text="Sign in to Penstock" />
     <form onSubmit=${submit}>
-      <label>User name <input name="username" autocomplete="username" required autofocus /></label>
+      <label>User name <input name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus /></label>
       <label>Password <input name="password" type="password" autocomplete="current-password" required /></label>
-      <button class="primary" disabled=${busy}>Sign in</button>
+      <button class="primary" disabled=${busy || wait > 0} aria-busy=${busy}>${wait > 0 ? `Wait ${wait} s` : "Sign in"}</button>
       <${Problem} error=${error} />
     </form>
     <p class="quiet">The first start of the service prints the password of the account <code>admin</code>.</p>
   </main>`;
+}
+
+/** Seconds that go down to 0. */
+function useCountdown() {
+  const [left, setLeft] = useState(0);
+  useEffect(() => {
+    if (left <= 0) return undefined;
+    const timer = setTimeout(() => setLeft(left - 1), 1000);
+    return () => clearTimeout(timer);
+  }, [left]);
+  return [left, setLeft];
 }

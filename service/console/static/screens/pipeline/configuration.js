@@ -4,14 +4,11 @@ import { html, useEffect, useMemo, useState } from "preact";
 import { call, fetched, get, useAction, useApi } from "console/api";
 import { Loaded, Problem } from "console/parts/basics";
 import { ConfigurationEditor } from "console/parts/configuration_editor";
+import { asYaml } from "console/parts/document";
 import { Snippet } from "console/parts/snippet";
 import { go, setQuery, to } from "console/router";
 import { may } from "console/session";
 import { diffLines } from "diff";
-import { dump } from "yaml";
-
-/** A configuration as YAML; references would hide what a line means. */
-export const asYaml = (value) => dump(value, { noRefs: true, lineWidth: 110 });
 
 export default function Configuration({ name, query }) {
   const wanted = query.get("revision");

@@ -16,7 +16,7 @@ export default function Runs({ name, query }) {
   const offset = Number(query.get("offset") ?? 0);
   const status = query.get("status");
   const request = useApi(`/pipeline/${name}/runs`, { limit: SIZE, offset, status });
-  useFresh(request, request.data?.items.some((run) => ["running", "queued", "retrying"].includes(run.status)) ?? false);
+  useFresh(request, { pipeline: name, parts: ["runs"] });
   return html`<${Loaded} request=${request}>${(data) => (data.total === 0 && !status
     ? html`<${Empty} title="No runs yet"><p>“Run” above starts the first one.</p><//>`
     : html`
