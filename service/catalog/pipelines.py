@@ -57,6 +57,14 @@ class PipelineSummary(msgspec.Struct, frozen=True, kw_only=True):
     visibility: Visibility = "shared"
 
 
+class RevisionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A revision of a configuration: when it was saved, and by whom, if that is known."""
+
+    revision: int
+    created: datetime
+    created_by: str | None
+
+
 @functools.lru_cache(128)
 def _shared(document: str) -> dict[str, Any]:
     return msgspec.json.decode(document, type=dict[str, Any])
@@ -185,6 +193,14 @@ class Pipelines:
             return None
         row = self._store.kept_row("pipelines", name, _SQL["find"], {"name": name, "revision": None})
         return _record(row, _shared(row["document"])) if row is not None else None
+
+    def revisions(self, pipeline_id: str, *, newest: int, limit: int, offset: int) -> list[RevisionLine]:
+        """The revisions of a pipeline up to ``newest``, the newest first. Blocks."""
+        wanted = {"id": pipeline_id, "newest": newest, "limit": limit, "offset": offset}
+        return [
+            RevisionLine(revision=r["revision"], created=_utc(r["created"]), created_by=r["created_by"])
+            for r in self._store.rows(_SQL["revisions"], wanted)
+        ]
 
     def delete(
         self, name: str, *, readable: Readable = None, alongside: Callable[[Transaction], None] = lambda _: None

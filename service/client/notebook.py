@@ -41,7 +41,7 @@ class Report(dict[str, Any]):
 
 
 def linked(found: T, fetch: Fetch) -> T:
-    """``found``, whose page, or those of whose items, ``fetch`` gets."""
+    """``found``, whose page, or the pages of its items, ``fetch`` gets."""
     if isinstance(found, Shown | Report):
         vars(found)["_fetch"] = fetch
     elif isinstance(found, list | tuple):

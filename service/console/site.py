@@ -87,6 +87,6 @@ def _name(path: Path) -> str:
 
 
 def _specifier(path: Path) -> str:
-    """The name in ``import``: the file's own for a vendored one, else its path below "console/"."""
+    """The name in an import statement: the file's own for a vendored one, else its path below "console/"."""
     place = path.relative_to(_STATIC).with_suffix("")
     return place.name if place.parts[0] == "vendor" else f"console/{place.as_posix()}"

@@ -20,6 +20,9 @@ VALUES ($id, $name, $table_name, 1, $created, $created_by, $owner)
 -- name: insert_revision
 INSERT INTO revisions (pipeline_id, revision, document, created, created_by)
 VALUES ($id, $revision, $document::JSON, $created, $created_by)
+-- name: revisions
+SELECT revision, created, created_by FROM revisions WHERE pipeline_id = $id AND revision <= $newest
+ORDER BY revision DESC LIMIT $limit OFFSET $offset
 -- name: update
 UPDATE pipelines SET revision = $revision, table_name = $table_name WHERE id = $id
 -- name: delete
