@@ -1,9 +1,9 @@
-/** One pipeline: a line on how it is, and a tab for each side of it. */
+/** One pipeline: what it is and how it does, and a tab for each side of it. */
 
-import { html, useEffect, useState } from "preact";
-import { call, post, useAction, useApi } from "console/api";
+import { html, useEffect, useRef, useState } from "preact";
+import { post, useAction, useApi } from "console/api";
 import { bytes, count, duration, percent } from "console/format";
-import { ActionButton, Facts, Loaded, Problem, Status, Tabs, Time, Title } from "console/parts/basics";
+import { ActionButton, Facts, Loaded, Problem, Progress, Status, Tabs, Time, Title } from "console/parts/basics";
 import { useFresh } from "console/parts/fresh";
 import { Snippet } from "console/parts/snippet";
 import { go, Link, to, useLocation } from "console/router";
@@ -23,54 +23,84 @@ const GOING = ["running", "queued", "retrying"];
 export default function Pipeline({ name, tab = "runs" }) {
   const { query } = useLocation();
   const status = useApi(`/pipeline/${name}/status`);
-  const stats = useApi(`/pipeline/${name}/stats`);
+  const stats = useApi(status.data ? `/pipeline/${name}/stats` : null);
+  const about = useApi(status.data ? "/overview" : null);
+  const table = useApi(status.data ? "/pipeline" : null, { q: name, limit: 1000 });
   const going = GOING.includes(status.data?.status);
   useFresh(status, { pipeline: name });
-  const ended = status.data !== null && !going;
-  useEffect(() => { if (ended) stats.reload(); }, [ended]);
-  const start = useAction(async () => {
-    const run = await post(`/pipeline/${name}/execute?wait=0`);
-    go(to(["runs", run.run_id]));
-  });
-  const remove = useAction(async () => {
-    await call("DELETE", `/pipeline/${name}`);
-    go(to([]));
-  });
-  const missing = status.error?.status === 404;
+  const state = `${status.data?.run_id} ${status.data?.status}`;
+  const told = useRef(null);
+  useEffect(() => {
+    if (status.data === null || told.current === state) return;
+    if (told.current !== null) { stats.reload(); about.reload(); }
+    told.current = state;
+  }, [state, status.data]);
+  const glance = about.data?.items.find((one) => one.name === name);
+  const line = table.data?.items.find((one) => one.name === name);
+  const refresh = () => { status.reload(); about.reload(); };
   return html`<main id="main" aria-busy=${status.data === null && !status.error}>
-    <${Title} text=${name}>
-      ${!missing && html`<div class="row">
-        <${Snippet} request=${{ path: `/pipeline/${name}/status` }} />
-        <${Link} class="button" href=${to(["data", name])}>Data<//>
-        ${may("operator") && html`<${ActionButton} action=${remove} kind="danger" confirm=${`Delete the pipeline ${name}? Its stored versions stay on disk.`}>Delete<//>
-          <${ActionButton} action=${start} kind="primary" disabled=${start.busy || going}>Run<//>`}
-      </div>`}
-    <//>
-    <${Problem} error=${start.error ?? remove.error} />
+    <div class="stack">
+      <${Title} text=${name}>${status.data && html`<${Actions} name=${name} status=${status.data} going=${going} refresh=${refresh} />`}<//>
+      ${glance?.description && html`<p class="quiet described">${glance.description}</p>`}
+    </div>
     <${Loaded} request=${status}>${(now) => html`
-      <${Glance} now=${now} stats=${stats.data} />
+      <${Glance} name=${name} now=${now} stats=${stats.data} glance=${glance} table=${line?.table} going=${going} refresh=${refresh} />
       <${Tabs} label="Sides of the pipeline">${Object.entries(TABS).map(([key, [text]]) => html`
         <${Link} href=${to(["pipelines", name, key])} aria-current=${tab === key ? "page" : null}>${text}<//>`)}<//>
-      <${Tab} key=${tab} name=${name} tab=${tab} query=${query} status=${now} />`}<//>
+      <${Tab} key=${`${name}-${tab}`} name=${name} tab=${tab} query=${query} status=${now} versions=${stats.data?.versions} />`}<//>
   </main>`;
 }
 
-function Glance({ now, stats }) {
-  return html`<${Facts} facts=${[
-    ["Status", now.run_id ? html`<${Link} class="status-link" href=${to(["runs", now.run_id])}><${Status} status=${now.status} /><//>` : html`<${Status} status=${now.status} />`],
-    ["Last run", html`<${Time} at=${now.start_time} />`],
-    now.next_run !== undefined && ["Next run", html`<${Time} at=${now.next_run} />`],
-    ["Rows", count(now.rows_stored)],
-    stats && ["Runs", html`${count(stats.total_executions)} <span class="quiet">${percent(stats.success_rate)} succeed</span>`],
-    stats && ["Usual time", html`${duration(stats.p50_duration)} <span class="quiet">95 %: ${duration(stats.p95_duration)}</span>`],
-    stats && ["Stored", html`${bytes(stats.bytes_stored)} <span class="quiet">in ${count(stats.versions)} versions</span>`],
-  ]} />
-  ${now.error && html`<${Problem} error=${{ ...now.error, problems: [{ field: now.error.details?.step, message: now.error.message }] }} />`}`;
+function Actions({ name, status, going, refresh }) {
+  const start = useAction(async () => go(to(["runs", (await post(`/pipeline/${name}/execute?wait=0`)).run_id])));
+  const cancel = useAction(async () => { await post(`/runs/${status.run_id}/cancel`); refresh(); });
+  return html`<div class="row">
+      <${Snippet} request=${{ path: `/pipeline/${name}/status` }} />
+      <${Link} class="button" href=${to(["data", name])}>Data<//>
+      ${may("operator") && (going
+        ? html`<${ActionButton} action=${cancel} kind="danger" confirm="Cancel the run? Nothing of it is stored.">Cancel the run<//>`
+        : html`<${ActionButton} action=${start} kind="primary">Run<//>`)}
+    </div>
+    ${(start.error ?? cancel.error) && html`<div class="whole-line"><${Problem} error=${start.error ?? cancel.error} /></div>`}`;
 }
 
-function Tab({ name, tab, query, status }) {
+function Glance({ name, now, stats, glance, table, going, refresh }) {
+  const share = (value) => html`<span class="quiet">${value}</span>`;
+  return html`<${Facts} facts=${[
+    ["Status", html`${now.run_id ? html`<${Link} class="status-link" href=${to(["runs", now.run_id])}><${Status} status=${now.status} /><//>` : html`<${Status} status=${now.status} />`}
+      ${going && html`<${Progress} value=${now.progress} label="Progress of the run" />`}`],
+    ["Data", glance?.version_created ? html`of <${Time} at=${glance.version_created} />
+      ${glance.late_since && html`<div class="late">late since <${Time} at=${glance.late_since} /></div>`}` : "none yet"],
+    ["Schedule", html`<${Schedule} name=${name} glance=${glance} refresh=${refresh} />`],
+    now.next_run && ["Next run", html`<${Time} at=${now.next_run} />`],
+    now.trigger_state && ["Starts after", triggerText(now.trigger_state)],
+    ["Rows", glance?.rows === undefined ? "–" : html`${count(glance.rows)} ${share(bytes(glance.bytes))}`],
+    stats?.total_executions > 0 && ["Runs", html`${count(stats.total_executions)} ${stats.success_rate !== null && share(`${percent(stats.success_rate)} succeed`)}`],
+    stats?.p50_duration != null && ["Usual time", html`${duration(stats.p50_duration)} ${share(`95 %: ${duration(stats.p95_duration)}`)}`],
+    stats && ["Stored", html`${bytes(stats.bytes_stored)} ${share(`in ${count(stats.versions)} ${stats.versions === 1 ? "version" : "versions"}`)}`],
+    ["Table", table ? html`<${Link} href=${to(["sql"], { sql: `SELECT * FROM "${table}" LIMIT 100` })}><code>${table}</code><//>` : "–"],
+    glance && ["Owner", html`${glance.owner ?? "the admins"} ${share(glance.visibility)}`],
+  ]} />
+  ${now.error && html`<${Problem} error=${{ ...now.error, problems: [{ field: now.error.details?.step, message: now.error.message }] }} />
+    <p><${Link} href=${to(["runs", now.run_id])}>See the run that failed<//></p>`}`;
+}
+
+const triggerText = ({ committed, awaited }) => html`${[...committed, ...awaited].map((one, place) => html`${place > 0 && ", "}<${Link} href=${to(["pipelines", one])}>${one}<//>`)}
+  ${committed.length > 0 && awaited.length > 0 && html`<div class="quiet">waits for ${awaited.join(", ")}</div>`}`;
+
+function Schedule({ name, glance, refresh }) {
+  const change = useAction(async (what) => { await post(`/pipeline/${name}/schedule/${what}`); refresh(); });
+  const edit = may("operator") && html`<${Link} href=${to(["pipelines", name, "configuration"])} aria-label=${glance?.cron ? "Edit the schedule" : "Set a schedule"}>${glance?.cron ? "Edit" : "Set one"}<//>`;
+  if (!glance?.cron) return html`<span class="quiet">none</span> ${edit}`;
+  const word = glance.paused ? "resume" : "pause";
+  return html`<code>${glance.cron}</code> <span class="quiet">${glance.timezone}</span> ${glance.paused && html`<span class="late">paused</span>`}
+    <div class="row tight">${may("operator") && html`<button type="button" class="link" disabled=${change.busy} onClick=${() => change.run(word)}>${glance.paused ? "Resume" : "Pause"}</button>`} ${edit}</div>
+    <${Problem} error=${change.error} />`;
+}
+
+function Tab({ name, tab, query, status, versions }) {
   const [module, setModule] = useState(null);
   useEffect(() => { (TABS[tab] ?? TABS.runs)[1]().then(setModule, (error) => setModule({ error })); }, [tab]);
   if (module?.error) return html`<${Problem} error=${module.error} retry=${() => location.reload()} />`;
-  return module && html`<${module.default} name=${name} query=${query} status=${status} />`;
+  return module && html`<${module.default} name=${name} query=${query} status=${status} versions=${versions} />`;
 }
