@@ -55,7 +55,7 @@ export function Planned({ document }) {
     ${plan.warnings.map((one) => html`<div class="warning">${one.step && html`<code>${one.step}</code> `}${one.message}</div>`)}
     <${Facts} facts=${[["Rows are read", plan.passes === null ? "–" : `${plan.passes} times at most`], ["Kept between steps", count(plan.stages)], ["Columns", plan.columns?.length ?? "–"], ["Compared with version", plan.compared_with ?? "–"]]} />
     ${plan.changes?.length > 0 && html`<div class="warning">Schema changes: ${plan.changes.map((one) => Object.values(one).filter(Boolean).map(cell).join(" ")).join("; ")}</div>`}
-    <div class="scroll"><table><thead><tr><th>Step</th><th>Columns after it</th><th>Of each row alone</th></tr></thead>
+    <div class="scroll" tabindex="0" role="region" aria-label="Steps"><table><thead><tr><th>Step</th><th>Columns after it</th><th>Of each row alone</th></tr></thead>
       <tbody>${plan.sources.map((one) => html`<tr><td><code>${one.step}</code> ${one.type}</td><td>${columns(one.columns)} ${one.why && html`<div class="quiet">${one.why}</div>`}</td><td></td></tr>`)}
         ${plan.steps.map((one) => html`<tr><td><code>${one.step}</code> ${one.type}</td><td>${columns(one.output)} ${one.why && html`<div class="quiet">${one.why}</div>`}</td><td>${one.row_local === null ? "–" : one.row_local ? "yes" : `no: ${one.operations.join(", ") || "measures all rows"}`}</td></tr>`)}</tbody></table></div>
     ${plan.plan && html`<details><summary>Plan of the engine</summary><pre tabindex="0">${plan.plan}</pre></details>`}
