@@ -104,7 +104,7 @@ def screen(request: pytest.FixtureRequest, walk: tuple[Page, Visits], made: dict
     """A screen whose data are there; what was wrong in it fails the test in the end."""
     page, visits = walk
     visits.faults.clear()
-    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+    page.set_viewport_size(DESKTOP)
     page.emulate_media(color_scheme="light")
     page.goto("/console" + SCREENS[request.param].format(**made))
     settle(page)
@@ -126,7 +126,7 @@ def test_a_screen_is_for_everyone(screen: Page) -> None:
     assert screen.evaluate(TRAPPED) == []
     assert unreached(screen) == []
     for size in (PHONE, DESKTOP):
-        screen.set_viewport_size(size)  # type: ignore[arg-type]
+        screen.set_viewport_size(size)
         wide = screen.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert wide[0] <= wide[1], size
     assert screen.evaluate("window.taken") is None
@@ -156,7 +156,7 @@ def test_axe_finds_nothing_serious(screen: Page, axe: str) -> None:
     found = violations(screen)
     screen.emulate_media(color_scheme="dark")
     found += violations(screen, "color-contrast")
-    screen.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    screen.set_viewport_size(PHONE)
     found += violations(screen)
     assert found == [], "\n".join(found)
 
