@@ -114,7 +114,7 @@ function Screen({ path }) {
       setLoaded({ pattern, module });
     }
   }, [pattern]);
-  if (broken) return html`<main id="main"><${Problem} error=${broken} retry=${forget} /></main>`;
+  if (broken) return html`<main id="main"><${Title} text="This screen has a fault" /><p>The others still work; your data are not touched.</p><${Problem} error=${broken} retry=${forget} /></main>`;
   if (!found) return html`<main id="main"><${Title} text="There is no such page" />
     <p><code>${path}</code> does not lead to a screen of the console: the address may be mistyped, or of another release.</p>
     <div class="row"><${Link} class="button primary" href=${to([])}>See all pipelines<//><${Link} class="button" href=${to(["runs"])}>See all runs<//></div></main>`;

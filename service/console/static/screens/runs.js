@@ -19,7 +19,6 @@ export default function Runs() {
   const body = { sql: SQL, parameters };
   const request = useQuery(body);
   useFresh(request);
-  const utc = (time) => (time ? `${time}Z` : null);
   return html`<main id="main" aria-busy=${request.data === null && !request.error}>
     <${Title} text="Runs"><${Snippet} request=${{ method: "POST", path: "/query", body }} /><//>
     <div class="row"><input type="search" aria-label="Search by pipeline" placeholder="Search by pipeline" value=${query.get("q") ?? ""} onChange=${(event) => setQuery({ q: event.currentTarget.value })} />
@@ -29,7 +28,7 @@ export default function Runs() {
       : html`<div class="scroll"><table class="cards"><caption class="visually-hidden">Runs, newest first</caption>
         <thead><tr><th>Run</th><th>Pipeline</th><th>Status</th><th class="number">Took</th><th class="number">Rows</th><th class="number">Refused</th><th>Version</th><th>Asked for by</th></tr></thead>
         <tbody>${data.data.map((run) => html`<tr key=${run.run_id}>
-          <td><${Link} href=${to(["runs", run.run_id])}><${Time} at=${utc(run.start_time ?? run.queued_at)} /><//></td>
+          <td><${Link} href=${to(["runs", run.run_id])}><${Time} at=${run.start_time ?? run.queued_at} /><//></td>
           <td><${Link} class="name" href=${to(["pipelines", run.pipeline])}>${run.pipeline}<//></td>
           <td><${Status} status=${run.status} />${run.error_message && html`<div class="quiet clip" title=${run.error_message}>${run.error_message}</div>`}</td>
           <td class="number" data-label="Took">${duration(run.duration)}</td><td class="number" data-label="Rows">${count(run.rows_stored)}</td><td class="number" data-label="Refused">${count(run.rows_rejected)}</td>
