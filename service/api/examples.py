@@ -109,7 +109,7 @@ LINE = {
     "status": "completed",
     "version": 3,
     "created": AT,
-    "updated": AT, "owner": "ann", "visibility": "shared",
+    "updated": AT, "owner": "ann", "visibility": "shared", "after": [],
 }  # fmt: skip
 STATS = {
     "total_executions": 4,
@@ -355,38 +355,6 @@ UPLOADED = {
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 }
 UPLOADED_LINE = {"path": "orders.csv", "bytes": 48211, "modified": AT}
-PROBE = {"url": "https://api.example.com/v1/orders", "headers": {"X-Api-Key": "${SHOP_KEY}"}}
-FOUND: dict[str, Any] = {
-    "format": "json",
-    "collector": {
-        "type": "api",
-        "endpoint": "https://api.example.com/v1/orders",
-        "headers": {"X-Api-Key": "${SHOP_KEY}"},
-        "records_path": "data.items",
-        "pagination": {"type": "page", "page_param": "page", "start": 1, "total_path": "data.total"},
-    },
-    "records_path": "data.items",
-    "pagination": {
-        "type": "page",
-        "verified": True,
-        "how": "many sources number their pages; the second page was fetched and holds 100 other records",
-        "tried": ["page: page"],
-    },
-    "primary_keys": [{"columns": ["id"], "reason": "unique in 200 rows, never missing, and named like a key"}],
-    "cursors": [
-        {"column": "updated_at", "order": "ascending", "reason": "a moment, by its name that of the last change"}
-    ],
-    "columns": [
-        {"name": "id", "type": "int64", "missing": 0, "samples": [1, 2, 3, 4, 5], "looks_like": None},
-        {"name": "updated_at", "type": "string", "missing": 0, "samples": [AT], "looks_like": "datetime"},
-    ],
-    "sample_rows": 200,
-    "tables": [],
-    "structures": [],
-    "robots": None,
-    "requests": 5,
-    "notes": [],
-}
 LOGIN = {"username": "ann", "password": "correct horse battery"}
 PAIR = {"access_token": "eyJ…", "refresh_token": "pr_…", "token_type": "bearer", "expires_in": 86400}
 USER = {"username": "ann", "role": "operator", "created": AT, "disabled": False}

@@ -55,6 +55,15 @@ class PipelineSummary(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     owner: str | None = None
     visibility: Visibility = "shared"
+    after: list[str] = []
+
+
+class RevisionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A revision of a configuration: when it was saved, and by whom, if that is known."""
+
+    revision: int
+    created: datetime
+    created_by: str | None
 
 
 @functools.lru_cache(128)
@@ -186,6 +195,14 @@ class Pipelines:
         row = self._store.kept_row("pipelines", name, _SQL["find"], {"name": name, "revision": None})
         return _record(row, _shared(row["document"])) if row is not None else None
 
+    def revisions(self, pipeline_id: str, *, newest: int, limit: int, offset: int) -> list[RevisionLine]:
+        """The revisions of a pipeline up to ``newest``, the newest first. Blocks."""
+        wanted = {"id": pipeline_id, "newest": newest, "limit": limit, "offset": offset}
+        return [
+            RevisionLine(revision=r["revision"], created=_utc(r["created"]), created_by=r["created_by"])
+            for r in self._store.rows(_SQL["revisions"], wanted)
+        ]
+
     def delete(
         self, name: str, *, readable: Readable = None, alongside: Callable[[Transaction], None] = lambda _: None
     ) -> str:
@@ -234,6 +251,7 @@ class Pipelines:
                 table=r["table_name"],
                 revision=r["revision"],
                 description=r["description"],
+                after=msgspec.json.decode(r["after"]) if r["after"] is not None else [],
                 created=_utc(r["created"]),
                 updated=_utc(r["updated"]),
                 version=r["version"],

@@ -24,10 +24,22 @@ class SampleColumn(msgspec.Struct, frozen=True, kw_only=True):
     polars_type: str
 
 
+class StepRows(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows after one step; ``step`` is ``collectors`` for the rows of all sources together. ``total_rows`` remained."""
+
+    step: str
+    columns: list[SampleColumn]
+    data: list[dict[str, Any]]
+    row_count: int
+    truncated: bool
+    total_rows: int
+
+
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """The result for the first rows of each source. ``total_rows`` remained, ``row_count`` of them are in ``data``.
 
-    ``plan`` is the optimised Polars plan, one text for each pass over the rows.
+    ``plan`` is the optimised Polars plan, one text for each pass over the rows. ``after_steps`` are the rows as
+    collected and after each processor, in order; empty unless asked for with ``each_step``.
     """
 
     columns: list[SampleColumn]
@@ -42,6 +54,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile
     warnings: list[StepWarning]
     plan: str
+    after_steps: list[StepRows] = []
 
 
 class PlannedColumn(msgspec.Struct, frozen=True):

@@ -72,13 +72,21 @@ class Structure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ColumnTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of the sample. ``looks_like`` is a type for ``schema`` that its text can be read as."""
+    """One column of the sample. ``looks_like`` is a type for ``schema`` that its text can be read as.
+
+    Of a column of text: ``missing_texts`` are texts in it that usually mean missing, ``padded`` counts values with
+    white space around them, and ``cast`` is a setting for a cleaner that reads all its other values.
+    """
 
     name: str
     type: str
     missing: int
     samples: list[Any]
     looks_like: str | None = None
+    cast: dict[str, Any] | None = None
+    missing_texts: list[str] = []
+    padded: int = 0
+    distinct: int | None = None
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +121,10 @@ class RobotsFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """The finding. ``collector`` can be posted in a pipeline as it is; null if robots.txt forbids the page."""
+    """The finding. ``collector`` can be posted in a pipeline as it is; null if robots.txt forbids the page.
+
+    ``repeated_rows`` of the ``sample_rows`` are the same as an earlier one in every column.
+    """
 
     format: str
     collector: dict[str, Any] | None
@@ -123,6 +134,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     cursors: list[CursorColumn] = []
     columns: list[ColumnTraits] = []
     sample_rows: int = 0
+    repeated_rows: int = 0
     tables: list[HtmlTable] = []
     structures: list[Structure] = []
     robots: RobotsFinding | None = None

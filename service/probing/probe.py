@@ -18,7 +18,7 @@ import polars as pl
 from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
 from service.kit import errors
-from service.probing import endpoints, sources, traits
+from service.probing import endpoints, sources, suggestions, traits
 from service.probing.finding import Finding, Pagination, Probe, RobotsFinding
 from service.probing.sources import STEP
 from service.steps.collector import Collector
@@ -90,6 +90,12 @@ def _finding(found: sources.ProbedSource, sample: pl.DataFrame | None) -> Findin
     keys, cursors, shown = ([], [], []) if sample is None else (
         traits.keys(sample), traits.cursors(sample), traits.columns(sample)
     )  # fmt: skip
+    if sample is not None:
+        found.notes += [
+            f"the dates in '{column.name}' can be read day first or month first; day first is proposed"
+            for column in shown
+            if suggestions.month_first(sample[column.name], column.cast)
+        ]
     paged = None
     if verdict is not None:
         paged = Pagination(type=verdict.type, verified=verdict.verified, how=verdict.how, tried=verdict.tried)
@@ -102,6 +108,7 @@ def _finding(found: sources.ProbedSource, sample: pl.DataFrame | None) -> Findin
         cursors=cursors,
         columns=shown,
         sample_rows=sample.height if sample is not None else 0,
+        repeated_rows=traits.repeated(sample) if sample is not None else 0,
         tables=found.tables,
         structures=found.structures,
         robots=RobotsFinding(allowed=found.robots[0], delay_seconds=found.robots[1])

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from service.probing import suggestions
 from service.probing.finding import ColumnTraits, CursorColumn, Key
 from service.values import dtypes, parse
 
@@ -41,6 +42,8 @@ def columns(sample: pl.DataFrame) -> list[ColumnTraits]:
     for series in sample.get_columns():
         moment = _moment(series)
         like = moment.dtype if moment is not None and moment.dtype != series.dtype else None
+        text = series.dtype == pl.String
+        missing = suggestions.missing_texts(series) if text else []
         found.append(
             ColumnTraits(
                 name=series.name,
@@ -48,9 +51,21 @@ def columns(sample: pl.DataFrame) -> list[ColumnTraits]:
                 missing=series.null_count(),
                 samples=[_shown(v) for v in series.drop_nulls().head(SAMPLES).to_list()],
                 looks_like=dtypes.name_of(like) if like is not None else None,
+                cast=suggestions.cast(series, missing) if text else None,
+                missing_texts=missing,
+                padded=suggestions.padded(series) if text else 0,
+                distinct=None if series.dtype.is_nested() else series.drop_nulls().n_unique(),
             )
         )
     return found
+
+
+def repeated(sample: pl.DataFrame) -> int:
+    """How many rows are the same as an earlier one."""
+    plain = [series.name for series in sample.get_columns() if not series.dtype.is_nested()]
+    if len(plain) < sample.width or sample.is_empty():
+        return 0
+    return sample.height - sample.n_unique()
 
 
 def keys(sample: pl.DataFrame) -> list[Key]:

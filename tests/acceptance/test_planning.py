@@ -115,6 +115,18 @@ def test_a_preview_reads_the_beginning_of_a_file_only(served: Served) -> None:
     served.json("DELETE", "/pipeline/torn")
 
 
+def test_a_preview_shows_rows_after_each_step_if_asked(served: Served) -> None:
+    few = document(CSV, processors=[CLEAN, {"type": "cleaner", "config": {"drop_columns": ["price"]}}], name="few")
+    assert served.json("POST", "/pipeline/preview?rows=4", json=few)["after_steps"] == []
+    found = served.json("POST", "/pipeline/preview?rows=4&each_step=true", json=few)
+    assert [(s["step"], s["row_count"], s["total_rows"]) for s in found["after_steps"]] == [
+        ("collectors", 4, 4), ("processors[0]", 3, 3), ("processors[1]", 3, 3),
+    ]  # fmt: skip
+    assert [s["data"][0]["city"] for s in found["after_steps"]] == ["Bern", "Rome", "Rome"]
+    assert "price" not in found["after_steps"][2]["data"][0]
+    assert found["after_steps"][2]["data"] == found["data"]
+
+
 def test_a_step_that_fails_in_a_preview_names_itself(served: Served) -> None:
     wrong = {"type": "transformer", "config": {"derive": {"total": "prize * 2"}}}
     failed = served.json("POST", "/pipeline/preview", status=400, json=document(CSV, processors=[CLEAN, wrong]))[

@@ -31,7 +31,7 @@ READS = [*(f"{P}/{part}" for part in [*OF_A_VERSION, "config"]), "/api/v1/tables
 CHANGING = {  # what is read at these paths changes without a new version or revision
     "/api/v1/pipeline", "/api/v1/pipeline/{name}/runs",
     "/api/v1/pipeline/{name}/stats", "/api/v1/pipeline/{name}/status",
-    "/api/v1/pipeline/{name}/notifications",
+    "/api/v1/pipeline/{name}/notifications", "/api/v1/pipeline/{name}/revisions",
 }  # fmt: skip
 OF_KEYED_VERSIONS = {"/api/v1/pipeline/{name}/rows/{key}"}  # test_lookups has its ETags
 

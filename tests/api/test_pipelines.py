@@ -110,6 +110,18 @@ def test_config_is_masked_and_has_revisions(client: Client) -> None:
     assert (renamed.status_code, error(renamed)["details"]) == (400, {"field": "name"})
 
 
+def test_the_revisions_say_who_saved_them_newest_first(orders: Client) -> None:
+    orders.put(f"{P}/orders/config", json=a_pipeline(description="changed"))
+    found = orders.get(f"{P}/orders/revisions").json()
+    assert ([(r["revision"], r["created_by"]) for r in found["items"]], found["total"]) == (
+        [(2, "admin"), (1, "admin")],
+        2,
+    )
+    assert all(r["created"].endswith("Z") for r in found["items"])
+    assert [r["revision"] for r in orders.get(f"{P}/orders/revisions?limit=1&offset=1").json()["items"]] == [1]
+    assert error(orders.get(f"{P}/nobody/revisions"))["code"] == "PIPELINE_NOT_FOUND"
+
+
 def test_execute_ended_and_going_on(orders: Client, supervisor: Supervisor) -> None:
     done = orders.post(f"{P}/orders/execute?wait=1")
     assert (done.status_code, done.json()["status"]) == (200, "completed")

@@ -9,7 +9,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from service.api import examples
+from service.api.routes import probing
 from service.api.services import Services
 from service.kit import errors
 from service.probing.finding import Finding
@@ -22,13 +22,13 @@ P = "/api/v1/pipeline/probe"
 
 @pytest.fixture(autouse=True)
 def content(tasks: Tasks) -> None:
-    tasks.content = msgspec.json.encode(examples.FOUND)
+    tasks.content = msgspec.json.encode(probing.FOUND)
 
 
 def test_a_child_looks_and_its_answer_is_relayed(client: Client, tasks: Tasks) -> None:
     asked = {"url": "https://x.test/a", "headers": {"X-Key": "${KEY}"}, "auth": {"type": "bearer", "token": "${T}"}}
     answer = client.post(P, json=asked)
-    assert (answer.status_code, answer.json()) == (200, examples.FOUND)
+    assert (answer.status_code, answer.json()) == (200, probing.FOUND)
     assert answer.headers["content-type"] == "application/json"
     (task,) = tasks.asked
     assert msgspec.to_builtins(task.probe)["url"] == "https://x.test/a"
@@ -45,7 +45,7 @@ def test_a_file_needs_no_network(client: Client, tasks: Tasks) -> None:
 
 
 def test_the_example_is_what_the_route_answers() -> None:
-    assert msgspec.to_builtins(msgspec.convert(examples.FOUND, Finding)) == examples.FOUND
+    assert msgspec.to_builtins(msgspec.convert(probing.FOUND, Finding)) == probing.FOUND
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,10 @@ _warnings = msgspec.json.Decoder(list[StepWarning])
 
 
 class PreviewQuery(query_string.NoParameters, frozen=True, kw_only=True):
-    """How many rows to read."""
+    """How many rows to read, and which to show."""
 
     rows: Annotated[int, about("Rows of each source at most.", ge=1, le=1000)] = 100
+    each_step: Annotated[bool, about("Also answer the rows as collected and after each step.")] = False
 
 
 async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipeline:
@@ -62,7 +63,8 @@ async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipe
         "their schema and profile, warnings, the number of rows into and out of each step, and the optimised Polars "
         "plan. Nothing is stored: no version, no run, no state. Checks of the whole data (`row_count`, `freshness`, a "
         "source's declared total) are not applied to a sample, and a run may find wider types than the first rows of "
-        "a file suggest. A step that fails is a 400 with `details.step` and `details.field`.",
+        "a file suggest. With `each_step` the rows after each step are in `after_steps`. A step that fails is a 400 "
+        "with `details.step` and `details.field`.",
         ResponseDoc(text="The processed rows.", kind=Sample, example=examples.SAMPLE),
         errors=_LIMITS,
         query=PreviewQuery,
@@ -74,7 +76,7 @@ async def preview(request: TypedRequest, services: ServicesDependency) -> Respon
     query = query_string.read(request, PreviewQuery)
     pipeline = await read_pipeline(request, services)
     seen = access.readable(request, services)
-    task = Preview(document=pipeline.document, rows=query.rows)
+    task = Preview(document=pipeline.document, rows=query.rows, each_step=query.each_step)
     answer = await services.tasks.ask_about(pipeline, task, seconds=SECONDS, network=True, readable=seen)
     return Response(answer, media_type=JSON)
 

@@ -20,6 +20,9 @@ VALUES ($id, $name, $table_name, 1, $created, $created_by, $owner)
 -- name: insert_revision
 INSERT INTO revisions (pipeline_id, revision, document, created, created_by)
 VALUES ($id, $revision, $document::JSON, $created, $created_by)
+-- name: revisions
+SELECT revision, created, created_by FROM revisions WHERE pipeline_id = $id AND revision <= $newest
+ORDER BY revision DESC LIMIT $limit OFFSET $offset
 -- name: update
 UPDATE pipelines SET revision = $revision, table_name = $table_name WHERE id = $id
 -- name: delete
@@ -30,6 +33,8 @@ WHERE deleted IS NULL AND ($q::VARCHAR IS NULL OR strpos(name, lower($q)) > 0)
     AND ($readable::VARCHAR[] IS NULL OR name = ANY($readable::VARCHAR[]))
 -- name: list
 SELECT p.id, p.name, p.table_name, p.revision, p.created, r.document ->> 'description' AS description,
+    CASE WHEN json_type(r.document -> 'trigger' -> 'after') = 'ARRAY' THEN r.document -> 'trigger' -> 'after' END
+        AS after,
        r.created AS updated, p.owner, p.visibility,
        (SELECT max(v.version) FROM versions v WHERE v.pipeline_id = p.id AND NOT v.held) AS version
 FROM pipelines p JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision

@@ -20,6 +20,7 @@ from service.model.pipeline import Pipeline
 from service.model.run import Step
 from service.model.version import Source
 from service.processors.analyzer import Analyzer
+from service.processors.validation import originals
 from service.query.child import inline
 from service.steps.collector import Declared
 from service.steps.context import ProcessContext
@@ -39,9 +40,11 @@ def preview(task: Preview, job: Job) -> bytes:
     plan = _plan(pipeline, collection.collected, job)
     counts = [_count(collection.frame)]
     lost_values.warn(collection.frame, job)
+    shown = [_shown("collectors", collection.frame, task, counts[-1])]
 
-    def observe(_: int, frame: Frame, __: ProcessReport) -> None:
+    def observe(index: int, frame: Frame, _: ProcessReport) -> None:
         counts.append(_count(frame))
+        shown.append(_shown(f"processors[{index}]", frame, task, counts[-1]))
 
     start = Processed(collection.frame, collection.rows, collection.rejected)
     processed, _ = process.process(pipeline, start, job, observe)
@@ -63,7 +66,16 @@ def preview(task: Preview, job: Job) -> bytes:
             "warnings": job.journal.warnings,
             "plan": plan,
         }
-        return job.masked(inline.document(rows, msgspec.to_builtins(after)))
+        after_steps = [msgspec.Raw(rows) for rows in shown if rows is not None]
+        return job.masked(inline.document(rows, {**msgspec.to_builtins(after), "after_steps": after_steps}))
+
+
+def _shown(step: str, frame: Frame, task: Preview, total: int) -> bytes | None:
+    """A ``StepRows`` as JSON, if it is asked for and the engine can show rows."""
+    if not (task.each_step and isinstance(frame, PolarsFrame)):
+        return None
+    rows = frame.lazy.select(originals.visible(frame.schema)).head(task.rows).collect()
+    return inline.document(rows, {"step": step, "total_rows": total})
 
 
 def _count(frame: Frame) -> int:

@@ -29,10 +29,14 @@ class ProfilePage(msgspec.Struct, frozen=True, kw_only=True, tag="profile_page")
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True, tag="preview"):
-    """Collect at most ``rows`` rows from each source and process them; the answer is a ``Sample`` as JSON."""
+    """Collect at most ``rows`` rows from each source and process them; the answer is a ``Sample`` as JSON.
+
+    ``each_step``: also the rows as collected and after each processor.
+    """
 
     document: dict[str, Any]
     rows: int
+    each_step: bool = False
 
 
 class Before(msgspec.Struct, frozen=True):

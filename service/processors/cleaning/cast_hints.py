@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from service.kit import lazy
 from service.values import cast, dtypes, time_text
@@ -23,6 +23,7 @@ _NUMBERS = tuple(
 )
 _DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y%m%d", "%d-%m-%Y", "%d.%m.%y", "%b %d, %Y", "%d %b %Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", "T%H:%M:%S")
+_FEW = 50  # texts that rule out most ways of writing
 _TIMES = ("%H%M", "%H%M%S", "%I:%M %p", "%I:%M:%S %p", "%Hh%M")
 
 
@@ -34,22 +35,34 @@ def suggest(samples: Sequence[str], target: pl.DataType, *, of_text: bool = True
     texts, name = list(samples), dtypes.name_of(target)
     if not texts:
         return None
-    if target.is_integer() and _reads(texts, pl.Float64()):
+    if target.is_integer() and reads(texts, pl.Float64()):
         return "write float64, as some values are not whole numbers or do not fit"
     if not of_text:
         return None
-    if target.is_numeric():
-        for form in _NUMBERS:
-            if form and not (form.percent and target.is_integer()) and _reads(texts, target, form=form):
-                return f"write {{{', '.join([f'type: {name}', *_written(form)])}}}"
-    for form_ in _formats(target):
-        if _reads(texts, target, (form_,)):
-            return f"write {{type: {name}, format: '{form_}'}}"
+    settings = spelling(texts, target)
+    if settings is not None:
+        return f"write {{{', '.join([f'type: {name}', *map(_written, settings.items())])}}}"
     if isinstance(target, pl.Boolean):
         return "name the words in true_values and false_values"
     if isinstance(target, pl.Enum):
         return "add the values to the enum, or replace them before"
     return "name texts that mean missing in null_values"
+
+
+def spelling(texts: Sequence[str], target: pl.DataType) -> dict[str, Any] | None:
+    """The settings beside ``type`` by which a cast reads all these texts, which it does not without, or None."""
+    few = list(texts[:_FEW])
+    if target.is_numeric():
+        for form in _NUMBERS:
+            if not form or (form.percent and target.is_integer()):
+                continue
+            if reads(few, target, form=form) and reads(texts, target, form=form):
+                names = ("thousands", "decimal_comma", "percent", "currency")
+                return {name: value for name in names if (value := getattr(form, name))}
+    for format_ in _formats(target):
+        if reads(few, target, (format_,)) and reads(texts, target, (format_,)):
+            return {"format": format_}
+    return None
 
 
 def _formats(target: pl.DataType) -> Sequence[str]:
@@ -60,14 +73,17 @@ def _formats(target: pl.DataType) -> Sequence[str]:
     return _TIMES if isinstance(target, pl.Time) else ()
 
 
-def _written(form: NumberText) -> list[str]:
-    settings = [f"thousands: '{form.thousands}'"] if form.thousands is not None else []
-    return settings + [f"{name}: true" for name in ("decimal_comma", "percent", "currency") if getattr(form, name)]
+def _written(setting: tuple[str, Any]) -> str:
+    name, value = setting
+    return f"{name}: {'true' if value is True else repr(value)}"
 
 
-def _reads(texts: list[str], target: pl.DataType, formats: Sequence[str] = (), form: NumberText | None = None) -> bool:
+def reads(
+    texts: Sequence[str], target: pl.DataType, formats: Sequence[str] = (), form: NumberText | None = None
+) -> bool:
+    """Whether a cast to ``target`` reads all these texts."""
     if isinstance(target, pl.Datetime):
         target = pl.Datetime("us")
     how = TextForm() if form is None else TextForm(form)
     expression = cast.cast("text", pl.String(), target, formats, form=how)
-    return pl.DataFrame({"text": texts}).select(expression.is_not_null().all()).item() is True
+    return pl.DataFrame({"text": list(texts)}).select(expression.is_not_null().all()).item() is True

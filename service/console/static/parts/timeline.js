@@ -33,7 +33,7 @@ export function Timeline({ run, going, document }) {
   const end = run.end_time ? new Date(run.end_time).getTime() : now;
   const span = Math.max(end - begin, 1);
   const place = (time) => Math.min(100, Math.max(0, ((new Date(time).getTime() - begin) / span) * 100));
-  return html`<div class="scroll"><table class="timeline cards">
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Steps"><table class="timeline cards">
     <caption class="visually-hidden">Steps</caption>
     <thead><tr><th>Step</th><th class="number">Rows in</th><th class="number">Rows out</th><th class="number">Read</th><th class="number">Written</th><th class="number">Took</th><th class="over"><span class="row spread"><span>0</span><span>${duration(span / 1000)}</span></span></th></tr></thead>
     <tbody>${run.steps.map((step) => html`<${Step} key=${step.step} run=${run} step=${step} document=${document} from=${step.started ? place(step.started) : null} until=${step.ended ? place(step.ended) : 100} span=${span} now=${now} />`)}</tbody>

@@ -91,8 +91,9 @@ function Rows({ name, path, wanted, page, frozen }) {
   const onSort = (column) => setQuery({ sort: sort?.column !== column ? column : down ? null : `-${column}` });
   const header = (column) => {
     const known = byName[column.name];
-    return html`<button type="button" class="plain figure" tabindex="-1" aria-label=${`Figures of ${column.name}`} onClick=${() => setOpen({ column: column.name, figures: known })}>
-      ${known ? `${column.type.toLowerCase().slice(0, 14)} · ${known.missing_values ? `${percent(known.missing_values / (figures.data.row_count || 1))} missing` : `${count(known.unique_values)} distinct`}` : column.type.toLowerCase().slice(0, 20)}</button>`;
+    const shown = known ? `${column.type.toLowerCase().slice(0, 14)} · ${known.missing_values ? `${percent(known.missing_values / (figures.data.row_count || 1))} missing` : `${count(known.unique_values)} distinct`}` : column.type.toLowerCase().slice(0, 20);
+    return html`<button type="button" class="plain figure" tabindex="-1" aria-label=${`${shown}. Figures of ${column.name}`} onClick=${() => setOpen({ column: column.name, figures: known })}>
+      ${shown}</button>`;
   };
   return html`<${Grid} source=${source} label=${`Rows of ${name}`} sort=${sort} onSort=${onSort} frozen=${Math.min(frozen, columns.length)} header=${header}
       empty="No row fits the filter." onCell=${(row, place, values) => values && setOpen({ row, place, values })} />

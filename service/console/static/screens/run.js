@@ -40,10 +40,10 @@ function Run({ run, followed }) {
     <${Leads} run=${run} />
     <${Figures} run=${run} going=${going} />
     <${Warnings} run=${run} />
-    ${run.attempts.length > 1 && html`<section class="card" aria-label="Attempts"><h2>Attempts</h2><div class="scroll"><table class="cards"><thead><tr><th>Number</th><th>Began</th><th>Took</th><th>Ended with</th></tr></thead>
+    ${run.attempts.length > 1 && html`<section class="card"><h2>Attempts</h2><div class="scroll" tabindex="0" role="region" aria-label="Attempts"><table class="cards"><thead><tr><th>Number</th><th>Began</th><th>Took</th><th>Ended with</th></tr></thead>
       <tbody>${run.attempts.map((one) => html`<tr key=${one.number}><td data-label="Number">${one.number}</td><td data-label="Began">${instant(one.start_time)}</td><td data-label="Took">${one.end_time ? duration((new Date(one.end_time) - new Date(one.start_time)) / 1000) : "–"}</td>
         <td class="whole">${one.error ? html`<code>${one.error.code}</code> ${one.error.message}` : one.end_time ? "success" : html`<span class="quiet">goes on</span>`}</td></tr>`)}</tbody></table></div></section>`}
-    ${run.steps.length > 0 && html`<section class="card" aria-label="Steps"><h2>Steps</h2><${Timeline} run=${run} going=${going} document=${configuration.data} /></section>`}
+    ${run.steps.length > 0 && html`<section class="card"><h2>Steps</h2><${Timeline} run=${run} going=${going} document=${configuration.data} /></section>`}
     ${run.replayed_rows.length > 0 && html`<${Mended} rows=${run.replayed_rows} />`}
     <${Log} id=${run.run_id} lines=${followed.lines} size=${followed.size} live=${going} />`;
 }
@@ -108,6 +108,6 @@ function Warnings({ run }) {
 /** What a person changed before the rows were tried again. */
 function Mended({ rows }) {
   const mended = rows.filter((row) => Object.keys(row.values).length > 0);
-  return html`<details class="card"><summary>${count(rows.length)} chosen ${rows.length === 1 ? "row" : "rows"}, ${count(mended.length)} mended</summary><div class="scroll"><table class="slim"><tbody>${mended.slice(0, 100).map((row) => html`<tr>
+  return html`<details class="card"><summary>${count(rows.length)} chosen ${rows.length === 1 ? "row" : "rows"}, ${count(mended.length)} mended</summary><div class="scroll" tabindex="0" role="region" aria-label="Mended rows"><table class="slim"><tbody>${mended.slice(0, 100).map((row) => html`<tr>
     <th scope="row">${row.file ? `${row.file}, line ${row.line}` : `row ${row.row} of ${row.step}`}</th><td>${Object.entries(row.values).map(([name, value]) => html`<div><code>${name}</code> ← ${JSON.stringify(value)}</div>`)}</td></tr>`)}</tbody></table></div></details>`;
 }

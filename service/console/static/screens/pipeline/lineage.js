@@ -76,6 +76,6 @@ function Way({ name, column, way, nodes, why }) {
   const others = nodes.filter((node) => way.at.has(node.id) && !(node.kind === "pipeline" && node.name === name));
   const line = (node) => html`<tr key=${node.id}><th scope="row">${node.kind === "pipeline" ? html`<${Link} href=${to(["pipelines", node.name, "lineage"])}>${node.name}<//>` : node.name}</th><td>${[...way.at.get(node.id)].map((one) => html`<code>${one}</code> `)}</td></tr>`;
   return html`<section class="card" aria-label="Way of the column" role="status"><header class="row spread"><h2><code>${column}</code> of ${name}</h2><button type="button" onClick=${() => setQuery({ column: null })}>Close</button></header>
-    ${others.length === 0 ? html`<p class="quiet">It comes from no column elsewhere, such as a constant or a count, and nothing is made of it.</p>` : html`<div class="scroll"><table class="slim"><tbody>${others.map(line)}</tbody></table></div>`}
+    ${others.length === 0 ? html`<p class="quiet">It comes from no column elsewhere, such as a constant or a count, and nothing is made of it.</p>` : html`<div class="scroll" tabindex="0" role="region" aria-label="Where the column is"><table class="slim"><tbody>${others.map(line)}</tbody></table></div>`}
     ${why && html`<p class="quiet">${why}</p>`}${way.cut && html`<p class="late">The way goes on through more pipelines than are shown.</p>`}</section>`;
 }

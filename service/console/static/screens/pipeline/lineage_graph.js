@@ -86,5 +86,5 @@ function Node({ node, place: { x, y, size }, own, columns, column }) {
     ${columns.length > MOST_COLUMNS && html`<text class="kind" x=${x + 12} y=${y + HEIGHT + 12 + MOST_COLUMNS * LINE}>and ${columns.length - MOST_COLUMNS} more</text>`}<title>${node.name}</title>`;
   const style = `node ${own ? "own" : ""} ${node.kind} ${columns.length ? "lit" : ""}`;
   if (node.kind !== "pipeline" || node.exists === false) return html`<g class=${style}>${box}</g>`;
-  return html`<${Link} href=${to(["pipelines", node.name, "lineage"], { column: columns.includes(column) || columns.length !== 1 ? column : columns[0] })} class=${style} aria-label=${`Pipeline ${node.name}`}>${box}<//>`;
+  return html`<${Link} href=${to(["pipelines", node.name, "lineage"], { column: columns.includes(column) || columns.length !== 1 ? column : columns[0] })} class=${style}>${box}<//>`;
 }

@@ -1,0 +1,56 @@
+"""What a column of text seems to hold: the cast that reads it, and texts that mean missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from service.probing import suggestions, traits
+
+
+@pytest.mark.parametrize(
+    ("texts", "cast"),
+    [
+        (["94,39", "1.234,50", "-"], {"type": "float64", "thousands": ".", "decimal_comma": True}),
+        (["1,234", " 2,345 "], {"type": "int64", "thousands": ","}),
+        (["€ 12.50", "€ 1,300.00"], {"type": "float64", "thousands": ",", "currency": True}),
+        (["12 %", "3.5%"], {"type": "float64", "percent": True}),
+        (["7", "8.5", "N/A"], {"type": "float64"}),
+        (["1", "20"], {"type": "int64"}),
+        (["03.02.2026", "n/a", "27.02.2026"], {"type": "date", "format": "%d.%m.%Y"}),
+        (["03.02.2026 10:05", "27.02.2026 23:59"], {"type": "datetime", "format": "%d.%m.%Y %H:%M"}),
+        (["2026-01-01T10:00:00Z", "2026-01-02T10:00:00Z"], {"type": "datetime"}),
+        (["2026-01-01", "2026-02-01"], {"type": "date"}),
+        (["yes", "No"], {"type": "boolean"}),
+        (["Ja", "nein"], {"type": "boolean", "true_values": ["ja"], "false_values": ["nein"]}),
+        (["00501", "00502"], None),
+        (["+41 44 668 18 00", "0049 30 1234"], None),
+        (["room 101", "room 12"], None),
+        (["Bern", "Rome"], None),
+        (["-", "n/a"], None),
+        ([None, None], None),
+    ],
+)
+def test_the_cast_that_reads_all_values(texts: list[str | None], cast: dict[str, Any] | None) -> None:
+    series = pl.Series("x", texts, dtype=pl.String)
+    assert suggestions.cast(series, suggestions.missing_texts(series)) == cast
+
+
+def test_a_column_says_what_means_missing_and_what_has_spaces() -> None:
+    found = traits.columns(pl.DataFrame({"x": [" a", "N/A", "-", None, "b "], "n": [1, 2, 2, None, 3]}))
+    assert (found[0].missing_texts, found[0].padded, found[0].missing, found[0].distinct) == (["N/A", "-"], 2, 1, 4)
+    assert (found[1].missing_texts, found[1].padded, found[1].cast, found[1].distinct) == ([], 0, None, 3)
+
+
+def test_dates_that_are_ambiguous() -> None:
+    day = {"type": "date", "format": "%d/%m/%Y"}
+    assert suggestions.month_first(pl.Series(["03/04/2026", "01/02/2026"]), day)
+    assert not suggestions.month_first(pl.Series(["03/04/2026", "13/02/2026"]), day)
+    assert not suggestions.month_first(pl.Series(["3.4.2026"]), {"type": "date", "format": "%d.%m.%Y"})
+
+
+def test_rows_that_are_there_again() -> None:
+    assert traits.repeated(pl.DataFrame({"a": [1, 1, 2, None, None], "b": ["x", "x", "y", None, None]})) == 2
+    assert traits.repeated(pl.DataFrame({"a": [[1], [1]]})) == 0
