@@ -151,9 +151,6 @@ DATA = {
     "next_offset": 1,
     "next": "l9kjL2FwaS92MS9waXBlbGluZS9vcmRlcnMvZGF0YQ",
 }
-REPLAY: dict[str, Any] = {
-    "version": 3, "rows": [{"step": "processors[1]", "source": "csv_0", "row": 17, "values": {"price": 9.5}}]
-}  # fmt: skip
 QUARANTINE = {
     "pipeline": "orders",
     "version": 3,

@@ -34,7 +34,7 @@ def test_rows_are_asked_of_the_engine_with_their_rules(orders: Client, engine: E
     assert kind == "data"
     assert asked["source"].startswith("refused by run_")
     assert {k: v for k, v in asked.items() if k != "source"} == {
-        "limit": 5, "offset": 2, "format": "json", "escape_formulas": True, "about": {"rules": []},
+        "filter": None, "limit": 5, "offset": 2, "format": "json", "escape_formulas": True, "about": {"rules": []},
     }  # fmt: skip
     csv = orders.get(f"{P}/quarantine", headers={"accept": "text/csv"})
     assert csv.headers["content-disposition"] == 'attachment; filename="orders-v1-quarantine.csv"'

@@ -37,6 +37,9 @@ from service.sandbox.quoting import literal
 from service.values.version_name import VersionName
 
 _MOST_ROWS = 500
+_REPLAY = {
+    "version": 3, "rows": [{"step": "processors[1]", "source": "csv_0", "row": 17, "values": {"price": 9.5}}]
+}  # fmt: skip
 
 
 class QuarantineQuery(RowsQuery, frozen=True, kw_only=True):
@@ -175,7 +178,7 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         ),
         errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "PIPELINE_RUNNING", "CONFLICT", "OVERLOADED"),
         query=ReplayQuery,
-        body=RequestBody(kind=ReplayRequest, example=examples.REPLAY, required=False),
+        body=RequestBody(kind=ReplayRequest, example=_REPLAY, required=False),
         idempotent=True,
         action=audit_actions.REPLAY,
     ),
