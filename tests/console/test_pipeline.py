@@ -166,7 +166,7 @@ def test_the_way_of_a_column_through_pipelines(shop: Served, visits: Visits) -> 
     expect(way.get_by_role("row", name="shop.csv")).to_contain_text("price")
     expect(way.get_by_role("row", name="shop", exact=False).first).to_contain_text("total")
     expect(page).to_have_url(re.compile("column=money"))
-    page.get_by_role("link", name=re.compile("shop pipeline")).click()
+    page.get_by_role("region", name="Lineage graph").get_by_role("link", name="shop").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("shop")
 
 

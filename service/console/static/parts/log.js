@@ -30,7 +30,7 @@ export function Log({ id, lines, size, live }) {
     const box = sight.ref.current;
     const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - HEIGHT / 2;
     if (atEnd) setFollowing(true);
-    else if (box.scrollTop < moved.current - 1) setFollowing(false); // only a person scrolls up
+    else if (box.scrollTop < moved.current) setFollowing(false); // only a person scrolls up
     moved.current = box.scrollTop;
   };
   return html`<section class="log" aria-label="Log">
