@@ -79,7 +79,7 @@ function List({ items, query }) {
       </div>
     </div>
     ${shown.length === 0 && html`<p class="quiet">No pipeline matches. <button type="button" class="plain" onClick=${() => setQuery({ q: null, show: null })}>Show all</button></p>`}
-    ${shown.length > 0 && html`<div class="scroll"><table class="cards pipelines">
+    ${shown.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Pipelines"><table class="cards pipelines">
       <caption class="visually-hidden">Pipelines, those that need a look first</caption>
       <thead><tr><th>Name</th><th>Status</th><th>Last runs</th><th>Data from</th><th>Next run</th><th class="number">Rows</th><th>Over versions</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
       <tbody>${shown.slice(0, most).map((item) => html`<${Row} key=${item.name} item=${item} />`)}</tbody>
