@@ -2,41 +2,65 @@
 
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "preact";
 import { post } from "console/api";
-import { Problem, Tabs } from "console/parts/basics";
-import { at, names, useSchemas, values } from "console/parts/configuration_schema";
-import { parsed } from "console/parts/document";
-import { Editor } from "console/parts/editor";
+import { Problem } from "console/parts/basics";
+import { completion } from "console/parts/completion";
+import { useSchemas } from "console/parts/configuration_schema";
+import { asJson, asYaml, fault, hasComments, isJson, mediaType, parsed, placeOf, rewritten } from "console/parts/document";
 import { Planned, Previewed } from "console/parts/dry_runs";
+import { Editor } from "console/parts/editor";
 import { StepsForm } from "console/parts/steps_form";
-import { pathOf, placeOf } from "console/parts/yaml_place";
+import { setQuery, useLocation } from "console/router";
 
-const ROOT = { $ref: "#/components/schemas/PipelineConfiguration" };
 const WAIT = 350;
+const VIEWS = [["text", "Text"], ["forms", "Forms"], ["preview", "Preview"], ["plan", "Plan"]];
 
 export function ConfigurationEditor({ text, onChange, readOnly = false }) {
   const schemas = useSchemas();
-  const [view, setView] = useState("text");
+  const { query } = useLocation();
+  const view = query.get("view") || "text";
   const checked = useChecked(text);
-  const last = useRef({});
+  const known = useRef({ document: {}, columns: [] });
+  const [columns, setColumns] = useState([]);
   const document = useMemo(() => parsed(text), [text]);
-  if (document !== undefined) last.current = document;
-  const complete = useCallback((context) => completion(context, schemas, last.current), [schemas]);
-  const problems = useMemo(() => (checked.problems ?? []).map(({ field, message }) => {
+  if (document !== undefined) known.current.document = document;
+  known.current.columns = columns;
+  const complete = useCallback((context) => completion(context, schemas, known.current), [schemas]);
+  const see = useCallback((names) => setColumns([...new Set(names)]), []);
+  const marks = useMemo(() => marked(text, checked), [checked]);
+  const readable = view === "text" || document !== undefined;
+  const switchTo = (json) => {
+    if (json && hasComments(text) && !window.confirm("JSON has no comments: those of this text would be lost. Go on?")) return;
+    onChange(json ? asJson(document) : asYaml(document));
+  };
+  return html`<div class="stack">
+    <div class="row spread"><div class="row choice" role="group" aria-label="Views of the configuration">${VIEWS.map(([name, word]) => html`<button type="button" key=${name} aria-pressed=${view === name} onClick=${() => setQuery({ view: name === "text" ? null : name })}>${word}</button>`)}</div>
+      ${view === "text" && document && html`<div class="row choice" role="group" aria-label="Language of the text">${[["YAML", false], ["JSON", true]].map(([word, json]) => html`<button type="button" key=${word} aria-pressed=${isJson(text) === json} disabled=${readOnly} onClick=${() => isJson(text) !== json && switchTo(json)}>${word}</button>`)}</div>`}</div>
+    <${Found} checked=${checked} text=${text} />
+    ${view === "text" && html`<${Editor} value=${text} onChange=${onChange} kind=${isJson(text) ? "json" : "yaml"} label="Configuration" complete=${complete} problems=${marks} readOnly=${readOnly} height="max(22rem, calc(100dvh - 26rem))" />`}
+    ${!readable && html`<p class="late">The text cannot be read yet; mend it first.</p>`}
+    ${view === "forms" && document && (schemas ? html`<${StepsForm} schemas=${schemas} document=${document} columns=${columns} onChange=${(next) => onChange(rewritten(text, next))} readOnly=${readOnly} />` : html`<p class="quiet">Loading …</p>`)}
+    ${view === "preview" && document && html`<${Previewed} text=${text} document=${document} onColumns=${see} />`}
+    ${view === "plan" && document && html`<${Planned} text=${text} onColumns=${see} />`}
+  </div>`;
+}
+
+/** How many problems there are, and which; each with its line. */
+function Found({ checked, text }) {
+  const { problems, warnings, error } = checked;
+  const number = problems?.length ?? 0;
+  return html`<p class=${number ? "late" : "quiet"} role="status">${problems === null ? "Checking …" : number === 0 ? `No problems${warnings.length ? `, ${warnings.length} to look at` : ""}.` : `${number} ${number === 1 ? "problem" : "problems"}`}</p>
+    ${number > 0 && html`<ul class="problems">${problems.map(({ field, message }) => html`<li key=${message}>${field && html`<span class="quiet">Line ${text.slice(0, placeOf(text, field)[0]).split("\n").length}</span> <code>${field}</code> `}${message}</li>`)}</ul>`}
+    ${warnings.map((one) => html`<div class="warning" key=${one.message}>${one.message ?? one}</div>`)}
+    <${Problem} error=${error} />`;
+}
+
+function marked(text, { problems }) {
+  const wrong = fault(text);
+  if (wrong) return [wrong];
+  return (problems ?? []).map(({ field, message }) => {
     const [from, to] = placeOf(text, field);
     return { from, to, message: field ? `${field}: ${message}` : message };
-  }), [checked]);
-  const tab = (name, word) => html`<a href="#" role="button" aria-current=${view === name ? "page" : null} onClick=${(event) => { event.preventDefault(); setView(name); }}>${word}</a>`;
-  return html`<div class="stack">
-    <${Tabs} label="Views of the configuration">${tab("text", "Text")}${tab("steps", "Forms")}${tab("preview", "Preview")}${tab("plan", "Plan")}<//>
-    <p class=${checked.problems?.length ? "late" : "quiet"} role="status">${checked.problems === null ? "Checking …" : checked.problems.length === 0 ? `No problems${checked.warnings?.length ? `, ${checked.warnings.length} to look at` : ""}.` : `${checked.problems.length} ${checked.problems.length === 1 ? "problem" : "problems"}`}</p>
-    ${checked.problems?.length > 0 && html`<ul class="problems">${checked.problems.map(({ field, message }) => html`<li>${field && html`<code>${field}</code> `}${message}</li>`)}</ul>`}
-    ${checked.warnings?.map((one) => html`<div class="warning">${one.message ?? one}</div>`)}
-    <${Problem} error=${checked.error} />
-    ${view === "text" && html`<${Editor} value=${text} onChange=${onChange} kind="yaml" label="Configuration" complete=${complete} problems=${problems} readOnly=${readOnly} height="max(24rem, calc(100dvh - 24rem))" />`}
-    ${view === "steps" && (schemas && document ? html`<${StepsForm} schemas=${schemas} document=${document} onChange=${onChange} readOnly=${readOnly} />` : html`<p class="quiet">${document ? "Loading …" : "The text cannot be read; mend it first."}</p>`)}
-    ${view === "preview" && document && html`<${Previewed} document=${document} />`}
-    ${view === "plan" && document && html`<${Planned} document=${document} />`}
-  </div>`;
+  });
 }
 
 /** What the service says of a text, a moment after it was changed: `{problems, warnings, error}`; null while it checks. */
@@ -46,7 +70,7 @@ function useChecked(text) {
     const stop = new AbortController();
     const timer = setTimeout(async () => {
       try {
-        const found = await post("/pipeline/validate", new Blob([text]), { headers: { "content-type": "application/yaml" }, signal: stop.signal });
+        const found = await post("/pipeline/validate", new Blob([text]), { headers: { "content-type": mediaType(text) }, signal: stop.signal });
         setState({ problems: [], warnings: found.warnings, error: null });
       } catch (error) {
         if (stop.signal.aborted) return;
@@ -57,34 +81,4 @@ function useChecked(text) {
     return () => { clearTimeout(timer); stop.abort(); };
   }, [text]);
   return state;
-}
-
-/** Names of settings where a key is written, listed values after its colon. */
-function completion(context, schemas, document) {
-  if (schemas === null) return null;
-  const line = context.state.doc.lineAt(context.pos);
-  const before = line.text.slice(0, context.pos - line.from);
-  const lines = context.state.doc.toString().split("\n");
-  const path = pathOf(lines, line.number - 1);
-  const value = /^\s*(?:- +)*([\w$-]+):\s+(\S*)$/.exec(before);
-  if (value) {
-    const { schema, value: holder } = at(schemas, ROOT, document, path);
-    const known = schema?.discriminator?.propertyName === value[1] ? Object.keys(schema.discriminator.mapping) : values(schemas, schema?.properties?.[value[1]] ?? null);
-    const tags = known.length === 0 && value[1] === "type" ? kinds(schemas, path) : known;
-    return tags.length || holder ? { from: context.pos - value[2].length, options: tags.map((label) => ({ label, type: "enum" })) } : null;
-  }
-  const word = /^\s*(?:- +)*([\w$-]*)$/.exec(before);
-  if (!word || (word[1] === "" && !context.explicit)) return null;
-  const { schema, value: holder } = at(schemas, ROOT, document, path);
-  if (!schema) return null;
-  const present = Object.keys(holder ?? {});
-  const options = names(schemas, schema, holder).filter((one) => !present.includes(one.label) || one.label === word[1])
-    .map((one) => ({ ...one, type: "property", apply: `${one.label}: ` }));
-  return options.length ? { from: context.pos - word[1].length, options, validFor: /^[\w$-]*$/ } : null;
-}
-
-/** The kinds of plug-in of a list such as `processors`. */
-function kinds(schemas, path) {
-  const name = { collectors: "Collector", processors: "Processor", storage: "Storage" }[path[0]];
-  return Object.keys(schemas[name]?.discriminator?.mapping ?? {});
 }

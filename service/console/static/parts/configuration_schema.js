@@ -79,3 +79,20 @@ export function typeText(schema) {
   if (schema.anyOf) return [...new Set(schema.anyOf.map((one) => one.type ?? (one.enum ? "one of" : "object")))].filter((type) => type !== "null").join(" | ");
   return [schema.type].flat().filter(Boolean).join(" | ");
 }
+
+const KIND_WORDS = { boolean: "yes or no", string: "one text", integer: "a whole number", number: "a number", array: "several", object: "settings" };
+const MATCHES = { boolean: (value) => typeof value === "boolean", string: (value) => typeof value === "string", integer: (value) => typeof value === "number" || typeof value === "bigint", number: (value) => typeof value === "number" || typeof value === "bigint", array: Array.isArray, object: (value) => value !== null && typeof value === "object" && !Array.isArray(value) };
+
+/** The kinds that a value may be of, `{kind, word, schema, fits}`; fewer than two where there is nothing to choose. */
+export function choicesOf(schemas, schema) {
+  const plain = schema?.$ref ? schemas[schema.$ref.split("/").at(-1)] : schema;
+  const options = plain?.anyOf ?? (plain?.discriminator ? null : plain?.oneOf) ?? (Array.isArray(plain?.type) ? plain.type.map((type) => ({ type })) : null);
+  return (options ?? []).flatMap((option) => {
+    const one = option.$ref ? schemas[option.$ref.split("/").at(-1)] : option;
+    if (one.discriminator || one.anyOf) return [{ kind: "object", word: KIND_WORDS.object, schema: option, fits: MATCHES.object }];
+    const kind = one.type ?? (one.enum || one.const !== undefined ? "string" : null);
+    if (kind === "null" || kind === null) return [];
+    const word = one.const !== undefined ? String(one.const) : one.enum && kind === "string" ? one.enum.join(", ") : kind === "object" && one.title ? KIND_WORDS.object : KIND_WORDS[kind];
+    return [{ kind, word, schema: option, fits: (value) => MATCHES[kind](value) }];
+  });
+}

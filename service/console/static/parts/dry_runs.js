@@ -1,63 +1,106 @@
 /** What a configuration would do: rows after each step of a few, and the plan of all. */
 
 import { html, useEffect, useMemo, useState } from "preact";
-import { post } from "console/api";
-import { cell, count } from "console/format";
+import { call } from "console/api";
+import { bytes, cell, count } from "console/format";
 import { Facts, Problem } from "console/parts/basics";
-import { ofRows } from "console/parts/blocks";
-import { Grid } from "console/parts/grid";
+import { asJson, mediaType } from "console/parts/document";
+import { SampleTable } from "console/parts/making/sample_table";
+import { typeWord } from "console/parts/making/types";
+
+const ROWS = 200;
 
 /**
- * What a route answers of a document, again when it is another: `{data, last, error, busy}`; `last` is the answer before
- * while there is no newer one. `wait` milliseconds pass before it is asked, so that typing asks once.
+ * What a route answers of a configuration, a text or a document, again when it is another: `{data, last, error, busy}`;
+ * `last` is the answer before while there is no newer one. `wait` milliseconds pass first, so that typing asks once.
  */
-export function useAsked(path, document, wait = 0) {
-  const key = JSON.stringify(document, (_, value) => (typeof value === "bigint" ? String(value) : value));
+export function useAsked(path, configuration, wait = 0) {
+  const text = useMemo(() => (typeof configuration === "string" ? configuration : asJson(configuration)), [configuration]);
   const [state, setState] = useState({ data: null, last: null, error: null, busy: true });
   useEffect(() => {
     const stop = new AbortController();
     setState((before) => ({ data: null, last: before.data ?? before.last, error: before.error, busy: true }));
-    const timer = setTimeout(() => post(path, document, { signal: stop.signal }).then(
+    const timer = setTimeout(() => call("POST", path, { body: new Blob([text]), headers: { "content-type": mediaType(text) }, signal: stop.signal }).then(
       (data) => setState({ data, last: null, error: null, busy: false }),
       (error) => stop.signal.aborted || setState((before) => ({ ...before, error, busy: false })),
     ), wait);
     return () => { clearTimeout(timer); stop.abort(); };
-  }, [path, key]);
+  }, [path, text]);
   return state;
 }
 
-/** Rows after a step, of at most 200 rows of each source; nothing is stored. */
-export function Previewed({ document }) {
-  const steps = document.processors ?? [];
-  const [after, setAfter] = useState(steps.length);
-  const until = Math.min(after, steps.length);
-  const request = useAsked("/pipeline/preview?rows=200", useMemo(() => ({ ...document, processors: steps.slice(0, until) }), [document, until]));
-  const found = request.data;
-  const source = useMemo(() => found && ofRows(`${Math.random()}`, found.columns, found.data.map((row) => found.columns.map((column) => row[column.name]))), [found]);
-  const choose = (place, text) => html`<button type="button" aria-pressed=${until === place} onClick=${() => setAfter(place)}>${text}</button>`;
+/** Rows after each step, of a few of each source; nothing is stored. */
+export function Previewed({ text, document, onColumns }) {
+  const types = (document.processors ?? []).map((step) => step.type);
+  const [after, setAfter] = useState(null);
+  const request = useAsked(`/pipeline/preview?rows=${ROWS}&each_step=true`, text, 300);
+  const found = request.data ?? request.last;
+  useEffect(() => { if (found) onColumns(found.after_steps.flatMap((step) => step.columns.map((column) => column.name))); }, [found]);
+  const steps = found?.after_steps ?? [];
+  const place = Math.min(after ?? steps.length - 1, steps.length - 1);
+  const counts = Object.fromEntries((found?.steps ?? []).map((step) => [step.step, step]));
+  const before = useMemo(() => renames(document, place - 1), [document, place]);
   return html`<section class="stack" aria-label="Preview" aria-busy=${request.busy}>
-    <div class="row choice" role="group" aria-label="After step">${choose(0, "As collected")}${steps.map((step, place) => choose(place + 1, `${place + 1}. ${step.type}`))}</div>
-    <p class="quiet" role="status">${request.busy ? "Reading a few rows …" : found ? `${count(found.row_count)} rows of ${count(found.rows_collected)} read${found.rows_rejected ? `, ${count(found.rows_rejected)} refused` : ""}` : ""}</p>
+    <p class="quiet" role="status">${request.busy ? "Reading a few rows …" : found ? `${count(found.total_rows)} rows remain of ${count(found.rows_collected)} that were read${found.rows_rejected ? `, ${count(found.rows_rejected)} go to quarantine` : ""}. Cells that the step changed are marked.` : ""}</p>
     <${Problem} error=${request.error} />
-    ${found?.warnings.map((one) => html`<div class="warning">${one.step && html`<code>${one.step}</code> `}${one.message}</div>`)}
-    ${source && html`<div class="answer"><${Grid} source=${source} label="Rows of the preview" /></div>`}
+    ${steps.length > 0 && html`<ol class="step-choice" aria-label="After step">${steps.map((step, number) => html`<li key=${step.step}><button type="button" aria-pressed=${number === place} onClick=${() => setAfter(number)}>
+      <strong>${number === 0 ? "As collected" : `${number}. ${types[number - 1] ?? ""}`}</strong><span class="quiet">${flow(number === 0 ? { rows_out: step.total_rows } : counts[step.step])}</span></button></li>`)}</ol>
+      <${SampleTable} label="Rows of the preview" rows=${steps[place]} earlier=${place > 0 ? steps[place - 1] : null} before=${before} profile=${place === steps.length - 1 ? found.profile.columns : []} />`}
+    ${found?.warnings.map((one) => html`<div class="warning" key=${one.message}>${one.step && html`<code>${one.step}</code> `}${one.message}</div>`)}
   </section>`;
 }
 
+function flow(step) {
+  if (!step) return "";
+  const lost = (step.rows_in ?? step.rows_out) - step.rows_out;
+  return `${count(step.rows_out)} rows${lost > 0 ? `, ${count(lost)} fewer` : lost < 0 ? `, ${count(-lost)} more` : ""}`;
+}
+
+/** The earlier name of a column, by the names that a step changes. */
+function renames(document, step) {
+  const config = document.processors?.[step]?.config ?? {};
+  const back = Object.fromEntries(Object.entries(config.rename_columns ?? {}).map(([from, to]) => [to, from]));
+  return (name) => back[name] ?? name;
+}
+
 /** What a run would do, from the settings and the schemas of the sources. */
-export function Planned({ document }) {
-  const request = useAsked("/pipeline/plan", document);
-  const plan = request.data;
+export function Planned({ text, onColumns }) {
+  const request = useAsked("/pipeline/plan", text, 300);
+  const plan = request.data ?? request.last;
+  useEffect(() => { if (plan) onColumns([...plan.sources, ...plan.steps].flatMap((one) => (one.columns ?? one.output ?? []).map((column) => column.name))); }, [plan]);
   if (!plan) return html`<p class="quiet" role="status">${request.busy ? "Planning …" : ""}</p><${Problem} error=${request.error} />`;
-  const columns = (list) => (list ? list.map((column) => `${column.name} ${column.type ?? "?"}`).join(", ") : "–");
-  return html`<section class="stack" aria-label="Plan">
+  const passes = plan.passes === null ? null : plan.passes === 1 ? "once" : `${plan.passes} times at most`;
+  const held = Math.max(0, ...plan.steps.map((one) => one.held_bytes ?? 0));
+  return html`<section class="stack" aria-label="Plan" aria-busy=${request.busy}>
+    <${Problem} error=${request.error} />
     ${plan.problems.map((one) => html`<div class="problem">${one.field && html`<code>${one.field}</code>`}<p>${one.message}</p></div>`)}
     ${plan.warnings.map((one) => html`<div class="warning">${one.step && html`<code>${one.step}</code> `}${one.message}</div>`)}
-    <${Facts} facts=${[["Rows are read", plan.passes === null ? "–" : `${plan.passes} times at most`], ["Kept between steps", count(plan.stages)], ["Columns", plan.columns?.length ?? "–"], ["Compared with version", plan.compared_with ?? "–"]]} />
-    ${plan.changes?.length > 0 && html`<div class="warning">Schema changes: ${plan.changes.map((one) => Object.values(one).filter(Boolean).map(cell).join(" ")).join("; ")}</div>`}
-    <div class="scroll" tabindex="0" role="region" aria-label="Steps"><table><thead><tr><th>Step</th><th>Columns after it</th><th>Of each row alone</th></tr></thead>
-      <tbody>${plan.sources.map((one) => html`<tr><td><code>${one.step}</code> ${one.type}</td><td>${columns(one.columns)} ${one.why && html`<div class="quiet">${one.why}</div>`}</td><td></td></tr>`)}
-        ${plan.steps.map((one) => html`<tr><td><code>${one.step}</code> ${one.type}</td><td>${columns(one.output)} ${one.why && html`<div class="quiet">${one.why}</div>`}</td><td>${one.row_local === null ? "–" : one.row_local ? "yes" : `no: ${one.operations.join(", ") || "measures all rows"}`}</td></tr>`)}</tbody></table></div>
+    <${Facts} facts=${[
+      ["Columns", plan.columns?.length ?? "known when it has run"], passes && ["Rows are read", passes], plan.stages > 0 && ["Kept between steps", count(plan.stages)],
+      plan.engine && ["Engine", plan.engine.name], ["Memory", html`${held ? bytes(held) : "small"} <span class="quiet">${plan.memory_limit_bytes ? `of ${bytes(plan.memory_limit_bytes)}` : ""}</span>`],
+      plan.compared_with && ["Compared with", `version ${plan.compared_with}`],
+    ]} />
+    ${plan.changes?.length > 0 && html`<div class="warning"><strong>Other columns than version ${plan.compared_with}</strong>: ${plan.changes.map((one) => Object.values(one).filter(Boolean).map(cell).join(" ")).join("; ")}</div>`}
+    <ol class="plan">${plan.sources.map((one) => html`<li class="card"><h3>${one.id} <span class="quiet">${one.type}${one.rows !== null ? `, ${count(one.rows)} rows` : ""}</span></h3>
+        ${one.columns ? html`<${Columns} now=${one.columns} />` : html`<p class="quiet">${one.why}</p>`}</li>`)}
+      ${plan.steps.map((one, place) => html`<li class="card"><h3>${place + 1}. ${one.type} <span class="quiet">${one.row_local === null ? "" : one.row_local ? (one.measured ? "measures all rows, then goes row by row" : "row by row") : `over all rows: ${one.operations.join(", ")}`}${one.held_bytes ? `, holds about ${bytes(one.held_bytes)}` : ""}</span></h3>
+        ${one.output ? html`<${Columns} now=${one.output} before=${one.input} />` : html`<p class="quiet">${one.why}</p>`}</li>`)}</ol>
     ${plan.plan && html`<details><summary>Plan of the engine</summary><pre tabindex="0">${plan.plan}</pre></details>`}
   </section>`;
+}
+
+/** Columns with their types; against those before, only what is new, gone or of another type. */
+function Columns({ now, before }) {
+  const word = (column) => (column.type === null ? "type by its rows" : typeWord(column.type));
+  const earlier = Object.fromEntries((before ?? []).map((column) => [column.name, column]));
+  const names = new Set(now.map((column) => column.name));
+  const changes = before === undefined || before === null ? null : [
+    ...now.filter((column) => !(column.name in earlier)).map((column) => html`<ins>+ ${column.name} <span>${word(column)}</span></ins>`),
+    ...before.filter((column) => !names.has(column.name)).map((column) => html`<del>− ${column.name}</del>`),
+    ...now.filter((column) => column.name in earlier && earlier[column.name].type !== column.type).map((column) => html`<span>${column.name}: ${word(earlier[column.name])} → ${word(column)}</span>`),
+  ];
+  const all = html`<ul class="columns">${now.map((column) => html`<li>${column.name} <span class="quiet">${word(column)}</span></li>`)}</ul>`;
+  if (changes === null) return all;
+  return html`${changes.length ? html`<ul class="columns">${changes.map((one) => html`<li>${one}</li>`)}</ul>` : html`<p class="quiet">The columns stay as they are.</p>`}
+    <details><summary class="plainly">All ${now.length} columns after it</summary>${all}</details>`;
 }

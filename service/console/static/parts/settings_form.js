@@ -1,64 +1,41 @@
 /** A form of settings, drawn from their schema: for people who will not write YAML. What it has no field for stays as it is. */
 
 import { html, useState } from "preact";
-import { resolved, typeText } from "console/parts/configuration_schema";
-import { dump, load } from "yaml";
+import { resolved } from "console/parts/configuration_schema";
+import { Field } from "console/parts/setting_fields";
 
-const words = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+const FEW = 6;
 
-/** `value` is an object, `schema` describes it; `onChange` gets the next object. */
-export function SettingsForm({ schemas, schema, value, onChange, hidden = [] }) {
-  const [all, setAll] = useState(false);
+export const words = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+
+/** `value` is an object, `schema` describes it; `onChange` gets the next object. `columns` are names to propose. */
+export function SettingsForm({ schemas, schema, value, onChange, columns = [], hidden = [] }) {
+  const [added, setAdded] = useState([]);
   const described = resolved(schemas, schema, value);
   const required = described.required ?? [];
   const names = Object.keys(described.properties ?? {}).filter((name) => !hidden.includes(name));
-  const first = names.filter((name) => required.includes(name) || value?.[name] !== undefined);
-  const shown = all || first.length === 0 ? names : first;
+  const shown = names.length <= FEW ? names : names.filter((name) => required.includes(name) || value?.[name] !== undefined || added.includes(name));
+  const others = names.filter((name) => !shown.includes(name));
   const change = (name) => (next) => {
     const { [name]: _, ...rest } = value ?? {};
-    onChange(next === undefined ? rest : { ...rest, [name]: next });
+    onChange(next === undefined ? rest : name in (value ?? {}) ? { ...value, [name]: next } : { ...rest, [name]: next });
   };
   return html`<div class="settings">
-    ${shown.map((name) => html`<${Setting} key=${name} name=${name} required=${required.includes(name)} schemas=${schemas} schema=${described.properties[name]} value=${value?.[name]} onChange=${change(name)} />`)}
-    ${names.length > shown.length && html`<button type="button" class="plain" onClick=${() => setAll(true)}>${names.length - shown.length} more settings</button>`}
+    ${shown.map((name) => html`<${Setting} key=${name} name=${name} required=${required.includes(name)} schemas=${schemas} schema=${described.properties[name]} value=${value?.[name]} onChange=${change(name)} columns=${columns} />`)}
+    ${others.length > 0 && html`<label class="more">More settings <select value="" onChange=${(event) => { const name = event.currentTarget.value; event.currentTarget.value = ""; if (name) setAdded([...added, name]); }}>
+      <option value="">choose one of ${others.length} …</option>${others.map((name) => html`<option value=${name} title=${described.properties[name].description}>${words(name)}</option>`)}</select></label>`}
   </div>`;
 }
 
-function Setting({ name, required, schemas, schema, value, onChange }) {
+function Setting({ name, required, schemas, schema, value, onChange, columns }) {
   const plain = schema.$ref ? { ...schemas[schema.$ref.split("/").at(-1)], ...schema } : schema;
-  const described = resolved(schemas, schema, value);
-  const hint = plain.description ?? described.description;
-  const empty = plain.default === undefined || plain.default === null ? "" : `default: ${JSON.stringify(plain.default)}`;
-  const label = html`<span>${words(name)}${required && html` <span class="late">needed</span>`}</span>${hint && html`<span class="quiet hint">${hint}</span>`}`;
-  const options = described.enum ?? (described.const !== undefined ? [described.const] : null);
-  if (options) {
-    return html`<label>${label}<select value=${value ?? ""} onChange=${(event) => onChange(event.currentTarget.value || undefined)}>
-      ${!required && html`<option value="">${empty || "–"}</option>`}${options.map((one) => html`<option>${one}</option>`)}</select></label>`;
-  }
-  if (described.type === "boolean" && typeof (value ?? false) === "boolean") {
-    return html`<label class="inline"><input type="checkbox" checked=${value ?? plain.default ?? false} onChange=${(event) => onChange(event.currentTarget.checked)} /> ${label}</label>`;
-  }
-  if (["integer", "number"].includes(described.type)) {
-    return html`<label>${label}<input type="number" step=${described.type === "integer" ? 1 : "any"} placeholder=${empty} value=${value ?? ""} onChange=${(event) => onChange(event.currentTarget.value === "" ? undefined : Number(event.currentTarget.value))} /></label>`;
-  }
-  if (described.type === "string" && (value === undefined || typeof value === "string")) {
-    return html`<label>${label}<input value=${value ?? ""} placeholder=${empty} required=${required} onChange=${(event) => onChange(event.currentTarget.value === "" ? undefined : event.currentTarget.value)} /></label>`;
-  }
-  return html`<${Written} label=${label} value=${value} detail=${typeText(plain)} onChange=${onChange} />`;
+  const hint = (plain.description ?? resolved(schemas, schema, value).description ?? "").split("\n\n")[0];
+  const standard = plain.default === undefined || plain.default === null || (typeof plain.default === "object" && Object.keys(plain.default).length === 0) ? "" : `${plain.default === true ? "yes" : plain.default === false ? "no" : typeof plain.default === "object" ? JSON.stringify(plain.default) : plain.default} (default)`;
+  return html`<div class="setting" role="group" aria-label=${words(name)}><div class="setting-name">${words(name)}${required && html` <span class="late">needed</span>`}
+      ${value !== undefined && !required && html`<button type="button" class="plain" aria-label=${`Back to the default of ${words(name)}`} onClick=${() => onChange(undefined)}>default</button>`}</div>
+    <${Hint} text=${hint} />
+    <${Field} schemas=${schemas} schema=${schema} value=${value} onChange=${onChange} columns=${columns} label=${words(name)} placeholder=${standard} required=${required} /></div>`;
 }
 
-/** A setting that has no field of its own: lists, maps and choices between kinds, as YAML. */
-function Written({ label, value, detail, onChange }) {
-  const [wrong, setWrong] = useState(null);
-  const text = value === undefined ? "" : dump(value).trimEnd();
-  const change = (event) => {
-    const written = event.currentTarget.value;
-    try {
-      onChange(written.trim() === "" ? undefined : load(written));
-      setWrong(null);
-    } catch (error) {
-      setWrong(error.reason ?? error.message);
-    }
-  };
-  return html`<label>${label}<textarea class="mono" rows=${Math.min(Math.max(text.split("\n").length, 1), 12)} placeholder=${detail} spellcheck="false" value=${text} onChange=${change}></textarea>${wrong && html`<span class="late" role="alert">${wrong}</span>`}</label>`;
-}
+/** A description of the schema, whose backquotes mark code. */
+export const Hint = ({ text }) => (text ? html`<p class="quiet hint">${text.split("`").map((part, place) => (place % 2 ? html`<code>${part}</code>` : part))}</p>` : null);

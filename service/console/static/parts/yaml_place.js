@@ -1,4 +1,4 @@
-/** Places in YAML written in blocks: the path of a line, and the lines of a path. */
+/** The path of a line in YAML written in blocks, also while it is being written and cannot be read yet. */
 
 const LINE = /^(\s*)((?:- +)*)(?:("[^"]*"|'[^']*'|[^\s:#][^:#]*?)\s*:(?=\s|$))?/;
 
@@ -34,25 +34,4 @@ export function pathOf(lines, number) {
     for (const column of one.items.toReversed()) if (column < below) { path.unshift(count(column, line)); below = column; items = [column]; }
   }
   return path;
-}
-
-/** The characters `[from, to]` of the key that a path of the service, such as `processors[1].config.cast`, names. */
-export function placeOf(text, field) {
-  const wanted = [...(field ?? "").matchAll(/([^.[\]]+)|\[(\d+)\]/g)].map((found) => (found[2] === undefined ? found[1] : Number(found[2])));
-  const lines = text.split("\n");
-  let best = [0, (lines[0] ?? "").length, -1];
-  let start = 0;
-  for (const [number, line] of lines.entries()) {
-    const one = shape(line);
-    if (!one.empty) {
-      const path = [...pathOf(lines, number), ...(one.key === undefined ? [] : [one.key])];
-      const common = wanted.findIndex((part, place) => path[place] !== part);
-      const depth = common < 0 ? wanted.length : common;
-      if (path.length === depth || path.slice(0, depth).length === depth) {
-        if (depth > best[2] && path.length >= depth) best = [start + line.search(/\S/), start + line.length, depth];
-      }
-    }
-    start += line.length + 1;
-  }
-  return best.slice(0, 2);
 }

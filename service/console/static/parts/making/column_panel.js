@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "preact";
 import { cell, count } from "console/format";
+import { Draft } from "console/parts/draft";
 import { nameOf, withColumn } from "console/parts/making/choices";
 import { FORMATS, isNumber, NUMBERS, numberExample, TYPES, typeWord } from "console/parts/making/types";
 
@@ -23,7 +24,7 @@ export function ColumnPanel({ probe, choices, column, onChange, onClose }) {
   return html`<section class="card column-panel" aria-label=${`Column ${column}`} onKeyDown=${(event) => event.key === "Escape" && onClose()}>
     <header class="row spread"><h2 tabindex="-1" ref=${heading}>${column}</h2><button type="button" class="plain" onClick=${onClose}>Close</button></header>
     <p class="quiet">${typeWord(found.type)}${found.distinct !== null ? `, ${count(found.distinct)} values` : ""}: ${found.samples.slice(0, 4).map(cell).join(" · ")}</p>
-    <label>Name <input value=${nameOf(choices, column)} onChange=${(event) => change({ name: event.currentTarget.value.trim() })} /></label>
+    <label>Name <${Draft} value=${nameOf(choices, column)} onTake=${(text) => change({ name: text.trim() })} /></label>
     <${TypeChoice} found=${found} cast=${own.cast} change=${(cast) => change({ cast })} />
     ${found.type === "string" && html`<label class="inline"><input type="checkbox" checked=${Boolean(own.trim)} onChange=${(event) => change({ trim: event.currentTarget.checked })} /> Trim spaces around values</label>`}
     <${MissingChoice} choices=${choices} onChange=${onChange} own=${own} text=${found.type === "string"} numeric=${isNumber(type)} change=${change} />
@@ -71,7 +72,7 @@ function MissingChoice({ choices, onChange, own, text, numeric, change }) {
     setAdding("");
   };
   return html`<label>Missing values ${select(value === null ? fill : "value", FILLS.filter(([key]) => numeric || !["mean", "median"].includes(key)), choose)}</label>
-    ${value !== null && html`<label>Value <input value=${value} onInput=${(event) => setValue(event.currentTarget.value)} onChange=${(event) => change({ needed: false, fill: event.currentTarget.value === "" ? null : numeric ? number(event.currentTarget.value) : event.currentTarget.value })} /></label>`}
+    ${value !== null && html`<label>Value <${Draft} value=${value} onTake=${(written) => { setValue(written); change({ needed: false, fill: written === "" ? null : numeric ? number(written) : written }); }} /></label>`}
     ${text && html`<div class="row"><span class="quiet">Texts that mean missing, in all columns:</span>
       ${choices.missing.map((mark) => html`<button type="button" class="tag" aria-label=${`${mark || "an empty text"} is a value again`} onClick=${() => onChange({ ...choices, missing: choices.missing.filter((one) => one !== mark) })}>${mark || "(empty)"} ×</button>`)}
       <input class="short" aria-label="Another text that means missing" placeholder="n/a" value=${adding} onInput=${(event) => setAdding(event.currentTarget.value)} onKeyDown=${(event) => event.key === "Enter" && add()} /><button type="button" disabled=${adding === ""} onClick=${add}>Add</button></div>`}`;
@@ -81,9 +82,9 @@ function RuleChoice({ rule, change }) {
   const set = (what) => change({ ...rule, ...what });
   const list = (text) => text.split(",").map((one) => number(one.trim())).filter((one) => one !== "");
   return html`<label>Check that it ${select(rule?.check ?? "", CHECKS, (check) => change(check ? { check, ...(check === "in_set" ? { values: [] } : check === "regex" ? { pattern: "" } : {}) } : null))}</label>
-    ${rule?.check === "in_range" && html`<div class="row"><label>Least <input class="short" value=${rule.min ?? ""} onChange=${(event) => set({ min: event.currentTarget.value === "" ? undefined : number(event.currentTarget.value) })} /></label>
-      <label>Greatest <input class="short" value=${rule.max ?? ""} onChange=${(event) => set({ max: event.currentTarget.value === "" ? undefined : number(event.currentTarget.value) })} /></label></div>`}
-    ${rule?.check === "in_set" && html`<label>Values, with commas between them <input value=${rule.values.join(", ")} onChange=${(event) => set({ values: list(event.currentTarget.value) })} /></label>`}
-    ${rule?.check === "regex" && html`<label>Pattern <input class="mono" value=${rule.pattern} placeholder="^[A-Z]{2}[0-9]+$" onChange=${(event) => set({ pattern: event.currentTarget.value })} /></label>`}
+    ${rule?.check === "in_range" && html`<div class="row"><label>Least <${Draft} class="short" value=${rule.min ?? ""} onTake=${(text) => set({ min: text === "" ? undefined : number(text) })} /></label>
+      <label>Greatest <${Draft} class="short" value=${rule.max ?? ""} onTake=${(text) => set({ max: text === "" ? undefined : number(text) })} /></label></div>`}
+    ${rule?.check === "in_set" && html`<label>Values, with commas between them <${Draft} value=${rule.values.join(", ")} onTake=${(text) => set({ values: list(text) })} /></label>`}
+    ${rule?.check === "regex" && html`<label>Pattern <${Draft} class="mono" value=${rule.pattern} placeholder="^[A-Z]{2}[0-9]+$" onTake=${(pattern) => set({ pattern })} /></label>`}
     ${rule && html`<p class="quiet hint">Rows that break it go to quarantine, where you can mend them.</p>`}`;
 }

@@ -32,10 +32,10 @@ function Head({ column, profile, rows, opened, onOpen }) {
 /** The distribution of a column, as small as a word. */
 function Shape({ profile, rows }) {
   const counts = profile?.histogram?.counts ?? profile?.top?.map((one) => one.count).slice(0, 12) ?? [];
-  if (counts.length === 0) return html`<span class="shape" aria-hidden="true"></span>`;
+  if (counts.length === 0) return html`<span class="column-shape" aria-hidden="true"></span>`;
   const largest = profile.histogram ? Math.max(...counts, 1) : Math.max(counts[0], rows / 4, 1);
   const width = 96 / Math.max(counts.length, 6);
-  return html`<svg class="shape" viewBox="0 0 96 18" preserveAspectRatio="none" aria-hidden="true">${counts.map((value, place) => html`<rect x=${place * width} y=${18 - (value / largest) * 17} width=${width - 1} height=${(value / largest) * 17} />`)}</svg>`;
+  return html`<svg class="column-shape" viewBox="0 0 96 18" preserveAspectRatio="none" aria-hidden="true">${counts.map((value, place) => html`<rect x=${place * width} y=${18 - (value / largest) * 17} width=${width - 1} height=${(value / largest) * 17} />`)}</svg>`;
 }
 
 function Cell({ value, earlier, name, }) {

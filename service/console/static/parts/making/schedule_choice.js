@@ -1,6 +1,7 @@
 /** When a pipeline runs, in plain words; what they cannot say is written as five fields of cron. */
 
 import { html } from "preact";
+import { Draft } from "console/parts/draft";
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const KINDS = [["", "Only when I ask"], ["minutes", "Every 15 minutes"], ["hour", "Every hour"], ["day", "Every day"], ["workday", "Monday to Friday"], ["week", "Every week"], ["month", "Every month"], ["own", "Other times (cron)"]];
@@ -42,8 +43,8 @@ export function ScheduleChoice({ value, onChange, forced, onKind }) {
   };
   return html`<div class="row schedule"><label>When it runs <select value=${kind} onChange=${choose}>${KINDS.map(([key, words]) => html`<option value=${key}>${words}</option>`)}</select></label>
     ${kind === "week" && html`<label>On <select value=${now.day} onChange=${(event) => change({ day: event.currentTarget.value })}>${DAYS.map((day, place) => html`<option value=${String(place)}>${day}</option>`)}</select></label>`}
-    ${kind === "month" && html`<label>On day <input type="number" min="1" max="28" value=${now.day} onChange=${(event) => change({ day: String(Math.min(Math.max(Number(event.currentTarget.value), 1), 28)) })} /></label>`}
-    ${["day", "workday", "week", "month"].includes(kind) && html`<label>At <input type="time" value=${now.time} onChange=${(event) => event.currentTarget.value && change({ time: event.currentTarget.value })} /></label>`}
-    ${kind === "own" && html`<label>Minute, hour, day, month, weekday <input class="mono" value=${value?.cron} placeholder="0 6 * * MON-FRI" onChange=${(event) => onChange({ timezone: own, ...value, cron: event.currentTarget.value })} /></label>`}
+    ${kind === "month" && html`<label>On day <${Draft} type="number" min="1" max="28" value=${now.day} onTake=${(text) => change({ day: String(Math.min(Math.max(Math.trunc(Number(text)), 1), 28)) })} /></label>`}
+    ${["day", "workday", "week", "month"].includes(kind) && html`<label>At <${Draft} type="time" value=${now.time} onTake=${(time) => time && change({ time })} /></label>`}
+    ${kind === "own" && html`<label>Minute, hour, day, month, weekday <${Draft} class="mono" value=${value?.cron} placeholder="0 6 * * MON-FRI" onTake=${(cron) => onChange({ timezone: own, ...value, cron })} /></label>`}
     ${value && html`<span class="quiet">by the clock of ${value.timezone ?? "UTC"}</span>`}</div>`;
 }

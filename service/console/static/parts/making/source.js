@@ -3,6 +3,7 @@
 import { html } from "preact";
 import { cell, count } from "console/format";
 import { Facts } from "console/parts/basics";
+import { Draft } from "console/parts/draft";
 
 const FORMATS = { csv: "Table of text (CSV)", json: "JSON", ndjson: "JSON, one record a line", parquet: "Parquet", html: "Web page" };
 const PAGES = { page: "numbered pages", offset: "pages by offset", cursor: "pages by a cursor", next_url: "a link to the next page in the answer", link_header: "a link to the next page in a header", next_page: "a link to the next page" };
@@ -33,7 +34,7 @@ function Dialect({ collector, onChange }) {
     <div class="settings">
       <label>Encoding <select value=${encoding} onChange=${(event) => change("encoding", event.currentTarget.value)}>${[...new Set([encoding, ...ENCODINGS])].map((one) => html`<option>${one}</option>`)}</select></label>
       <label>Between fields <select value=${collector.separator ?? ","} onChange=${(event) => change("separator", event.currentTarget.value)}>${SEPARATORS.map(([mark, word]) => html`<option value=${mark}>${word}</option>`)}</select></label>
-      <label>Lines to skip above the names <input type="number" min="0" value=${collector.skip_rows ?? 0} onChange=${(event) => change("skip_rows", Number(event.currentTarget.value) || undefined)} /></label>
+      <label>Lines to skip above the names <${Draft} type="number" min="0" value=${collector.skip_rows ?? 0} onTake=${(text) => change("skip_rows", Number(text) || undefined)} /></label>
       <label>Rows of the wrong shape <select value=${collector.on_malformed ?? "fail"} onChange=${(event) => change("on_malformed", event.currentTarget.value)}><option value="fail">fail the run</option><option value="quarantine">go to quarantine</option><option value="pad">get missing values</option><option value="skip">are left out, and counted</option></select></label>
       <label class="inline"><input type="checkbox" checked=${collector.has_header ?? true} onChange=${(event) => change("has_header", event.currentTarget.checked)} /> The first line has the names of the columns</label>
     </div></details>`;
