@@ -27,10 +27,15 @@ const NAVIGATION = [
   ["System", ["system"], "viewer"],
 ];
 
+/** The screen that an address leads to: `[pattern, load, parameters]`, or undefined. */
+const screenOf = (path) => SCREENS.map(([pattern, load]) => [pattern, load, matched(pattern, path)]).find(([, , given]) => given !== null);
+
 function App() {
+  const { path } = useLocation();
   const [state, setState] = useState("resuming");
   const [refused, setRefused] = useState(null);
   useEffect(() => {
+    screenOf(path)?.[1]().catch(() => {}); // meanwhile
     const begin = () => arrive(setRefused).then((known) => setState(known ? "in" : "out"), () => silent());
     begin();
     onReturn(() => currentUser() === null && begin());
@@ -105,7 +110,7 @@ function Account() {
 function Screen({ path }) {
   const [loaded, setLoaded] = useState(null);
   const [broken, forget] = useErrorBoundary();
-  const found = SCREENS.map(([pattern, load]) => [pattern, load, matched(pattern, path)]).find(([, , given]) => given !== null);
+  const found = screenOf(path);
   const pattern = found?.[0];
   useEffect(() => {
     if (!found) return;

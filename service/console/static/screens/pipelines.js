@@ -18,7 +18,7 @@ const KINDS = [
   ["going", "Running", (item) => GOING.includes(item.status)],
   ["scheduled", "Scheduled", (item) => item.cron !== null],
 ];
-const FIRST = 40; // rows of the first drawing; the rest follow when it is seen
+const FIRST = 25; // rows of the first drawing; the rest follow when it is seen
 const MOST_NAMES = 50;
 
 export default function Pipelines() {
