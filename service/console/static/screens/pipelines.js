@@ -54,6 +54,8 @@ const First = () => html`<${Empty} title="No pipelines yet">
   ${may("operator")
     ? html`<${Link} class="button primary" href=${to(["new"])}>Make the first one from a file or an address<//>`
     : html`<p>Ask an operator or an admin to make one, or to share one with you.</p>`}
+  <p class="quiet">To look around first, <code>penstock demo --serve</code> shows the data of a small shop, kept apart from yours.
+    The guide says <a href="/docs/guide/console">what each page is for</a>.</p>
 <//>`;
 
 function List({ items, query }) {
