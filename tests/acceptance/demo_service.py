@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import httpx
 from tests.acceptance import documents, service
 from tests.acceptance.served import PATIENCE, Lines
 
+COMMAND = (sys.executable, "-m", "service", "demo", "--serve", "--port", "0")
 _SESSION = "/api/v1/auth/session/link"
 _MARK = "/console/#sign-in="
 
@@ -42,10 +43,10 @@ class Demo:
 
 
 @contextmanager
-def demo(folder: Path) -> Iterator[Demo]:
+def demo(folder: Path, command: Sequence[str] = COMMAND) -> Iterator[Demo]:
     """The command in an empty folder, as a newcomer gives it (without a terminal it opens no browser)."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "service", "demo", "--serve", "--port", "0"],
+        command,
         env=service.clean_environment(PYTHONPATH=str(documents.ROOT)), cwd=folder,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

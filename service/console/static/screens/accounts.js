@@ -33,7 +33,7 @@ function Users() {
         <label>User name <input name="username" required autocomplete="off" autocapitalize="none" spellcheck="false" /></label>
         <label>Password <input name="password" type="password" minlength="12" required autocomplete="new-password" /><span class="quiet small">12 characters at least</span></label>
         <label>Role <select name="role">${roles(ROLES)}</select></label><//></div></div>
-    <${Loaded} request=${request}>${(data) => html`<div class="scroll"><table class="cards"><caption class="visually-hidden">Users</caption><thead><tr><th>User name</th><th>Role</th><th>Made</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
+    <${Loaded} request=${request}>${(data) => html`<div class="scroll" tabindex="0" role="region" aria-label="Users"><table class="cards"><caption class="visually-hidden">Users</caption><thead><tr><th>User name</th><th>Role</th><th>Made</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
       <tbody>${data.items.map((user) => html`<${User} key=${user.username} user=${user} reload=${request.reload} />`)}</tbody></table></div>`}<//>`;
 }
 
@@ -86,7 +86,7 @@ function Keys() {
           <label>Only these saved queries <input name="queries" placeholder="no bound; or names" /></label>
           <label>Only rows where <textarea name="row_filter" rows="2" class="mono" placeholder="orders: city = 'Bern'"></textarea><span class="quiet small">A table, a colon and a condition on each line; such a key only reads</span></label>
           <label>Requests a minute <input name="rate" type="number" min="1" max="1000000" placeholder="as yours" /></label></div></details><//></div></div>
-    <${Loaded} request=${request}>${(data) => (data.total === 0 ? html`<${Empty} title="No keys"><p>A new one lets a program in.</p><//>` : html`<div class="scroll"><table class="cards"><caption class="visually-hidden">API keys</caption>
+    <${Loaded} request=${request}>${(data) => (data.total === 0 ? html`<${Empty} title="No keys"><p>A new one lets a program in.</p><//>` : html`<div class="scroll" tabindex="0" role="region" aria-label="API keys"><table class="cards"><caption class="visually-hidden">API keys</caption>
       <thead><tr><th>Name</th><th>Begins with</th><th>Role</th><th>Bounds</th><th>Last used</th><th>Ends</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
       <tbody>${data.items.map((key) => html`<${Key} key=${key.id} of=${key} reload=${request.reload} />`)}</tbody></table></div>`)}<//>`;
 }

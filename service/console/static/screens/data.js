@@ -24,7 +24,7 @@ function Tables() {
     <${Loaded} request=${request}>${(data) => (data.total === 0
       ? html`<${Empty} title="No tables yet"><p>Each pipeline that has run successfully is a table here.</p><${Link} class="button" href=${to([])}>See the pipelines<//><//>`
       : html`<input type="search" aria-label="Search tables" placeholder="Search tables" value=${query.get("q") ?? ""} onInput=${(event) => setQuery({ q: event.currentTarget.value })} />
-        <div class="scroll"><table class="cards"><caption class="visually-hidden">Tables</caption><thead><tr><th>Table</th><th class="number">Rows</th><th class="number">Columns</th><th>Version</th><th>Columns by name</th></tr></thead>
+        <div class="scroll" tabindex="0" role="region" aria-label="Tables"><table class="cards"><caption class="visually-hidden">Tables</caption><thead><tr><th>Table</th><th class="number">Rows</th><th class="number">Columns</th><th>Version</th><th>Columns by name</th></tr></thead>
         <tbody>${data.items.filter((one) => one.name.includes(words)).map((one) => html`<tr key=${one.name}>
           <td class="whole"><${Link} class="name" href=${to(["data", one.pipeline ?? one.name])}>${one.name}<//></td>
           <td class="number" data-label="Rows">${count(one.row_count)}</td><td class="number" data-label="Columns">${count(one.columns.length)}</td>

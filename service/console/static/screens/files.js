@@ -21,7 +21,7 @@ export default function Files() {
     ${may("operator") && html`<${Drop} onDone=${request.reload}>Drop files that pipelines shall read<//>`}
     <${Loaded} request=${request}>${(data) => (data.total === 0
       ? html`<${Empty} title="No files yet"><p>A CSV, JSON, Parquet or Excel file that you drop above can become a pipeline in a few clicks.</p><//>`
-      : html`<div class="scroll"><table class="cards files"><caption class="visually-hidden">Files by path</caption><thead><tr><th>Path</th><th class="number">Size</th><th>Changed</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
+      : html`<div class="scroll" tabindex="0" role="region" aria-label="Files by path"><table class="cards files"><caption class="visually-hidden">Files by path</caption><thead><tr><th>Path</th><th class="number">Size</th><th>Changed</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
         <tbody>${data.items.map((file) => html`<${Row} key=${file.path} file=${file} reload=${request.reload} />`)}</tbody></table></div>
         <${Pages} total=${data.total} offset=${offset} size=${SIZE} />`)}<//>
   </main>`;

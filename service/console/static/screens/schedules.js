@@ -27,10 +27,10 @@ export default function Schedules() {
       if (data.total === 0 && triggered.length === 0) return html`<${Empty} title="Nothing starts by itself"><p>A pipeline with <code>schedule</code> in its configuration, such as <code>cron: "0 6 * * *"</code>, does.</p><${Link} class="button" href=${to([])}>See the pipelines<//><//>`;
       return html`<div class="row"><input type="search" aria-label="Search schedules" aria-keyshortcuts="/" placeholder="Search schedules ( / )" value=${query.get("q") ?? ""} onInput=${(event) => setQuery({ q: event.currentTarget.value })} /></div>
         ${data.total > 0 && html`<section class="stack"><h2>By the clock <span class="quiet">${clock.length}</span></h2>
-          <div class="scroll"><table class="cards schedules"><caption class="visually-hidden">Schedules, the next first</caption><thead><tr><th>Pipeline</th><th>When</th><th>Next</th><th>Last</th><th>Missed times</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
+          <div class="scroll" tabindex="0" role="region" aria-label="Schedules"><table class="cards schedules"><caption class="visually-hidden">Schedules, the next first</caption><thead><tr><th>Pipeline</th><th>When</th><th>Next</th><th>Last</th><th>Missed times</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
           <tbody>${clock.map((one) => html`<${Row} key=${one.name} one=${one} />`)}</tbody></table></div></section>`}
         ${triggered.length > 0 && html`<section class="stack"><h2>After others <span class="quiet">${triggered.filter(fits).length}</span></h2>
-          <div class="scroll"><table class="cards"><caption class="visually-hidden">Pipelines that start after others</caption><thead><tr><th>Pipeline</th><th>Starts after a new version of</th></tr></thead>
+          <div class="scroll" tabindex="0" role="region" aria-label="Pipelines that start after others"><table class="cards"><caption class="visually-hidden">Pipelines that start after others</caption><thead><tr><th>Pipeline</th><th>Starts after a new version of</th></tr></thead>
           <tbody>${triggered.filter(fits).map((item) => html`<tr key=${item.name}><td class="whole"><${Link} class="name" href=${to(["pipelines", item.name])}>${item.name}<//></td>
             <td class="whole" data-label="After"><span class="row">${item.after.map((name) => html`<${Link} href=${to(["pipelines", name])}>${name}<//>`)}</span></td></tr>`)}</tbody></table></div></section>`}`;
     }}<//>

@@ -85,7 +85,7 @@ function Queues({ metrics }) {
 }
 
 const Processes = ({ items }) => html`<section class="card"><h2>Processes <span class="quiet">${items.length}</span></h2>
-  <div class="scroll"><table class="cards"><caption class="visually-hidden">Processes of the installation</caption>
+  <div class="scroll" tabindex="0" role="region" aria-label="Processes of the installation"><table class="cards"><caption class="visually-hidden">Processes of the installation</caption>
     <thead><tr><th>Process</th><th>Kind</th><th>Labels</th><th class="number">Runs</th><th>Release</th><th>Started</th><th>Seen</th></tr></thead>
     <tbody>${items.map((one) => html`<tr key=${one.id}><td class="whole"><span class="name">${one.host}</span> <span class="quiet">pid ${one.pid}</span></td>
       <td data-label="Kind">${one.kind}${one.draining && html` <span class="tag">draining</span>`}</td>
@@ -123,6 +123,6 @@ const Verified = ({ of }) => html`<p role="status">${of.findings.length ? html`<
 function Figures({ metrics }) {
   const shown = metrics.filter(({ name }) => name?.startsWith("penstock_") && !/_(bucket|created|count|sum)$/.test(name) && !/^penstock_request/.test(name));
   const value = (sample) => (/bytes/.test(sample.name) ? bytes(sample.value) : /seconds/.test(sample.name) ? duration(sample.value) : count(sample.value));
-  return html`<details class="card"><summary>All figures <span class="quiet">${shown.length}, from <code>/metrics</code></span></summary><div class="scroll"><table><thead><tr><th>Figure</th><th>Of</th><th class="number">Value</th></tr></thead><tbody>${shown.map((sample) => html`<tr>
+  return html`<details class="card"><summary>All figures <span class="quiet">${shown.length}, from <code>/metrics</code></span></summary><div class="scroll" tabindex="0" role="region" aria-label="Figures"><table><thead><tr><th>Figure</th><th>Of</th><th class="number">Value</th></tr></thead><tbody>${shown.map((sample) => html`<tr>
     <td>${sample.name.replace(/^penstock_/, "").replaceAll("_", " ")}</td><td class="quiet">${Object.values(sample.labels).join(", ")}</td><td class="number">${value(sample)}</td></tr>`)}</tbody></table></div></details>`;
 }
