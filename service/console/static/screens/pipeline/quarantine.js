@@ -75,8 +75,7 @@ function Deeds({ data, drafts, busy, clear, send }) {
 function Outcome({ name, run }) {
   const link = html`<${Link} href=${to(["runs", run.run_id])}>See the run<//>`;
   if (run.status === "completed" || run.status === "held") {
-    return html`<section class="card told" role="status" aria-label="Replayed"><div class="row spread"><p><${Status} status=${run.status} /> Version <${Link} href=${to(["data", name], { version: run.version })}>${run.version}<//> has ${count(run.rows_stored)} rows;
-      ${count(run.rows_collected)} ${run.rows_collected === 1 ? "was" : "were"} tried, ${count(run.rows_rejected)} are in its quarantine.</p>
+    return html`<section class="card told" role="status" aria-label="Replayed"><div class="row spread"><p><${Status} status=${run.status} /> Version <${Link} href=${to(["data", name], { version: run.version })}>${run.version}<//> has ${count(run.rows_stored)} rows; ${count(run.rows_collected)} ${run.rows_collected === 1 ? "was" : "were"} tried, ${count(run.rows_rejected)} are in its quarantine.</p>
       <div class="row">${run.replay_of && html`<${Link} href=${to(["pipelines", name, "versions"], { compare: run.version })}>What changed<//>`} ${link}</div></div></section>`;
   }
   return html`<section class="card told" role="status" aria-label="Replayed"><div class="row spread"><${Status} status=${run.status} />${link}</div>
