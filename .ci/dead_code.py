@@ -31,6 +31,7 @@ ALLOWED = {
     "ENTRIES",  # imported so that the forkserver loads the modules
     "_check_problems", "_expression_problems", "_row_count_problems", "_freshness_problems",  # chosen by a rule's kind
     "FixedClock", "advance", "sleeps",  # a clock for tests
+    "_repr_html_",  # notebooks
     "__getattr__",  # the client's names, imported when they are asked for
     "EXITS",  # what each exit status of the command line means; documentation reads it
 }  # fmt: skip

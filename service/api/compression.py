@@ -11,7 +11,7 @@ import asyncio
 import sys
 import zlib
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,6 +39,9 @@ _TYPES = frozenset(
 )
 
 
+Coding = Literal["gzip", "zstd"]
+
+
 class _Encoder(Protocol):
     def encode(self, part: bytes, *, last: bool) -> bytes:
         """The encoded part, complete, so that the client can decode all that came."""
@@ -62,7 +65,7 @@ class _Zstd:
         return self._stream.compress(part, zstd.ZstdCompressor.FLUSH_BLOCK)
 
 
-_CODINGS: dict[str, type[_Gzip | _Zstd]] = {"zstd": _Zstd, "gzip": _Gzip}  # the better one first
+_CODINGS: dict[Coding, type[_Gzip | _Zstd]] = {"zstd": _Zstd, "gzip": _Gzip}  # the better one first
 
 
 class Compression:
@@ -80,7 +83,7 @@ class Compression:
         await self._app(scope, receive, _CompressedAnswer(coding, send))
 
 
-def accepted(header: str) -> str | None:
+def accepted(header: str) -> Coding | None:
     """The coding that an ``Accept-Encoding`` prefers; None for identity."""
     qualities: dict[str, float] = {}
     for part in header.split(","):
@@ -98,7 +101,7 @@ def accepted(header: str) -> str | None:
 class _CompressedAnswer:
     """A ``send`` that compresses. The headers wait for the first part, which says whether more parts come."""
 
-    def __init__(self, coding: str | None, send: Send) -> None:
+    def __init__(self, coding: Coding | None, send: Send) -> None:
         self._coding = coding
         self._send = send
         self._start: Any = None

@@ -109,7 +109,7 @@ LINE = {
     "status": "completed",
     "version": 3,
     "created": AT,
-    "updated": AT, "owner": "ann", "visibility": "shared",
+    "updated": AT, "owner": "ann", "visibility": "shared", "after": [],
 }  # fmt: skip
 STATS = {
     "total_executions": 4,

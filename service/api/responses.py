@@ -104,7 +104,8 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
 class PipelineLine(msgspec.Struct, frozen=True, kw_only=True):
     """A pipeline in the list. ``version`` is the newest one, null before the first success.
 
-    ``owner`` null: it belongs to the admins. A ``private`` one exists for its owner and the admins only.
+    ``owner`` null: it belongs to the admins. A ``private`` one exists for its owner and the admins only. New versions
+    of the pipelines in ``after`` start it.
     """
 
     name: str
@@ -117,6 +118,7 @@ class PipelineLine(msgspec.Struct, frozen=True, kw_only=True):
     updated: datetime
     owner: str | None
     visibility: Visibility
+    after: list[str]
 
 
 class LastExecution(msgspec.Struct, frozen=True, kw_only=True):
@@ -343,6 +345,7 @@ def line(value: PipelineSummary, state: str) -> PipelineLine:
         updated=value.updated,
         owner=value.owner,
         visibility=value.visibility,
+        after=value.after,
     )
 
 

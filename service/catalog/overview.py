@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -35,10 +35,12 @@ def of_all(
     rows = store.rows(_SQL["pipelines"], {"names": names})
     ids = None if names is None else [row["id"] for row in rows]
     runs = _by_pipeline(store.rows(_SQL["runs"], {"most": _MOST_RUNS, "ids": ids}))
-    versions = _by_pipeline(store.rows(_SQL["versions"], {"most": _MOST_VERSIONS, "ids": ids}))
+    newest = {row["pipeline_id"]: row for row in store.rows(_SQL["versions"], {"most": _MOST_VERSIONS, "ids": ids})}
     successes = {row["pipeline_id"]: _utc(row["last_success"]) for row in store.rows(_SQL["successes"], {"ids": ids})}
     found = [
-        _glance(row, [_run(one, going) for one in runs[row["id"]]], versions[row["id"]], successes.get(row["id"]), now)
+        _glance(
+            row, [_run(one, going) for one in runs[row["id"]]], newest.get(row["id"]), successes.get(row["id"]), now
+        )
         for row in rows
     ]
     return [_without_rows(one) if one.name in filtered else one for one in found]
@@ -49,10 +51,10 @@ def _without_rows(glance: PipelineGlance) -> PipelineGlance:
 
 
 def _glance(
-    row: Row, runs: list[RunGlance], versions: list[Row], success: datetime | None, now: datetime
+    row: Row, runs: list[RunGlance], newest: Row | None, success: datetime | None, now: datetime
 ) -> PipelineGlance:
     schedule = msgspec.json.decode(row["schedule"], type=Schedule) if row["schedule"] is not None else None
-    newest: dict[str, Any] = versions[0] if versions else {}
+    newest = newest or {}
     return PipelineGlance(
         name=row["name"], description=row["description"], revision=row["revision"], owner=row["owner"],
         visibility=row["visibility"], status=runs[0].status if runs else "idle",
@@ -60,8 +62,8 @@ def _glance(
         timezone=schedule.timezone if schedule is not None else None, paused=row["paused"],
         after=msgspec.json.decode(row["after"]) if row["after"] is not None else [],
         next_run=_next(row, schedule, now), late_since=_late(row, schedule, success, now), last_success=success,
-        version=newest.get("version"), rows=newest.get("rows"), bytes=newest.get("bytes"),
-        version_created=_utc(newest.get("created")), recent_runs=runs, recent_rows=[one["rows"] for one in versions],
+        version=newest.get("version"), rows=next(iter(newest.get("recent_rows", ())), None), bytes=newest.get("bytes"),
+        version_created=_utc(newest.get("created")), recent_runs=runs, recent_rows=newest.get("recent_rows", []),
     )  # fmt: skip
 
 
@@ -78,8 +80,14 @@ def _next(row: Row, schedule: Schedule | None, now: datetime) -> datetime | None
 def _late(row: Row, schedule: Schedule | None, success: datetime | None, now: datetime) -> datetime | None:
     if schedule is None or not schedule.enabled or row["paused"] or success is None:
         return None
-    due = schedule.after(success)
-    return due if due is not None and due + _GRACE < now else None
+    due = _due(schedule, success)
+    return due if due + _GRACE < now else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _due(schedule: Schedule, success: datetime) -> datetime:
+    """When a pipeline had to run next; a page asks again and again."""
+    return schedule.after(success)
 
 
 def _run(row: Row, going: Mapping[str, Run]) -> RunGlance:

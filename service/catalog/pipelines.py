@@ -55,6 +55,7 @@ class PipelineSummary(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     owner: str | None = None
     visibility: Visibility = "shared"
+    after: list[str] = []
 
 
 class RevisionLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,6 +251,7 @@ class Pipelines:
                 table=r["table_name"],
                 revision=r["revision"],
                 description=r["description"],
+                after=msgspec.json.decode(r["after"]) if r["after"] is not None else [],
                 created=_utc(r["created"]),
                 updated=_utc(r["updated"]),
                 version=r["version"],

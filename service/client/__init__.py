@@ -23,12 +23,14 @@ if TYPE_CHECKING:
         RunFailed,
         ServiceError,
     )
+    from service.client.notebook import Report
     from service.client.synchronous import Penstock
 
 _HOMES = {
     "synchronous": ("Penstock",),
     "asynchronous": ("AsyncPenstock",),
     "answers": ("Account", "ApiKey", "Pipeline", "Run", "Saved", "SavedQuery", "Schedule", "Version"),
+    "notebook": ("Report",),
     "errors": (
         "ConflictError", "InvalidError", "NoService", "NotAllowedError", "NotFoundError", "NotLoggedInError",
         "OverloadedError", "RateLimitedError", "RunFailed", "ServiceError",
@@ -49,6 +51,7 @@ __all__ = [
     "Penstock",
     "Pipeline",
     "RateLimitedError",
+    "Report",
     "Run",
     "RunFailed",
     "Saved",

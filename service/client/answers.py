@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
+
+from service.client.notebook import Shown
 
 JsonObject = dict[str, Any]
 ENDED = frozenset({"completed", "held", "failed", "cancelled", "interrupted"})
@@ -32,8 +34,10 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None = None
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A run. Times are UTC, ``duration`` is in seconds, ``progress`` goes from 0 to 100."""
+class Run(Shown, frozen=True, kw_only=True):
+    """A run. Times are UTC, ``duration`` is in seconds, ``progress`` goes from 0 to 100. A notebook shows its page."""
+
+    _ADDRESS: ClassVar[str] = "runs/{0.run_id}"
 
     run_id: str
     pipeline: str
@@ -74,8 +78,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in ("completed", "held")
 
 
-class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a pipeline's data: its rows, columns and marks."""
+class Version(Shown, frozen=True, kw_only=True):
+    """A version of a pipeline's data: its rows, columns and marks. A notebook shows its page."""
+
+    _ADDRESS: ClassVar[str] = "pipeline/{0.pipeline}/versions/{0.version}"
 
     pipeline: str
     version: int

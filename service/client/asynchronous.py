@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import httpx
 import polars as pl
 
-from service.client import calls, session
+from service.client import calls, notebook, session
 from service.client.accounts import AsyncAccounts
 from service.client.answers import JsonObject, Pipeline, Run, Saved, SavedQuery, Schedule, Version
 from service.client.calls import Call, Parameters, Records
 from service.client.errors import NoService, RunFailed, ServiceError
+from service.client.notebook import Report
 from service.client.progress import Advance, EventParser, shown
 from service.client.session import Session
 from service.client.synchronous import LOCAL
@@ -219,9 +220,9 @@ class AsyncPenstock(AsyncAccounts):
         """The columns of a version with their statistics."""
         return await self._ask(calls.information(name, "schema", version=version))
 
-    async def profile(self, name: str, *, version: int | str | None = None) -> JsonObject:
+    async def profile(self, name: str, *, version: int | str | None = None) -> Report:
         """What the analyzers of a pipeline found."""
-        return await self._ask(calls.information(name, "profile", version=version))
+        return await self._ask(calls.profile(name, version))
 
     async def lineage(self, name: str) -> JsonObject:
         """What is upstream and downstream of a pipeline."""
@@ -239,7 +240,7 @@ class AsyncPenstock(AsyncAccounts):
 
     async def diff(
         self, name: str, number: int | str, *, against: int | str | None = None, key: Sequence[str] | None = None
-    ) -> JsonObject:
+    ) -> Report:
         """What differs between a version and the one before it, or ``against`` another one."""
         return await self._ask(calls.diff(name, number, against, key))
 
@@ -309,7 +310,7 @@ class AsyncPenstock(AsyncAccounts):
             try:
                 if self._session.must_log_in:
                     await self._log_in()
-                return call.decode(await self._once(call))
+                return notebook.linked(call.decode(await self._once(call)), self._page)
             except (ServiceError, NoService) as error:
                 if isinstance(error, ServiceError) and not renewed and self._session.may_renew(error):
                     renewed = True
@@ -319,6 +320,15 @@ class AsyncPenstock(AsyncAccounts):
                     raise
                 attempt += 1
                 await asyncio.sleep(seconds)
+
+    def _page(self, path: str, query: Mapping[str, Any]) -> bytes:
+        """A notebook waits for what it shows, so that this is a request of its own."""
+        call = calls.page(path, query)
+        with httpx.Client(base_url=self._http.base_url, timeout=self._http.timeout) as http:
+            response = http.get(call.path, params=call.parameters, headers=self._session.headers(call))
+        if (refused := session.failure(response)) is not None:
+            raise refused
+        return response.content
 
     async def _once(self, call: Call[Any]) -> bytes:
         try:

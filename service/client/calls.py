@@ -16,6 +16,7 @@ import msgspec
 import polars as pl
 
 from service.client.answers import Account, ApiKey, JsonObject, Pipeline, Run, Saved, SavedQuery, Schedule, Version
+from service.client.notebook import Report
 
 T = TypeVar("T")
 Query = Mapping[str, Any]
@@ -97,6 +98,10 @@ def _object(content: bytes) -> JsonObject:
     return found
 
 
+def _report(path: str, query: Query) -> Callable[[bytes], Report]:
+    return lambda content: Report(json.loads(content), (path, query))
+
+
 def _nothing(content: bytes) -> None:
     return None
 
@@ -164,8 +169,18 @@ def cancel(run_id: str) -> Call[Run]:
 
 
 def information(name: str, what: str, **query: Any) -> Call[JsonObject]:
-    """An object about a pipeline: its status, stats, schema, profile or lineage."""
+    """An object about a pipeline: its status, stats, schema or lineage."""
     return Call("GET", _at("pipeline", name, what), _object, query)
+
+
+def profile(name: str, version: int | str | None) -> Call[Report]:
+    path, query = _at("pipeline", name, "profile"), {"version": version}
+    return Call("GET", path, _report(path, query), query)
+
+
+def page(path: str, query: Query) -> Call[bytes]:
+    """The page of an answer."""
+    return Call("GET", path, bytes, query, headers={"accept": "text/html"})
 
 
 def data(name: str, query: Query) -> Call[pl.DataFrame]:
@@ -229,9 +244,10 @@ def version(name: str, number: int | str) -> Call[Version]:
     return Call("GET", _at("pipeline", name, "versions", number), _as(Version))
 
 
-def diff(name: str, number: int | str, against: int | str | None, key: Sequence[str] | None) -> Call[JsonObject]:
+def diff(name: str, number: int | str, against: int | str | None, key: Sequence[str] | None) -> Call[Report]:
     query = {"against": against, "key": list(key) if key is not None else None}
-    return Call("GET", _at("pipeline", name, "versions", number, "diff"), _object, query)
+    path = _at("pipeline", name, "versions", number, "diff")
+    return Call("GET", path, _report(path, query), query)
 
 
 def change_version(name: str, number: int | str, verb: str, body: JsonObject | None = None) -> Call[Version]:

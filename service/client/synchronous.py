@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import httpx
 import polars as pl
 
-from service.client import calls, session
+from service.client import calls, notebook, session
 from service.client.accounts import Accounts
 from service.client.answers import JsonObject, Pipeline, Run, Saved, SavedQuery, Schedule, Version
 from service.client.calls import Call, Parameters, Records
 from service.client.errors import NoService, RunFailed, ServiceError
+from service.client.notebook import Report
 from service.client.progress import Advance, EventParser, shown
 from service.client.session import Session
 
@@ -221,9 +222,9 @@ class Penstock(Accounts):
         """The columns of a version with their statistics."""
         return self._ask(calls.information(name, "schema", version=version))
 
-    def profile(self, name: str, *, version: int | str | None = None) -> JsonObject:
+    def profile(self, name: str, *, version: int | str | None = None) -> Report:
         """What the analyzers of a pipeline found."""
-        return self._ask(calls.information(name, "profile", version=version))
+        return self._ask(calls.profile(name, version))
 
     def lineage(self, name: str) -> JsonObject:
         """What is upstream and downstream of a pipeline."""
@@ -241,7 +242,7 @@ class Penstock(Accounts):
 
     def diff(
         self, name: str, number: int | str, *, against: int | str | None = None, key: Sequence[str] | None = None
-    ) -> JsonObject:
+    ) -> Report:
         """What differs between a version and the one before it, or ``against`` another one."""
         return self._ask(calls.diff(name, number, against, key))
 
@@ -311,7 +312,7 @@ class Penstock(Accounts):
             try:
                 if self._session.must_log_in:
                     self._log_in()
-                return call.decode(self._once(call))
+                return notebook.linked(call.decode(self._once(call)), self._page)
             except (ServiceError, NoService) as error:
                 if isinstance(error, ServiceError) and not renewed and self._session.may_renew(error):
                     renewed = True
@@ -321,6 +322,9 @@ class Penstock(Accounts):
                     raise
                 attempt += 1
                 time.sleep(seconds)
+
+    def _page(self, path: str, query: Mapping[str, Any]) -> bytes:
+        return self._once(calls.page(path, query))
 
     def _once(self, call: Call[Any]) -> bytes:
         try:

@@ -8,17 +8,27 @@ of the page; the policy allows it by its hash.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
+import re
+import sys
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import msgspec
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 ROOT = "/console"
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
-_FIRST = ("preact", "console/app", "console/session", "console/api", "console/router", "console/format")
+_FIRST = ("console/app", "console/screens/pipelines")
+_IMPORT = re.compile(r'^import\b[^"]*"([^"]+)";?$', re.MULTILINE)
 _POLICY = (
     "default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -46,9 +56,28 @@ def assets() -> dict[str, Asset]:
 
 
 @cache
+def compressed(name: str, coding: Literal["gzip", "zstd"]) -> bytes:
+    """A file, as small as it gets; made once, when somebody asks for it. Raises ``KeyError``."""
+    content = assets()[name].content
+    return gzip.compress(content, 9, mtime=0) if coding == "gzip" else zstd.compress(content, level=19)
+
+
+def modules(*specifiers: str) -> list[str]:
+    """The scripts that a browser loads for these: what they import, and what that imports, except ``import()``."""
+    found: dict[str, None] = {}
+    waiting = [*specifiers]
+    while waiting:
+        one = waiting.pop(0)
+        if one not in found:
+            found[one] = None
+            waiting += _IMPORT.findall(_scripts()[one].read_text())
+    return [*found]
+
+
+@cache
 def page() -> Page:
     """The page that every address of the console answers."""
-    imports = {_specifier(path): f"{ROOT}/assets/{_name(path)}" for path in _files() if path.suffix == ".js"}
+    imports = {specifier: f"{ROOT}/assets/{_name(path)}" for specifier, path in _scripts().items()}
     import_map = json.dumps({"imports": imports}, separators=(",", ":"))
     digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
     styles = [f"{ROOT}/assets/{_name(_STATIC / name)}" for name in ("style.css", "vendor/uplot.css")]
@@ -63,7 +92,7 @@ def page() -> Page:
         f'<link rel="icon" type="image/svg+xml" href="{ROOT}/assets/{_name(_STATIC / "icon.svg")}">',
         *(f'<link rel="stylesheet" href="{style}">' for style in styles),
         f'<script type="importmap">{import_map}</script>',
-        *(f'<link rel="modulepreload" href="{imports[name]}">' for name in _FIRST),
+        *(f'<link rel="modulepreload" href="{imports[name]}">' for name in modules(*_FIRST)),
         f'<script type="module" src="{imports["console/app"]}"></script>',
         "</head>",
         "<body>",
@@ -78,6 +107,11 @@ def page() -> Page:
 @cache
 def _files() -> tuple[Path, ...]:
     return tuple(sorted(path for path in _STATIC.rglob("*") if path.suffix in _TYPES))
+
+
+@cache
+def _scripts() -> dict[str, Path]:
+    return {_specifier(path): path for path in _files() if path.suffix == ".js"}
 
 
 @cache

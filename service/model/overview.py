@@ -9,10 +9,11 @@ import msgspec
 from service.model.rights import Visibility
 
 
-class RunGlance(msgspec.Struct, frozen=True, kw_only=True):
+class RunGlance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A run. ``duration`` is in seconds, null before its end; ``error`` is the code of its error.
 
-    ``label`` is the one that its process must have, ``waiting_for`` what no process has that would execute it.
+    ``label`` is the one that its process must have, ``waiting_for`` what no process has that would execute it; both are
+    left out if there is none, since there are many runs.
     """
 
     run_id: str
@@ -21,8 +22,8 @@ class RunGlance(msgspec.Struct, frozen=True, kw_only=True):
     end_time: datetime | None
     duration: float | None
     error: str | None
-    label: str | None
-    waiting_for: str | None
+    label: str | None = None
+    waiting_for: str | None = None
 
 
 class PipelineGlance(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 
-import jinja2
 from msgspec import UNSET
 
-from service.reports import charts
+from service.reports import charts, pages
 from service.reports.charts import Chart
+from service.reports.pages import visible
 from service.values.profile import ColumnProfile, Correlation, Profile
 
 MOST_CHARTS = 200
@@ -21,9 +20,6 @@ _FACTS = {
     "min_length": "shortest", "max_length": "longest", "empty": "empty", "true_share": "true",
 }  # fmt: skip
 """The figures of a column that the page shows, with their labels."""
-_TEMPLATE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-    resources.files("service.reports").joinpath("profile.html").read_text(encoding="utf-8")
-)
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class _Card:
 
 def page(pipeline: str, version: int, created: str, profiles: list[Profile]) -> str:
     """The page as HTML. Texts from the data are escaped, in the page and in the drawings."""
-    return _TEMPLATE.render(
+    return pages.TEMPLATES.get_template("profile.html").render(
         pipeline=pipeline,
         version=version,
         created=created,
@@ -132,20 +128,6 @@ def _percent(share: float) -> str:
 
 def _quoted_if_blank(text: str) -> str:
     return text if text.strip() else f"'{text}'"
-
-
-def visible(text: str) -> str:
-    """``text`` with control characters as the symbols that stand for them: NUL, which ends a C string, is ``␀``.
-
-    The two characters that no XML may have, and so no drawing, are ``�``.
-    """
-    return text.translate(_SYMBOLS)
-
-
-_SYMBOLS = {
-    **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n\r"},
-    127: "␡", 0xFFFE: "\N{REPLACEMENT CHARACTER}", 0xFFFF: "\N{REPLACEMENT CHARACTER}",
-}  # fmt: skip
 
 
 def _labels(texts: Iterable[str]) -> list[str]:

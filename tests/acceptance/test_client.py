@@ -25,6 +25,7 @@ from service.client import (
     OverloadedError,
     Penstock,
     RateLimitedError,
+    Run,
     RunFailed,
 )
 from service.client.progress import Bar, EventParser
@@ -195,6 +196,26 @@ def test_asyncio(served: Served, client: Penstock) -> None:
             return (await found.data("cities")).height, run.rows_stored, sum(frame.item() for frame in frames)
 
     assert asyncio.run(work()) == (4, 4, 3)
+
+
+def test_a_notebook_shows_pages(served: Served, client: Penstock) -> None:
+    run, version = client.runs("cities")[0], client.version("cities", 1)
+    profile = client.profile("cities", version=1)
+    assert f"Run {run.run_id}" in (run._repr_html_() or "")
+    assert "cities version 1" in (version._repr_html_() or "")
+    assert "no analyzer" in (profile._repr_html_() or "")
+    assert profile == {"pipeline": "cities", "version": 1, "profiles": []}
+    assert Run(run_id="x", pipeline="cities", revision=1, status="queued")._repr_html_() is None
+    assert run == client.run(run.run_id)  # where it came from is not a part of it
+
+    async def work() -> str | None:
+        async with AsyncPenstock(served.address, username="admin", password=PASSWORD) as other:
+            return (await other.version("cities", 1))._repr_html_()
+
+    assert "cities version 1" in (asyncio.run(work()) or "")
+    with Penstock(served.address, username="admin", password=PASSWORD) as closed:
+        gone = closed.version("cities", 1)
+    assert gone._repr_html_() is None
 
 
 def test_both_clients_have_the_same_methods() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import documents, service
+from tests.acceptance.demo_service import demo
 
 README = documents.ROOT / "README.md"
 BLOCKS = documents.blocks(README)
@@ -36,7 +37,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_first_screen_installs_and_shows_and_tests() -> None:
     first = README.read_text().split("\n## ")[0]
     assert first.count("```bash") == 2
-    assert INSTALL.split("&&")[-1].strip() == ".venv/bin/penstock demo"
+    assert INSTALL.split("&&")[-1].strip() == ".venv/bin/penstock demo --serve"
     assert TESTS.split("&&")[-1].strip() == ".venv/bin/python -m pytest"
 
 
@@ -56,6 +57,13 @@ def test_the_test_command_finds_the_tests() -> None:
     )  # fmt: skip
     assert found.returncode == 0, found.stdout[-2000:]
     assert "tests/unit/test_repository.py::" in found.stdout
+
+
+def test_the_first_screen_opens_the_console(programs: Path, tmp_path: Path) -> None:
+    _, *words = INSTALL.split("&&")[-1].split()
+    with demo(tmp_path, [str(programs / "penstock"), *words]) as shown:
+        assert shown.sign_in().status_code == 200
+        assert (tmp_path / "penstock-demo").is_dir()
 
 
 def test_the_demo_ends_well_without_anything(programs: Path, tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def kept(answer: Any) -> dict[str, str]:
 
 def test_a_session_from_sign_in_to_sign_out(browser: Client) -> None:
     answer = sign_in(browser)
-    assert (answer.status_code, set(answer.json())) == (200, {"access_token", "token_type", "expires_in"})
+    assert (answer.status_code, set(answer.json())) == (200, {"access_token", "token_type", "expires_in", "user"})
+    assert answer.json()["user"]["role"] == "viewer"
     cookie = kept(answer)
     value = cookie.pop("value")
     assert cookie == {"path": PATH, "max-age": "2592000", "httponly": "True", "samesite": "strict"}

@@ -29,5 +29,9 @@ def test_an_address_without_a_screen_says_so(visits: Visits) -> None:
 
 def test_an_empty_installation_says_what_to_do_next(page: Page) -> None:
     expect(page.get_by_text("No pipelines yet")).to_be_visible()
+    expect(page.get_by_text("penstock demo --serve")).to_be_visible()
+    page.get_by_role("link", name="what each page is for").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("The console")
+    page.go_back()
     page.get_by_role("link", name="Make the first one").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("New pipeline")

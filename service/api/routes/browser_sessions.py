@@ -20,6 +20,7 @@ from service.api.route_handler import delete, post
 from service.api.routes.auth import AuthenticatorDependency
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.kit import errors
+from service.model.user import User
 
 COOKIE = "penstock_session"
 PATH = "/api/v1/auth/session"
@@ -29,11 +30,12 @@ _SETS = {"Set-Cookie": f"`{COOKIE}`: HttpOnly, SameSite=Strict, for this path; S
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """The access token of a session. ``expires_in`` is in seconds."""
+    """The access token of a session, and the account that it is for. ``expires_in`` is in seconds."""
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - a kind of token, not one
     expires_in: int = 86400
+    user: User
 
 
 class SignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +51,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     token: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
-_EXAMPLE = {name: value for name, value in examples.PAIR.items() if name != "refresh_token"}
+_EXAMPLE = {name: value for name, value in examples.PAIR.items() if name != "refresh_token"} | {"user": examples.USER}
 
 
 @post(
@@ -164,7 +166,10 @@ async def _end(request: TypedRequest, authenticator: Authenticator) -> str | Non
 
 
 def _answer(request: TypedRequest, services: Services, pair: TokenPair) -> Response[Access]:
-    access = Access(access_token=pair.access_token, expires_in=pair.expires_in)
+    account = services.users.account(services.tokens.read(pair.access_token).username)
+    if account is None:  # it was deleted this moment
+        raise errors.Unauthenticated("this account can no longer log in")
+    access = Access(access_token=pair.access_token, expires_in=pair.expires_in, user=account.user)
     seconds = int(services.settings.refresh_token_days * 24 * 3600)
     return Response(access, status_code=200, cookies=[_cookie(request, pair.refresh_token, seconds)])
 

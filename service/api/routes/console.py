@@ -7,8 +7,10 @@ import asyncio
 from litestar import Response
 from litestar.params import FromPath
 
+from service.api import compression
 from service.api.route_docs import ResponseDoc, route
 from service.api.route_handler import get
+from service.api.services import TypedRequest
 from service.console import site
 from service.kit import errors
 
@@ -54,11 +56,16 @@ async def open_screen() -> Response[bytes]:
         errors=("NOT_FOUND",),
     ),
 )
-async def read_console_file(file: FromPath[str]) -> Response[bytes]:
+async def read_console_file(request: TypedRequest, file: FromPath[str]) -> Response[bytes]:
     found = (await asyncio.to_thread(site.assets)).get(file)
     if found is None:
         raise errors.Missing(f"the console has no file '{file[:60]}'; reload the page")
-    return Response(found.content, media_type=found.media_type, headers={"cache-control": _FOR_EVER})
+    coding = compression.accepted(request.headers.get("accept-encoding", ""))
+    headers = {"cache-control": _FOR_EVER, "vary": "Accept-Encoding"}
+    if coding is None or len(found.content) < compression.LEAST_BYTES:
+        return Response(found.content, media_type=found.media_type, headers=headers)
+    content = await asyncio.to_thread(site.compressed, file, coding)
+    return Response(content, media_type=found.media_type, headers={**headers, "content-encoding": coding})
 
 
 async def _page() -> Response[bytes]:

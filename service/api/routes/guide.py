@@ -32,7 +32,7 @@ th, td {{ padding: .25rem .75rem; border: 1px solid #8886; text-align: left; ver
 </style>
 </head>
 <body>
-<nav><a href="/docs/guide">Guide</a> · <a href="/docs">API</a></nav>
+<nav><a href="/docs/guide">Guide</a> · <a href="/docs">API</a> · <a href="/console/">Console</a></nav>
 <main>
 {content}
 </main>

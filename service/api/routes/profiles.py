@@ -8,7 +8,7 @@ from litestar import Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath, SkipValidation
 
-from service.api import etags, examples, query_string, responses, streaming
+from service.api import etags, examples, html_pages, query_string, responses, streaming
 from service.api.path_lookup import find_version
 from service.api.query_string import VersionChoice, about
 from service.api.route_docs import JSON, ResponseDoc, route
@@ -16,15 +16,10 @@ from service.api.route_handler import get
 from service.api.services import Services, ServicesDependency, TypedRequest
 from service.api.version_cache import VersionCache
 from service.jobs.tasks.task import ProfilePage
-from service.model.formats import FORMATS, Format
 from service.model.version import Version
 
 MOST_PAGES = 16
-_HTML = "text/html"
-_FORMATS = {"json": FORMATS["json"], "html": Format((_HTML, "application/xhtml+xml"), "html", streamed=False)}
 _SECONDS = 30.0
-# The page contains its style and nothing else that a browser would load or run.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 PagesDependency = NamedDependency[SkipValidation[VersionCache]]
 """The type of a handler's ``pages`` parameter."""
@@ -49,7 +44,7 @@ class ProfileQuery(query_string.NoParameters, frozen=True, kw_only=True):
             text="The profiles.",
             kind=responses.Profiles,
             example=examples.PROFILES,
-            media=(JSON, _HTML),
+            media=(JSON, html_pages.HTML),
             headers=etags.RESPONSE_HEADERS,
         ),
         etags.NOT_MODIFIED,
@@ -62,16 +57,16 @@ async def read_profile(
     request: TypedRequest, services: ServicesDependency, pages: PagesDependency, name: FromPath[str]
 ) -> Response[Any]:
     query = query_string.read(request, ProfileQuery)
-    form = streaming.format_of(request, query.format, _FORMATS)
+    form = streaming.format_of(request, query.format, html_pages.KNOWN)
     version = await find_version(services, name, query.version)
-    headers = {**etags.headers(etags.of(version, "profile", form)), "vary": "Accept"}
+    headers = {**etags.headers(etags.of(version, "profile", form)), **html_pages.VARY}
     if (unchanged := etags.not_modified(request, headers)) is not None:
         return unchanged
     if form == "json":
         profiles = responses.Profiles(pipeline=name, version=version.version, profiles=version.profiles)
         return Response(profiles, headers=headers)
     page = await pages.get(version.run_id, lambda: _render(services, version))
-    return Response(page, media_type=_HTML, headers={**headers, "content-security-policy": _POLICY})
+    return Response(page, media_type=html_pages.HTML, headers={**headers, **html_pages.POLICY})
 
 
 async def _render(services: Services, version: Version) -> bytes:

@@ -16,6 +16,7 @@ from service.api import (
     cursors,
     etags,
     examples,
+    html_pages,
     query_string,
     responses,
     rows,
@@ -26,7 +27,7 @@ from service.api.answer_cache import AnswerCacheDependency
 from service.api.cursors import RowsQuery
 from service.api.path_lookup import find_pipeline, find_version, named_version
 from service.api.query_string import PageRequest, VersionChoice, about
-from service.api.route_docs import ResponseDoc, route
+from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.route_handler import get
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.api.version_cache import SchemaCacheDependency
@@ -237,9 +238,14 @@ def _versions(services: Services, pipeline_id: str, page: PageRequest) -> bytes:
         "viewer",
         "Results",
         "Read a version",
-        "Answers one version, with the differences of its columns from the published version before.",
+        "Answers one version, with the differences of its columns from the published version before; as HTML it is a "
+        "page that loads nothing else.",
         ResponseDoc(
-            text="The version.", kind=responses.VersionView, example=examples.VERSION, headers=etags.RESPONSE_HEADERS
+            text="The version.",
+            kind=responses.VersionView,
+            example=examples.VERSION,
+            headers=etags.RESPONSE_HEADERS,
+            media=(JSON, html_pages.HTML),
         ),
         etags.NOT_MODIFIED,
         errors=_NONE,
@@ -252,8 +258,14 @@ async def read_version(
     query_string.read(request, query_string.NoParameters)
     version = await find_version(services, name, named_version(number, name))
     shown, before = await view_version(services, version)
-    headers = etags.headers(etags.of(version, "version", before, shown.pinned, shown.tags, shown.state))
-    return etags.not_modified(request, headers) or Response(shown, headers=headers)
+    page = html_pages.wanted(request)
+    marks = shown.pinned, shown.tags, shown.state, page
+    headers = {**etags.headers(etags.of(version, "version", before, *marks)), **html_pages.VARY}
+    if (same := etags.not_modified(request, headers)) is not None:
+        return same
+    if page:
+        return await html_pages.answer("version", msgspec.to_builtins(shown), headers)
+    return Response(shown, headers=headers)
 
 
 async def view_version(services: Services, version: Version) -> tuple[responses.VersionView, str | None]:

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import audit_actions, examples, query_string, request_body, responses, standing
+from service.api import audit_actions, examples, html_pages, query_string, request_body, responses, standing
 from service.api.path_lookup import find_pipeline
 from service.api.query_string import PageRequest, about
-from service.api.route_docs import ResponseDoc, route
+from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.route_handler import get, post
 from service.api.services import ServicesDependency, TypedRequest
 from service.api.streaming import Relay
@@ -57,14 +57,17 @@ async def list_runs(request: TypedRequest, services: ServicesDependency, name: F
         "viewer",
         "Runs",
         "Read a run",
-        "Answers the run in its present state.",
-        ResponseDoc(text="The run.", kind=Run, example=examples.RUN),
+        "Answers the run in its present state; as HTML it is a page that loads nothing else.",
+        ResponseDoc(text="The run.", kind=Run, example=examples.RUN, media=(JSON, html_pages.HTML)),
         errors=("RUN_NOT_FOUND",),
     ),
 )
-async def read_run(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> dict[str, Any]:
+async def read_run(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> Response[Any]:
     query_string.read(request, query_string.NoParameters)
-    return responses.run(await services.supervisor.run(run_id))
+    found = responses.run(await services.supervisor.run(run_id))
+    if html_pages.wanted(request):
+        return await html_pages.answer("run", found, {})
+    return Response(found, headers=html_pages.VARY)
 
 
 @post(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Annotated, Any
 
 from litestar import Response
 from litestar.params import FromPath
 
-from service.api import disconnects, etags, examples, query_string
+from service.api import disconnects, etags, examples, html_pages, query_string
 from service.api.path_lookup import find_pipeline, find_version, named_version
 from service.api.query_string import about
 from service.api.route_docs import JSON, ResponseDoc, route
@@ -48,8 +49,10 @@ class DiffQuery(query_string.NoParameters, frozen=True, kw_only=True):
         "shows the first rows of each kind. Rows are matched by `key`, by default the storage's `primary_key` "
         "or `key`; without one, equal rows are paired, each as often as both versions have it. Null equals null, NaN "
         "equals NaN, -0.0 equals 0.0. A column of two types is compared by value if no digit can get lost; a column of "
-        "one version does not change a row. Several rows with one key: 409, with their number.",
-        ResponseDoc(text="The differences.", kind=VersionDiff, example=examples.DIFF, headers=etags.RESPONSE_HEADERS),
+        "one version does not change a row. Several rows with one key: 409, with their number. As HTML it is a page "
+        "that loads nothing else.",
+        ResponseDoc(text="The differences.", kind=VersionDiff, example=examples.DIFF, headers=etags.RESPONSE_HEADERS,
+                    media=(JSON, html_pages.HTML)),
         etags.NOT_MODIFIED,
         errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "CONFLICT", "DATA_CORRUPT", "QUERY_TIMEOUT",
                 "REQUEST_OUT_OF_MEMORY", "OVERLOADED", "STORAGE_FULL"),
@@ -64,10 +67,13 @@ async def read_diff(
     key = version_comparison.key_columns(query.key) if query.key is not None else None
     after = await find_version(services, name, named_version(number, name))
     before = await _earlier(services, after, query.against)
-    headers = etags.headers(etags.of(after, "diff", before.run_id, key, query.limit))
+    page = html_pages.wanted(request)
+    headers = {**etags.headers(etags.of(after, "diff", before.run_id, key, query.limit, page)), **html_pages.VARY}
     if (same := etags.not_modified(request, headers)) is not None:
         return same
     answer = await disconnects.unless_gone(request.receive, _compare(services, before, after, key, query.limit))
+    if page:
+        return await html_pages.answer("diff", json.loads(answer), headers)
     return Response(answer, media_type=JSON, headers=headers)
 
 

@@ -33,6 +33,8 @@ WHERE deleted IS NULL AND ($q::VARCHAR IS NULL OR strpos(name, lower($q)) > 0)
     AND ($readable::VARCHAR[] IS NULL OR name = ANY($readable::VARCHAR[]))
 -- name: list
 SELECT p.id, p.name, p.table_name, p.revision, p.created, r.document ->> 'description' AS description,
+    CASE WHEN json_type(r.document -> 'trigger' -> 'after') = 'ARRAY' THEN r.document -> 'trigger' -> 'after' END
+        AS after,
        r.created AS updated, p.owner, p.visibility,
        (SELECT max(v.version) FROM versions v WHERE v.pipeline_id = p.id AND NOT v.held) AS version
 FROM pipelines p JOIN revisions r ON r.pipeline_id = p.id AND r.revision = p.revision

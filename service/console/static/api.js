@@ -5,6 +5,7 @@ import { answered, silent } from "console/connection";
 import { accessToken, tokenRefused } from "console/session";
 
 const BASE = "/api/v1";
+const OUTSIDE = /^\/(health|metrics)\b/;
 export const UNREACHABLE = { code: "UNREACHABLE", message: "The service does not answer. This page goes on when it is back." };
 
 /** An error as the service answers it: what is wrong, where, and the request's id for whoever looks at the log. */
@@ -30,7 +31,7 @@ export function address(path, query = {}) {
     if (value !== null && value !== undefined && value !== "") parameters.set(name, value);
   }
   const text = parameters.toString();
-  return BASE + path + (text ? `?${text}` : "");
+  return (OUTSIDE.test(path) ? "" : BASE) + path + (text ? `?${text}` : "");
 }
 
 /** The answer of a route, whatever its kind. Raises `ApiError`; the network's own errors become one, too. */
@@ -87,7 +88,7 @@ export async function call(method, path, options) {
 
 /** JSON whose whole numbers beyond 2^53 are BigInt: a number of this language would be another one. */
 function exact(text) {
-  if (!/[\d]{16}/.test(text)) return JSON.parse(text);
+  if (!/[:,[]\s*-?\d{16}/.test(text)) return JSON.parse(text); // ids have as many digits, within quotes
   return JSON.parse(text, (_, value, context) => {
     const lost = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "");
     return lost ? BigInt(context.source) : value;

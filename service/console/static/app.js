@@ -27,10 +27,15 @@ const NAVIGATION = [
   ["System", ["system"], "viewer"],
 ];
 
+/** The screen that an address leads to: `[pattern, load, parameters]`, or undefined. */
+const screenOf = (path) => SCREENS.map(([pattern, load]) => [pattern, load, matched(pattern, path)]).find(([, , given]) => given !== null);
+
 function App() {
+  const { path } = useLocation();
   const [state, setState] = useState("resuming");
   const [refused, setRefused] = useState(null);
   useEffect(() => {
+    screenOf(path)?.[1]().catch(() => {}); // meanwhile
     const begin = () => arrive(setRefused).then((known) => setState(known ? "in" : "out"), () => silent());
     begin();
     onReturn(() => currentUser() === null && begin());
@@ -105,7 +110,7 @@ function Account() {
 function Screen({ path }) {
   const [loaded, setLoaded] = useState(null);
   const [broken, forget] = useErrorBoundary();
-  const found = SCREENS.map(([pattern, load]) => [pattern, load, matched(pattern, path)]).find(([, , given]) => given !== null);
+  const found = screenOf(path);
   const pattern = found?.[0];
   useEffect(() => {
     if (!found) return;
@@ -114,7 +119,7 @@ function Screen({ path }) {
       setLoaded({ pattern, module });
     }
   }, [pattern]);
-  if (broken) return html`<main id="main"><${Problem} error=${broken} retry=${forget} /></main>`;
+  if (broken) return html`<main id="main"><${Title} text="This screen has a fault" /><p>The others still work; your data are not touched.</p><${Problem} error=${broken} retry=${forget} /></main>`;
   if (!found) return html`<main id="main"><${Title} text="There is no such page" />
     <p><code>${path}</code> does not lead to a screen of the console: the address may be mistyped, or of another release.</p>
     <div class="row"><${Link} class="button primary" href=${to([])}>See all pipelines<//><${Link} class="button" href=${to(["runs"])}>See all runs<//></div></main>`;

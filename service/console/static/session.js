@@ -54,7 +54,7 @@ async function open(path, body) {
   const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
   const found = await answer.json();
   if (!answer.ok) return { ...found.error, wait: Number(answer.headers.get("retry-after") ?? 0) };
-  await accept(found);
+  accept(found);
   tabs.postMessage(user?.username);
   return null;
 }
@@ -89,19 +89,18 @@ async function refresh() {
   await navigator.locks.request("penstock-session", async () => {
     if (token !== before && token !== null) return; // another request of this page refreshed meanwhile
     const answer = await fetch(`${PATH}/refresh`, { method: "POST", headers: { "X-Penstock-CSRF": "1" } });
-    if (answer.status === 200) await accept(await answer.json());
+    if (answer.status === 200) accept(await answer.json());
     else if (answer.status === 204 || answer.status === 401) forget();
     else throw new Error(`the session could not be refreshed: ${answer.status}`);
   });
 }
 
-async function accept(answer) {
+function accept(answer) {
+  const changed = user?.username !== answer.user.username || user.role !== answer.user.role;
   token = answer.access_token;
   expires = Date.now() / 1000 + answer.expires_in;
-  if (user !== null) return;
-  const me = await fetch("/api/v1/auth/me", { headers: { authorization: `Bearer ${token}` } });
-  user = me.ok ? await me.json() : null;
-  announce();
+  user = answer.user;
+  if (changed) announce();
 }
 
 function forget() {

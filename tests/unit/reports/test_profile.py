@@ -14,7 +14,7 @@ import pytest
 
 from service.engine.polars_frame import PolarsFrame
 from service.processors.analyzer import Analyzer
-from service.reports import charts, profile
+from service.reports import charts, pages, profile
 from service.steps.context import ProcessContext
 from service.values.profile import Profile
 
@@ -144,7 +144,7 @@ def test_control_characters_are_shown_as_symbols(tmp_path: Any) -> None:
 
 def test_characters_that_no_drawing_may_have_are_replaced() -> None:
     # The renderer ends the process that draws them.
-    assert profile.visible("a\ufffe\uffffb\ufdd0") == "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b\ufdd0"
+    assert pages.visible("a\ufffe\uffffb\ufdd0") == "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b\ufdd0"
 
 
 def test_a_profile_survives_json(sample: pl.DataFrame, tmp_path: Any) -> None:

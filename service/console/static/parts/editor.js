@@ -58,7 +58,7 @@ export function Editor({ value, onChange, onSubmit, kind, label, schema, complet
         cm.highlightSelectionMatches(), cm.lintGutter(), cm.syntaxHighlighting(COLOURS), THEME, cm.indentUnit.of("  "), cm.EditorView.lineWrapping,
         cm.autocompletion(complete ? { override: [complete] } : {}),
         cm.keymap.of([submit, ...cm.closeBracketsKeymap, ...cm.defaultKeymap, ...cm.searchKeymap, ...cm.historyKeymap, ...cm.foldKeymap, ...cm.completionKeymap, ...cm.lintKeymap]),
-        cm.EditorView.contentAttributes.of({ "aria-label": label }), speech.of(language(kind, schema)),
+        cm.EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }), speech.of(language(kind, schema)),
         cm.EditorState.readOnly.of(readOnly),
         cm.EditorView.updateListener.of((update) => {
           if (!update.docChanged) return;

@@ -67,8 +67,8 @@ function Steps({ schemas, kind, title, one, columns, steps, onChange }) {
       return html`<details class="card" key=${`${place}-${step.type}`} open=${steps.length < 4 || fresh === place}><summary>${name}${step.id ? ` (${step.id})` : ""} <span class="quiet">${MEANINGS[step.type] ?? ""}</span></summary>
         <${Hint} text=${(schema.description ?? "").split("\n\n")[0]} />
         ${inner && html`<${SettingsForm} schemas=${schemas} schema=${inner} columns=${columns} hidden=${nested ? [] : ["type"]} value=${nested ? (step.config ?? {}) : step} onChange=${(value) => set(place, value)} />`}
-        <div class="row"><button type="button" disabled=${place === 0} aria-label=${`Move ${name} up`} onClick=${() => move(place, place - 1)}>↑ Earlier</button>
-          <button type="button" disabled=${place === steps.length - 1} aria-label=${`Move ${name} down`} onClick=${() => move(place, place + 1)}>↓ Later</button>
+        <div class="row"><button type="button" disabled=${place === 0} aria-label=${`Earlier: ${name}`} onClick=${() => move(place, place - 1)}><span aria-hidden="true">↑ </span>Earlier</button>
+          <button type="button" disabled=${place === steps.length - 1} aria-label=${`Later: ${name}`} onClick=${() => move(place, place + 1)}><span aria-hidden="true">↓ </span>Later</button>
           <button type="button" class="danger" aria-label=${`Take out ${name}`} onClick=${() => onChange(steps.filter((_, number) => number !== place))}>Take out</button></div></details>`;
     })}
     ${steps.length === 0 && kind === "Storage" && html`<p class="quiet">Parquet and DuckDB, as by default.</p>`}

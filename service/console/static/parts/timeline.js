@@ -16,7 +16,7 @@ export function Timeline({ run, now }) {
   const end = run.end_time ? new Date(run.end_time).getTime() : now;
   const span = Math.max(end - begin, 1);
   const place = (time) => Math.min(100, Math.max(0, ((new Date(time).getTime() - begin) / span) * 100));
-  return html`<div class="scroll"><table class="timeline">
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Steps"><table class="timeline">
     <caption class="visually-hidden">Steps</caption>
     <thead><tr><th>Step</th><th class="number">Rows in</th><th class="number">Rows out</th><th class="number">Read</th><th class="number">Time</th><th class="over">From ${duration(0)} to ${duration(span / 1000)}</th></tr></thead>
     <tbody>${run.steps.map((step) => {

@@ -24,7 +24,7 @@ function Tables() {
     <${Loaded} request=${request}>${(data) => (data.total === 0
       ? html`<${Empty} title="No tables yet"><p>Each pipeline that has run successfully is a table here.</p><${Link} class="button" href=${to([])}>See the pipelines<//><//>`
       : html`<input type="search" aria-label="Search tables" placeholder="Search tables" value=${query.get("q") ?? ""} onInput=${(event) => setQuery({ q: event.currentTarget.value })} />
-        <div class="scroll"><table class="cards"><caption class="visually-hidden">Tables</caption><thead><tr><th>Table</th><th class="number">Rows</th><th class="number">Columns</th><th>Version</th><th>Columns by name</th></tr></thead>
+        <div class="scroll" tabindex="0" role="region" aria-label="Tables"><table class="cards"><caption class="visually-hidden">Tables</caption><thead><tr><th>Table</th><th class="number">Rows</th><th class="number">Columns</th><th>Version</th><th>Columns by name</th></tr></thead>
         <tbody>${data.items.filter((one) => one.name.includes(words)).map((one) => html`<tr key=${one.name}>
           <td class="whole"><${Link} class="name" href=${to(["data", one.pipeline ?? one.name])}>${one.name}<//></td>
           <td class="number" data-label="Rows">${count(one.row_count)}</td><td class="number" data-label="Columns">${count(one.columns.length)}</td>
@@ -91,8 +91,9 @@ function Rows({ name, path, wanted, page, frozen }) {
   const onSort = (column) => setQuery({ sort: sort?.column !== column ? column : down ? null : `-${column}` });
   const header = (column) => {
     const known = byName[column.name];
-    return html`<button type="button" class="plain figure" tabindex="-1" aria-label=${`Figures of ${column.name}`} onClick=${() => setOpen({ column: column.name, figures: known })}>
-      ${known ? `${column.type.toLowerCase().slice(0, 14)} · ${known.missing_values ? `${percent(known.missing_values / (figures.data.row_count || 1))} missing` : `${count(known.unique_values)} distinct`}` : column.type.toLowerCase().slice(0, 20)}</button>`;
+    const shown = known ? `${column.type.toLowerCase().slice(0, 14)} · ${known.missing_values ? `${percent(known.missing_values / (figures.data.row_count || 1))} missing` : `${count(known.unique_values)} distinct`}` : column.type.toLowerCase().slice(0, 20);
+    return html`<button type="button" class="plain figure" tabindex="-1" aria-label=${`${shown}. Figures of ${column.name}`} onClick=${() => setOpen({ column: column.name, figures: known })}>
+      ${shown}</button>`;
   };
   return html`<${Grid} source=${source} label=${`Rows of ${name}`} sort=${sort} onSort=${onSort} frozen=${Math.min(frozen, columns.length)} header=${header}
       empty="No row fits the filter." onCell=${(row, place, values) => values && setOpen({ row, place, values })} />

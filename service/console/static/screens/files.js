@@ -16,17 +16,21 @@ export default function Files() {
   const { query } = useLocation();
   const offset = Number(query.get("offset") ?? 0);
   const request = useApi("/files", { limit: SIZE, offset });
-  const remove = useAction(async (path) => { await call("DELETE", `/files/${path.split("/").map(encodeURIComponent).join("/")}`); request.reload(); });
   return html`<main id="main" aria-busy=${request.data === null && !request.error}>
     <${Title} text="Files"><${Snippet} request=${{ path: "/files" }} /><//>
-    ${may("operator") && html`<${Drop} onDone=${request.reload} />`}
-    <${Problem} error=${remove.error} />
+    ${may("operator") && html`<${Drop} onDone=${request.reload}>Drop files that pipelines shall read<//>`}
     <${Loaded} request=${request}>${(data) => (data.total === 0
-      ? html`<${Empty} title="No files yet"><p>Files that you upload can be read by pipelines.</p><//>`
-      : html`<div class="scroll"><table class="cards"><caption class="visually-hidden">Files</caption><thead><tr><th>Path</th><th class="number">Size</th><th>Changed</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
-        <tbody>${data.items.map((file) => html`<tr key=${file.path}><td class="whole"><code>${file.path}</code></td><td class="number" data-label="Size" title=${count(file.bytes)}>${bytes(file.bytes)}</td><td data-label="Changed"><${Time} at=${file.modified} /></td>
-          <td><div class="row actions">${may("operator") && html`<${Link} class="button" href=${to(["new"], { file: file.path })}>New pipeline<//>
-            <${ActionButton} action=${{ busy: remove.busy, run: () => remove.run(file.path) }} kind="danger" confirm=${`Remove ${file.path}? Versions that were made from it stay.`} aria-label=${`Remove ${file.path}`}>Remove<//>`}</div></td></tr>`)}</tbody></table></div>
+      ? html`<${Empty} title="No files yet"><p>A CSV, JSON, Parquet or Excel file that you drop above can become a pipeline in a few clicks.</p><//>`
+      : html`<div class="scroll" tabindex="0" role="region" aria-label="Files by path"><table class="cards files"><caption class="visually-hidden">Files by path</caption><thead><tr><th>Path</th><th class="number">Size</th><th>Changed</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
+        <tbody>${data.items.map((file) => html`<${Row} key=${file.path} file=${file} reload=${request.reload} />`)}</tbody></table></div>
         <${Pages} total=${data.total} offset=${offset} size=${SIZE} />`)}<//>
   </main>`;
+}
+
+function Row({ file, reload }) {
+  const remove = useAction(async () => { await call("DELETE", `/files/${file.path.split("/").map(encodeURIComponent).join("/")}`); reload(); });
+  return html`<tr><td class="whole"><span class="name mono">${file.path}</span><${Problem} error=${remove.error} /></td>
+    <td class="number" data-label="Size" title=${`${count(file.bytes)} bytes`}>${bytes(file.bytes)}</td><td data-label="Changed"><${Time} at=${file.modified} /></td>
+    <td class="whole"><div class="row actions">${may("operator") && html`<${ActionButton} action=${remove} kind="danger" confirm=${`Remove ${file.path}? Versions that were made from it stay.`} aria-label=${`Remove ${file.path}`}>Remove<//>
+      <${Link} class="button" href=${to(["new"], { file: file.path })} aria-label=${`New pipeline of ${file.path}`}>New pipeline<//>`}</div></td></tr>`;
 }

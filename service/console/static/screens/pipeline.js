@@ -90,7 +90,7 @@ const triggerText = ({ committed, awaited }) => html`${[...committed, ...awaited
 
 function Schedule({ name, glance, refresh }) {
   const change = useAction(async (what) => { await post(`/pipeline/${name}/schedule/${what}`); refresh(); });
-  const edit = may("operator") && html`<${Link} href=${to(["pipelines", name, "configuration"])} aria-label=${glance?.cron ? "Edit the schedule" : "Set a schedule"}>${glance?.cron ? "Edit" : "Set one"}<//>`;
+  const edit = may("operator") && html`<${Link} href=${to(["pipelines", name, "configuration"])}>${glance?.cron ? "Edit" : "Set one"}<span class="visually-hidden"> in the configuration</span><//>`;
   if (!glance?.cron) return html`<span class="quiet">none</span> ${edit}`;
   const word = glance.paused ? "resume" : "pause";
   return html`<code>${glance.cron}</code> <span class="quiet">${glance.timezone}</span> ${glance.paused && html`<span class="late">paused</span>`}

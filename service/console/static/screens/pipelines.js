@@ -18,7 +18,7 @@ const KINDS = [
   ["going", "Running", (item) => GOING.includes(item.status)],
   ["scheduled", "Scheduled", (item) => item.cron !== null],
 ];
-const FIRST = 40; // rows of the first drawing; the rest follow when it is seen
+const FIRST = 25; // rows of the first drawing; the rest follow when it is seen
 const MOST_NAMES = 50;
 
 export default function Pipelines() {
@@ -54,6 +54,8 @@ const First = () => html`<${Empty} title="No pipelines yet">
   ${may("operator")
     ? html`<${Link} class="button primary" href=${to(["new"])}>Make the first one from a file or an address<//>`
     : html`<p>Ask an operator or an admin to make one, or to share one with you.</p>`}
+  <p class="quiet">To look around first, <code>penstock demo --serve</code> shows the data of a small shop, kept apart from yours.
+    The guide says <a href="/docs/guide/console">what each page is for</a>.</p>
 <//>`;
 
 function List({ items, query }) {
@@ -79,7 +81,7 @@ function List({ items, query }) {
       </div>
     </div>
     ${shown.length === 0 && html`<p class="quiet">No pipeline matches. <button type="button" class="plain" onClick=${() => setQuery({ q: null, show: null })}>Show all</button></p>`}
-    ${shown.length > 0 && html`<div class="scroll"><table class="cards pipelines">
+    ${shown.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Pipelines"><table class="cards pipelines">
       <caption class="visually-hidden">Pipelines, those that need a look first</caption>
       <thead><tr><th>Name</th><th>Status</th><th>Last runs</th><th>Data from</th><th>Next run</th><th class="number">Rows</th><th>Over versions</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
       <tbody>${shown.slice(0, most).map((item) => html`<${Row} key=${item.name} item=${item} />`)}</tbody>

@@ -99,7 +99,7 @@ function Run({ run, lines, state }) {
     ]} />
     ${run.warnings.length > 0 && html`<section class="card"><h2>Warnings <span class="quiet">${run.warnings.length}</span></h2>
       ${run.warnings.map((one) => html`<div class="warning">${one.step && html`<code>${one.step}</code> `}${one.message}${one.count > 1 && html` <span class="quiet">(${count(one.count)} times)</span>`}</div>`)}</section>`}
-    ${run.attempts.length > 1 && html`<section class="card"><h2>Attempts</h2><div class="scroll"><table><thead><tr><th>Number</th><th>Began</th><th>Ended</th><th>Error</th></tr></thead>
+    ${run.attempts.length > 1 && html`<section class="card"><h2>Attempts</h2><div class="scroll" tabindex="0" role="region" aria-label="Attempts"><table><thead><tr><th>Number</th><th>Began</th><th>Ended</th><th>Error</th></tr></thead>
       <tbody>${run.attempts.map((one) => html`<tr><td>${one.number}</td><td>${instant(one.start_time)}</td><td>${instant(one.end_time)}</td><td>${one.error?.message ?? "–"}</td></tr>`)}</tbody></table></div></section>`}
     ${run.steps.length > 0 && html`<section class="card"><h2>Steps</h2><${Timeline} run=${run} now=${now} /></section>`}
     <${Log} lines=${lines} live=${going} />`;

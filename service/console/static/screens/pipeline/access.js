@@ -43,7 +43,7 @@ function Messages({ name, offset }) {
   return html`<section class="card" aria-label="Messages to hooks"><header class="row spread"><h2>Messages to hooks</h2><${Snippet} request=${{ path }} /></header>
     <${Loaded} request=${request}>${(data) => (data.total === 0
       ? html`<p class="quiet">None were sent. <code>notify</code> in the <${Link} href=${to(["pipelines", name, "configuration"])}>configuration<//> names addresses that are told how runs end.</p>`
-      : html`<div class="scroll"><table class="cards"><thead><tr><th>Event</th><th>To</th><th>State</th><th class="number">Tries</th><th>Made</th></tr></thead>
+      : html`<div class="scroll" tabindex="0" role="region" aria-label="Messages"><table class="cards"><thead><tr><th>Event</th><th>To</th><th>State</th><th class="number">Tries</th><th>Made</th></tr></thead>
         <tbody>${data.items.map((one) => html`<tr key=${one.id}>
           <td class="whole"><${Link} href=${to(["runs", one.run_id])}>${one.event}<//></td><td class="whole"><code class="clip" title=${one.url}>${one.url}</code>${one.error && html`<div class="quiet clip" title=${one.error}>${cell(one.error)}</div>`}</td>
           <td><span class=${`status ${STATES[one.state] ?? ""}`}><span class="dot" aria-hidden="true"></span>${one.state}</span>${one.state === "waiting" && one.next_try && html`<div class="quiet">again <${Time} at=${one.next_try} /></div>`}</td>

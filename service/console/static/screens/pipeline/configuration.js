@@ -80,7 +80,7 @@ function History({ name, request, shown, against }) {
     <${Loaded} request=${request}>${({ items, total }) => {
       const newest = items[0].revision;
       return html`
-        <div class="scroll"><table class="cards"><thead><tr><th>Revision</th><th>Saved</th><th>By</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
+        <div class="scroll" tabindex="0" role="region" aria-label="Revisions"><table class="cards"><thead><tr><th>Revision</th><th>Saved</th><th>By</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
           <tbody>${items.map((one) => html`<tr key=${one.revision} class=${one.revision === shown.revision ? "current" : ""}>
             <th scope="row">${one.revision}${one.revision === newest && html` <span class="tag">current</span>`}</th><td data-label="Saved"><${Time} at=${one.created} /></td><td data-label="By">${one.created_by ?? "–"}</td>
             <td class="whole"><div class="row actions">${one.revision !== shown.revision && html`<${Link} class="button" href=${link({ revision: one.revision === newest ? null : one.revision })}>Show<//>

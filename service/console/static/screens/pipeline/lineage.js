@@ -52,7 +52,7 @@ function Graph({ name, nodes, edges }) {
       const { x, y } = at.get(node.id);
       const box = html`<rect x=${x} y=${y} width=${WIDTH} height=${HEIGHT} rx="6" /><text x=${x + 12} y=${y + 19}>${shortened(node.name)}</text><text class="kind" x=${x + 12} y=${y + 35}>${node.kind === "pipeline" ? "pipeline" : node.type}${node.exists === false ? ", not here" : ""}</text><title>${node.name}</title>`;
       return node.kind === "pipeline" && node.exists !== false
-        ? html`<a href=${to(["pipelines", node.name, "lineage"])} class=${`node ${node.name === name ? "own" : ""}`} aria-label=${`Pipeline ${node.name}`}>${box}</a>`
+        ? html`<a href=${to(["pipelines", node.name, "lineage"])} class=${`node ${node.name === name ? "own" : ""}`}>${box}</a>`
         : html`<g class="node source">${box}</g>`;
     })}
   </svg></div>`;
@@ -63,6 +63,6 @@ function Columns({ name, columns, why }) {
   if (!columns) return html`<p class="quiet">${why ?? "The columns are not known yet."}</p>`;
   const shown = columns.filter((column) => `${column.name} ${JSON.stringify(column.origins)}`.toLowerCase().includes(words.toLowerCase()));
   return html`<section class="card"><header class="row spread"><h2>Columns and where they come from</h2><input type="search" aria-label="Search columns" placeholder="Search columns" value=${words} onInput=${(event) => setWords(event.currentTarget.value)} /></header>
-    <div class="scroll"><table><tbody>${shown.map((column) => html`<tr><th scope="row">${column.name} <span class="quiet">${column.type}</span></th>
+    <div class="scroll" tabindex="0" role="region" aria-label="Columns"><table><tbody>${shown.map((column) => html`<tr><th scope="row">${column.name} <span class="quiet">${column.type}</span></th>
       <td>${(column.origins ?? []).map((origin) => html`<div><code>${origin.columns.join(", ")}</code> <span class="quiet">of ${origin.pipeline ? html`<${Link} href=${to(["pipelines", origin.pipeline])}>${origin.pipeline}<//>` : origin.collector}</span></div>`)}${!column.origins?.length && html`<span class="quiet">${column.why ?? "not known"}</span>`}</td></tr>`)}</tbody></table></div></section>`;
 }

@@ -28,7 +28,7 @@ export default function Runs({ name, query }) {
           <option value="">all</option>${STATUSES.map((one) => html`<option>${one}</option>`)}</select></label>
           <${Snippet} request=${{ path, query: asked }} /></div></header>
         ${data.items.length > 0 ? html`<${Bars} runs=${data.items.toReversed()} />` : html`<p class="quiet">No run has this status.</p>`}</section>
-      <div class="scroll"><table class="cards"><caption class="visually-hidden">Runs, newest first</caption>
+      <div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="cards"><caption class="visually-hidden">Runs, newest first</caption>
         <thead><tr><th>Run</th><th>Status</th><th class="number">Took</th><th class="number">Collected</th><th class="number">Stored</th><th class="number">Refused</th><th>Version</th><th>Configuration</th><th>Asked for by</th></tr></thead>
         <tbody>${data.items.map((run) => html`<${Line} key=${run.run_id} name=${name} run=${run} />`)}</tbody></table></div>
       <${Pages} total=${data.total} offset=${offset} size=${SIZE} />`)}<//>`;

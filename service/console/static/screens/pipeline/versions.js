@@ -23,7 +23,7 @@ export default function Versions({ name, query }) {
       ${data.items.filter((one) => one.state === "held").map((one) => html`<${Judgement} key=${one.version} name=${name} version=${one} published=${data.items.find((other) => other.state !== "held" && other.version < one.version)} reload=${request.reload} />`)}
       ${compared && html`<${Difference} key=${`${compared} ${query.get("with")}`} name=${name} version=${compared} against=${query.get("with")} query=${query} />`}
       <div class="row spread"><${Choice} key=${`${compared} ${query.get("with")} ${data.items[0]?.version}`} versions=${data.items} one=${compared} other=${query.get("with")} /><${Snippet} request=${{ path }} /></div>
-      <div class="scroll"><table class="cards"><caption class="visually-hidden">Versions, newest first</caption>
+      <div class="scroll" tabindex="0" role="region" aria-label="Versions"><table class="cards"><caption class="visually-hidden">Versions, newest first</caption>
         <thead><tr><th>Version</th><th>Made</th><th class="number">Rows</th><th class="number">Size</th><th>Columns</th><th>Came from</th><th><span class="visually-hidden">Actions</span></th></tr></thead>
         <tbody>${data.items.slice(0, SIZE).map((version, place) => html`<${Row} key=${version.version} name=${name} version=${version} before=${data.items[place + 1]} reload=${request.reload} />`)}</tbody>
       </table></div>
