@@ -8,8 +8,8 @@ const ROOT = { $ref: "#/components/schemas/PipelineConfiguration" };
 const LISTS = { collectors: "Collector", processors: "Processor", storage: "Storage" };
 const COLUMN = /^(A column|The column)/;
 
-/** A completion source of the editor; `known` gives the last readable document and the columns of the preview. */
-export function completion(context, schemas, { document, columns }) {
+/** A completion source of the editor, by the schemas, the last readable document and the columns of the preview. */
+export function completion(context, { schemas, document, columns }) {
   if (schemas === null || isJson(context.state.doc.toString())) return null;
   const line = context.state.doc.lineAt(context.pos);
   const before = line.text.slice(0, context.pos - line.from);

@@ -21,12 +21,12 @@ export function ConfigurationEditor({ text, onChange, readOnly = false }) {
   const wanted = query.get("at"); // a place such as processors[0], where a run failed
   const at = useMemo(() => (wanted ? placeOf(text, wanted)[0] : null), [wanted]);
   const checked = useChecked(text);
-  const known = useRef({ document: {}, columns: [] });
+  const known = useRef({ schemas: null, document: {}, columns: [] });
   const [columns, setColumns] = useState([]);
   const document = useMemo(() => parsed(text), [text]);
   if (document !== undefined) known.current.document = document;
-  known.current.columns = columns;
-  const complete = useCallback((context) => completion(context, schemas, known.current), [schemas]);
+  Object.assign(known.current, { schemas, columns });
+  const complete = useCallback((context) => completion(context, known.current), []); // another one would make another editor
   const see = useCallback((names) => setColumns([...new Set(names)]), []);
   const marks = useMemo(() => marked(text, checked), [checked]);
   const readable = view === "text" || document !== undefined;

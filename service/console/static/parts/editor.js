@@ -45,6 +45,8 @@ export function Editor({ value, onChange, onSubmit, kind, label, schema, complet
   const host = useRef(null);
   const view = useRef(null);
   const last = useRef(value);
+  const told = useRef(new Set());
+  const given = useRef(false);
   const calls = useRef({});
   calls.current = { onChange, onSubmit };
   const speech = useRef(new cm.Compartment()).current;
@@ -63,6 +65,8 @@ export function Editor({ value, onChange, onSubmit, kind, label, schema, complet
         cm.EditorView.updateListener.of((update) => {
           if (!update.docChanged) return;
           last.current = update.state.doc.toString();
+          if (given.current) return;
+          told.current.add(last.current);
           calls.current.onChange?.(last.current);
         }),
       ],
@@ -71,9 +75,12 @@ export function Editor({ value, onChange, onSubmit, kind, label, schema, complet
     return () => view.current.destroy();
   }, [readOnly, complete]);
   useEffect(() => {
-    if (value === last.current) return;
-    last.current = value;
+    const late = told.current.has(value); // what was typed a moment ago, drawn after more was typed
+    if (value === last.current) told.current.clear();
+    if (late || value === last.current) return;
+    given.current = true;
     view.current.dispatch({ changes: { from: 0, to: view.current.state.doc.length, insert: value } });
+    given.current = false;
   }, [value]);
   useEffect(() => view.current.dispatch({ effects: speech.reconfigure(language(kind, schema)) }), [kind, schema]);
   useEffect(() => {

@@ -29,7 +29,7 @@ export function pathOf(lines, number) {
   for (let line = number - 1; line >= 0 && below > 0; line -= 1) {
     const one = shape(lines[line]);
     if (one.empty) continue;
-    if (one.key !== undefined && one.indent < below) { path.unshift(one.key); below = one.indent; }
+    if (one.key !== undefined && one.indent < below) { path.unshift(one.key); below = one.indent; items = []; }
     else if (one.key !== undefined && one.indent === below && items.length) { path.unshift(one.key); items = []; }
     for (const column of one.items.toReversed()) if (column < below) { path.unshift(count(column, line)); below = column; items = [column]; }
   }

@@ -21,9 +21,13 @@ async function read(name, revision) {
 
 function useRevision(name, revision) {
   const [state, setState] = useState({ found: null, error: null });
-  const load = () => read(name, revision).then((found) => setState({ found, error: null }), (error) => setState({ found: null, error }));
-  useEffect(() => { load(); }, [name, revision]);
-  return { ...state, load };
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    let wanted = true;
+    read(name, revision).then((found) => wanted && setState({ found, error: null }), (error) => wanted && setState({ found: null, error }));
+    return () => { wanted = false; };
+  }, [name, revision, round]);
+  return { ...state, load: () => setRound(round + 1) };
 }
 
 export default function Configuration({ name, query }) {
@@ -32,7 +36,10 @@ export default function Configuration({ name, query }) {
   const history = useApi(`/pipeline/${name}/revisions`, { limit: MOST });
   if (state.error) return html`<${Problem} error=${state.error} retry=${state.load} />`;
   if (state.found === null) return html`<p class="quiet loading" aria-busy="true">Loading …</p>`;
-  const again = () => { history.reload(); state.load(); };
+  const again = () => {
+    history.reload();
+    if (wanted === null) state.load();
+  };
   return html`<${Edited} key=${`${name}-${state.found.revision}`} name=${name} found=${state.found} newest=${history.data?.items[0]?.revision ?? state.found.revision} again=${again} />
     <${History} name=${name} request=${history} shown=${state.found} against=${query.get("against")} />`;
 }
@@ -44,8 +51,8 @@ function Edited({ name, found: { text: original, revision }, newest, again }) {
   const save = useAction(async (match) => {
     await call("PUT", `/pipeline/${name}/config`, { body: new Blob([text]), headers: { "content-type": mediaType(text), "if-match": `"${match}"` } });
     forget();
+    again();
     if (old) setQuery({ revision: null, against: null });
-    else again();
   });
   useEffect(() => {
     if (!changed) return undefined;
