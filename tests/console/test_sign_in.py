@@ -124,3 +124,10 @@ def test_who_may_not_is_told_who_may(visits: Visits, served: Served) -> None:
     page.goto("/console/files")
     expect(page.get_by_role("alert")).to_contain_text("FORBIDDEN")
     forgive(visits, "status of 403")
+
+
+def test_pages_that_are_left_at_once_keep_the_session(visits: Visits) -> None:
+    page = visits.open()
+    for number in range(6):
+        page.goto(f"/console/runs?q={number}", wait_until="commit")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")

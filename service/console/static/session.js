@@ -5,6 +5,8 @@
 
 const PATH = "/api/v1/auth/session";
 const MARGIN_SECONDS = 60;
+const UNDER_WAY = "penstock-refresh-began";
+const PATIENCE = 1500;
 
 /** The tabs of one browser have one session: what one does to it holds in all. */
 const tabs = new BroadcastChannel("penstock-session");
@@ -88,11 +90,26 @@ async function refresh() {
   const before = token;
   await navigator.locks.request("penstock-session", async () => {
     if (token !== before && token !== null) return; // another request of this page refreshed meanwhile
-    const answer = await fetch(`${PATH}/refresh`, { method: "POST", headers: { "X-Penstock-CSRF": "1" } });
+    const answer = await alone(() => fetch(`${PATH}/refresh`, { method: "POST", headers: { "X-Penstock-CSRF": "1" }, keepalive: true }));
     if (answer.status === 200) accept(await answer.json());
     else if (answer.status === 204 || answer.status === 401) forget();
     else throw new Error(`the session could not be refreshed: ${answer.status}`);
   });
+}
+
+/**
+ * Asks when no page that was left meanwhile still waits for its answer: the lock goes with the page, the request does not,
+ * and a cookie that is used twice ends the session.
+ */
+async function alone(ask) {
+  const left = Number(localStorage.getItem(UNDER_WAY)) + PATIENCE - Date.now();
+  if (left > 0) await new Promise((go) => setTimeout(go, Math.min(left, PATIENCE)));
+  localStorage.setItem(UNDER_WAY, Date.now());
+  try {
+    return await ask();
+  } finally {
+    localStorage.removeItem(UNDER_WAY);
+  }
 }
 
 function accept(answer) {
