@@ -65,6 +65,8 @@ def penstock() -> None:
 @click.option("--no-browser", is_flag=True, help="With --serve: print the link and open no browser.")
 def demo(data_dir: str | None, serve: bool, host: str, port: int | None, no_browser: bool) -> None:
     """Run a real pipeline over a small messy data set: no server, network or account needed."""
+    if not serve and (port is not None or no_browser or host != "127.0.0.1"):
+        raise click.UsageError("--host, --port and --no-browser are for --serve")
     _prefork()
     from service.cli import demo as shown
     from service.cli import demo_console

@@ -75,7 +75,8 @@ class ColumnTraits(msgspec.Struct, frozen=True, kw_only=True):
     """One column of the sample. ``looks_like`` is a type for ``schema`` that its text can be read as.
 
     Of a column of text: ``missing_texts`` are texts in it that usually mean missing, ``padded`` counts values with
-    white space around them, and ``cast`` is a setting for a cleaner that reads all its other values.
+    white space around them, and ``cast`` is a setting for a cleaner that reads all its other values, but for the
+    ``cast_losses`` few that it makes missing.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ColumnTraits(msgspec.Struct, frozen=True, kw_only=True):
     samples: list[Any]
     looks_like: str | None = None
     cast: dict[str, Any] | None = None
+    cast_losses: int = 0
     missing_texts: list[str] = []
     padded: int = 0
     distinct: int | None = None

@@ -24,6 +24,8 @@ _NAME_OF_A_THING = re.compile(r"[+-]?0\d+")
 _MOMENT = re.compile(r".*\d\D+.*\d.*")
 _WORDS = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))
 _FOREIGN_WORDS = (("ja", "nein"), ("oui", "non"), ("sí", "no"), ("sì", "no"), ("wahr", "falsch"))
+_PLAIN = r"^[+-]?\d+(\.\d+)?$"
+_ENOUGH, _FEW_SHARE = 50, 0.03
 _NUMBERS: tuple[pl.DataType, ...] = (pl.Int64(), pl.Float64())
 
 
@@ -56,6 +58,19 @@ def cast(series: pl.Series, missing: Sequence[str]) -> dict[str, Any] | None:
     if not all(map(_MOMENT.fullmatch, texts)):
         return None
     return _first(texts, [pl.Datetime("us") if any(":" in text for text in texts) else pl.Date()])
+
+
+def cast_of_most(series: pl.Series, missing: Sequence[str]) -> tuple[dict[str, Any] | None, int]:
+    """The setting that reads a column of plain numbers but for a few values, and how many these are; None: no such."""
+    trimmed = series.drop_nulls().str.strip_chars()
+    values = trimmed.filter(~trimmed.is_in(list(missing)))
+    plain = values.str.contains(_PLAIN)
+    lost = int((~plain).sum())
+    if len(values) < _ENOUGH or lost > len(values) * _FEW_SHARE:
+        return None, 0
+    texts = values.filter(plain).unique(maintain_order=True).to_list()
+    found = None if any(map(_NAME_OF_A_THING.fullmatch, texts)) else _first(texts, _NUMBERS)
+    return ({**found, "on_error": "null"}, lost) if found is not None else (None, 0)
 
 
 def month_first(series: pl.Series, setting: dict[str, Any] | None) -> bool:

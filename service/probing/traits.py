@@ -44,6 +44,9 @@ def columns(sample: pl.DataFrame) -> list[ColumnTraits]:
         like = moment.dtype if moment is not None and moment.dtype != series.dtype else None
         text = series.dtype == pl.String
         missing = suggestions.missing_texts(series) if text else []
+        cast, lost = (suggestions.cast(series, missing), 0) if text else (None, 0)
+        if text and cast is None:
+            cast, lost = suggestions.cast_of_most(series, missing)
         found.append(
             ColumnTraits(
                 name=series.name,
@@ -51,7 +54,8 @@ def columns(sample: pl.DataFrame) -> list[ColumnTraits]:
                 missing=series.null_count(),
                 samples=[_shown(v) for v in series.drop_nulls().head(SAMPLES).to_list()],
                 looks_like=dtypes.name_of(like) if like is not None else None,
-                cast=suggestions.cast(series, missing) if text else None,
+                cast=cast,
+                cast_losses=lost,
                 missing_texts=missing,
                 padded=suggestions.padded(series) if text else 0,
                 distinct=None if series.dtype.is_nested() else series.drop_nulls().n_unique(),

@@ -74,7 +74,7 @@ LEFT = """() => Array.from(document.querySelectorAll('a[href], button, input, se
 STEP = """() => {
   const one = document.activeElement ?? document.body;
   const parts = Number(one.dataset.reached ?? 0);
-  if (one === document.body || (parts > 0 && window.last !== one) || parts > 4) return false;
+  if (one === document.body || (parts > 0 && window.last !== one) || parts > 9) return false;
   window.last = one;
   one.dataset.reached = parts + 1;
   return true;

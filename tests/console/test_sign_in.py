@@ -30,7 +30,7 @@ def test_a_wrong_password_says_so_and_the_right_one_leads_on(visits: Visits) -> 
     expect(page.get_by_role("alert")).to_contain_text("the username or the password is wrong")
     expect(page.get_by_label("Password")).to_be_focused()
     sign_in(page)
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     expect(page).to_have_url(re.compile(r"/console/runs\?status=failed$"))
     forgive(visits, "auth/session: Failed to load resource: the server responded with a status of 401")
 
@@ -75,7 +75,7 @@ def test_a_session_that_ends_leads_back_to_the_same_address(visits: Visits, serv
     page.get_by_role("link", name="Runs", exact=True).click()
     expect(page.get_by_role("heading", name="Sign in to Penstock")).to_be_visible()
     sign_in(page)
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     forgive(visits, "status of 401")
 
 

@@ -38,9 +38,9 @@ FOUND: dict[str, Any] = {
     ],
     "columns": [
         {"name": "id", "type": "int64", "missing": 0, "samples": [1, 2, 3, 4, 5], "looks_like": None,
-         "cast": None, "missing_texts": [], "padded": 0, "distinct": 200},
+         "cast": None, "missing_texts": [], "cast_losses": 0, "padded": 0, "distinct": 200},
         {"name": "updated_at", "type": "string", "missing": 0, "samples": [examples.AT], "looks_like": "datetime",
-         "cast": {"type": "datetime"}, "missing_texts": [], "padded": 0, "distinct": 198},
+         "cast": {"type": "datetime"}, "missing_texts": [], "cast_losses": 0, "padded": 0, "distinct": 198},
     ],
     "sample_rows": 200,
     "repeated_rows": 0,

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from service.cli import demo_console, demo_site
+from service.cli import commands, demo_console, demo_site
 from service.kit import errors
 
 
@@ -26,6 +26,14 @@ def test_it_leaves_an_installation_of_several_machines_alone(monkeypatch: pytest
         monkeypatch.setenv(name, "file:///nowhere")
     with pytest.raises(errors.Invalid, match=f"^{name}: the demo keeps its data in a directory of its own"):
         demo_console.serve("unused", host="127.0.0.1", port=None, browser=False)
+
+
+@pytest.mark.parametrize("flags", [["--port", "0"], ["--no-browser"], ["--host", "::1"]])
+def test_flags_of_the_console_need_it(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        commands.penstock.main(["demo", *flags])
+    assert ended.value.code == 2
+    assert "are for --serve" in capsys.readouterr().err
 
 
 def test_a_moved_shop_is_the_only_change() -> None:

@@ -44,6 +44,24 @@ def test_a_column_says_what_means_missing_and_what_has_spaces() -> None:
     assert (found[1].missing_texts, found[1].padded, found[1].cast, found[1].distinct) == ([], 0, None, 3)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "others", "cast", "lost"),
+    [
+        (["1.5", "20"], ["ask", "12,5O"], {"type": "float64", "on_error": "null"}, 2),
+        (["1", "20"], ["ask"], {"type": "int64", "on_error": "null"}, 1),
+        (["1", "20"], ["ask"] * 5, None, 0),  # too many
+        (["0501", "20"], ["ask"], None, 0),  # names of things
+    ],
+)
+def test_few_values_that_are_no_numbers_are_counted(
+    numbers: list[str], others: list[str], cast: dict[str, Any] | None, lost: int
+) -> None:
+    (found,) = traits.columns(pl.DataFrame({"x": [*numbers * 50, *others, "n/a"]}))
+    assert (found.cast, found.cast_losses) == (cast, lost)
+    few = pl.Series("x", [*numbers * 10, others[0]])
+    assert suggestions.cast_of_most(few, []) == (None, 0)
+
+
 def test_dates_that_are_ambiguous() -> None:
     day = {"type": "date", "format": "%d/%m/%Y"}
     assert suggestions.month_first(pl.Series(["03/04/2026", "01/02/2026"]), day)

@@ -10,7 +10,7 @@ export function Proposals({ probe, choices, onChange }) {
     const own = choices.columns[column.name];
     const change = (changes) => onChange(withColumn(choices, column.name, changes));
     return [
-      column.cast && [`Read “${column.name}” as ${castWords(column.cast)}`, Boolean(own.cast), (on) => change({ cast: on ? column.cast : null })],
+      column.cast && [`Read “${column.name}” as ${castWords(column.cast)}${column.cast_losses ? `; ${count(column.cast_losses)} values become missing` : ""}`, Boolean(own.cast), (on) => change({ cast: on ? column.cast : null })],
       column.padded > 0 && [`Trim spaces around ${count(column.padded)} values of “${column.name}”`, Boolean(own.trim), (on) => change({ trim: on })],
     ].filter(Boolean);
   });
