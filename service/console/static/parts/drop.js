@@ -2,9 +2,11 @@
 
 import { html, useRef, useState } from "preact";
 import { bytes } from "console/format";
-import { address, ApiError } from "console/api";
+import { address, ApiError, get } from "console/api";
 import { Problem, Progress } from "console/parts/basics";
 import { accessToken } from "console/session";
+
+const MOST = 1000;
 
 /** The error that an answer tells of, or that it tells of none, as what stands between may answer. */
 function errorOf(request) {
@@ -35,6 +37,12 @@ async function send(file, onProgress, signal) {
   });
 }
 
+/** Whether a file of this name may be sent: pipelines may read another one of it. */
+async function mayReplace(name) {
+  const { items } = await get("/files", { limit: MOST });
+  return !items.some((one) => one.path === name) || window.confirm(`${name} was uploaded before. Replace it? Pipelines that read it get the new file at their next run.`);
+}
+
 /** `onDone` gets the path of each file that was stored. */
 export function Drop({ onDone, children }) {
   const input = useRef(null);
@@ -47,6 +55,7 @@ export function Drop({ onDone, children }) {
     stop.current = new AbortController();
     try {
       for (const file of files) {
+        if (!(await mayReplace(file.name))) continue;
         setSending({ name: file.name, size: file.size, share: 0 });
         const stored = await send(file, (share) => setSending({ name: file.name, size: file.size, share }), stop.current.signal);
         onDone(stored.path);
