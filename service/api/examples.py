@@ -66,7 +66,7 @@ RUN: dict[str, Any] = {
     ],
     "error": None, "warnings": [], "start_time": AT, "end_time": THEN, "duration": 2.5,
     "peak_memory_bytes": 183500800, "requested_by": "ann", "request_id": "req_018f3f0c5a1b0000", "queued_at": AT,
-    "replay_of": None, "restored_from": None,
+    "replay_of": None, "replayed_rows": [], "restored_from": None,
     "unchanged": False, "held_because": [], "full_refresh": False, "label": None, "waiting_for": None,
 }  # fmt: skip
 STATUS = {

@@ -38,7 +38,7 @@ from service.model.pipeline import Pipeline
 from service.model.query_parameters import Kind
 from service.model.registry import Registry
 from service.model.rights import Readable, Rights
-from service.model.run import Run
+from service.model.run import ReplayedRow, Run
 from service.model.service_process import ServiceProcess
 from service.model.version import Version
 from service.query.scope import EVERYTHING, Scope
@@ -67,6 +67,7 @@ class Runs(Protocol):
         requested_by: str | None,
         version: int | str | None = None,
         *,
+        rows: Sequence[ReplayedRow] = (),
         alongside: Sequence[Alongside] = (),
     ) -> Run: ...
 

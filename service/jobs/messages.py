@@ -9,7 +9,7 @@ import msgspec
 
 from service.files.allowed_files import ObjectCopy
 from service.kit.errors import Body
-from service.model.run import Phase, Step
+from service.model.run import Phase, ReplayedRow, Step
 from service.model.version import Column, Refusal, Source
 from service.steps.report import FittedStep, StepWarning
 from service.steps.storage import Earlier, File, Written
@@ -119,6 +119,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     quarantine of ``base`` if that is another version, and stays as it is. ``base_before`` are the processors that made
     ``base``, ``fitted`` the parameters recorded with it, ``fit_record`` the path of its fit record. ``origin`` is the
     version before the run that quarantined the oldest of the rows; None if there was none, or it was deleted.
+    ``rows`` are the rows that are tried; without any, all are.
     """
 
     version: int
@@ -130,6 +131,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     fit_record: str | None = None
     carried: tuple[str, ...] = ()
     origin: StoredParts | None = None
+    rows: tuple[ReplayedRow, ...] = ()
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):

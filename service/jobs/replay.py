@@ -23,7 +23,7 @@ from service.engine import fit_record
 from service.engine.fit_record import FitRecord, Playback, Recorder
 from service.engine.polars_frame import PolarsFrame
 from service.files import quarantine
-from service.jobs import messages, newer_rows, process, replay_plan
+from service.jobs import chosen_rows, messages, newer_rows, process, replay_plan
 from service.jobs.job import Job
 from service.jobs.outcome import Outcome
 from service.jobs.process import Processed
@@ -55,7 +55,9 @@ def replay(pipeline: Pipeline, job: Job, order: messages.Replay) -> Outcome:
     blocked: list[errors.Permanent] = []
     tried = added = newer = 0
     base = PolarsFrame(pl.scan_parquet([Path(p) for p in order.base.parts], glob=False), job.folder, expensive=False)
-    for file in map(Path, order.files):
+    files, left = chosen_rows.split(job.folder, order)
+    rejected += [_stays(job.folder, file, order.before, pipeline) for file in left]
+    for file in files:
         step, rows = _step_and_rows(file)
         tried += rows
         job.collected(rows)
@@ -93,9 +95,7 @@ def replay(pipeline: Pipeline, job: Job, order: messages.Replay) -> Outcome:
     if not added:
         needs_all = next((b for b in blocked if b.error_code == "NEEDS_ALL_ROWS"), None)
         raise needs_all or _nothing_passed(job.folder, rejected, order, tried)
-    for file in map(Path, order.carried):
-        step, rows = _step_and_rows(file)
-        rejected.append(_keep(job.folder, file, step, _current_name(step, order.base_before, pipeline), rows))
+    rejected += [_stays(job.folder, file, order.base_before, pipeline) for file in map(Path, order.carried)]
     whole = _add(pipeline, job, order, base, passed, recorder)
     evidence = {"version": order.version, "rows": tried}
     return Outcome(
@@ -261,6 +261,12 @@ def _current_name(step: str, before: list[Any], pipeline: Pipeline) -> str:
     if not step.startswith("processors"):
         return step
     return f"processors[{replay_plan.place(replay_plan.number(step), before, pipeline.document.get('processors', []))}]"
+
+
+def _stays(folder: Path, file: Path, before: list[Any], pipeline: Pipeline) -> Rejected:
+    """Keep a quarantine file that is not tried, of steps of an earlier configuration."""
+    step, rows = _step_and_rows(file)
+    return _keep(folder, file, step, _current_name(step, before, pipeline), rows)
 
 
 def _keep(folder: Path, file: Path, step: str, now: str, rows: int) -> Rejected:

@@ -57,6 +57,17 @@ class StoredForm(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["ready", "loading", "failed"] = "ready"
 
 
+class ReplayedRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row in quarantine by where it came from, and the ``values`` that it has from now on in place of its own."""
+
+    step: str
+    source: str | None = None
+    file: str | None = None
+    line: int | None = None
+    row: int | None = None
+    values: dict[str, Any] = {}
+
+
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of a run: its number from 1, and its error unless it succeeded or is in progress."""
 
@@ -71,7 +82,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     ``attempt`` is the number of the present or last attempt, ``attempts`` lists all that began. ``retry_at`` is
     when the next attempt may begin, while the run is ``retrying``. ``replay_of`` is the version whose quarantined
-    rows the run retries; null for every other run. ``restored_from`` is the version that it restored, without
+    rows the run retries; null for every other run. ``replayed_rows`` are the rows that it was asked to retry; empty:
+    all. ``restored_from`` is the version that it restored, without
     collecting anything. ``unchanged`` says that rows and columns equal those of the newest version, so that
     ``version`` is that one and none was added. ``held_because`` lists the bounds of ``publish_if`` that a ``held`` run
     broke: its version is not published unless it is accepted. ``estimated_end`` is when a running run will probably
@@ -109,6 +121,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     queued_at: datetime | None = None
     replay_of: int | None = None
+    replayed_rows: list[ReplayedRow] = []
     restored_from: int | None = None
     unchanged: bool = False
     held_because: list[Breach] = []

@@ -203,7 +203,12 @@ class Attempt:
         """Make the order and start the child with it."""
         if self._replay is None and self._live.run.replay_of is not None:  # a run of an earlier process
             self._replay = await asyncio.to_thread(
-                replay_request.build, self._pipelines, self._resources, self._record, self._live.run.replay_of
+                replay_request.build,
+                self._pipelines,
+                self._resources,
+                self._record,
+                self._live.run.replay_of,
+                self._live.run.replayed_rows,
             )
         self._order = await self._with_objects(await asyncio.to_thread(self._make_order))
         shared = kept_runs.limits(self._pipeline, self._order)

@@ -2,8 +2,8 @@
 
 While somebody follows, each commit wakes one task, which looks once for all commits and followers of that time. Of each
 pipeline only the newest change is kept, under the next number: so a follower has nothing but a position, and one that
-is slow, or comes back, gets each pipeline that changed once. A position is of one run of that task (its ``epoch``);
-another one leads on only if nothing changed since it was given (its ``stamp``).
+is slow, or comes back, gets each pipeline that changed once. A position is of one process (its ``epoch``); that of
+another one, or from before the first look, leads on only if nothing changed since it was given (its ``stamp``).
 """
 
 from __future__ import annotations
@@ -159,10 +159,9 @@ class ChangeFeed:
     async def _run(self, first: asyncio.Future[None]) -> None:
         with self._woken_by_commits():
             try:
-                self._state = await asyncio.to_thread(changes.state, self._store)
+                self._note(await asyncio.to_thread(self._look))
             except Exception as error:  # the followers answer it
                 return first.set_exception(error)
-            self._epoch, self._number, self._forgotten, self._newest = secrets.token_hex(4), 0, 0, {}
             first.set_result(None)
             while True:
                 await asyncio.sleep(min(_LONGEST_PAUSE, max(_PAUSE, self._followers / _SENDS)))
@@ -178,12 +177,14 @@ class ChangeFeed:
 
     def _look(self) -> State:
         """The present state; the one before if nothing was written. Blocks."""
-        assert self._state is not None
-        return self._state if changes.stamp(self._store) == self._state.stamp else changes.state(self._store)
+        if self._state is not None and changes.stamp(self._store) == self._state.stamp:
+            return self._state
+        return changes.state(self._store)
 
     def _note(self, state: State) -> None:
-        assert self._state is not None
-        found = changes.between(self._state, state)
+        if self._state is None:
+            self._epoch = secrets.token_hex(4)
+        found = changes.between(self._state, state) if self._state is not None else []
         self._state = state
         for change in found:
             self._number += 1

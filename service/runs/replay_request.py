@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from service.catalog.pipelines import PipelineRecord, Pipelines
 from service.jobs import messages
 from service.kit import errors
+from service.model.run import ReplayedRow
 from service.model.version import Version
 from service.runs.job_resources import JobResources
 from service.values.version_mode import VersionMode
 
 
 def build(
-    pipelines: Pipelines, resources: JobResources, record: PipelineRecord, number: int | str | None
+    pipelines: Pipelines,
+    resources: JobResources,
+    record: PipelineRecord,
+    number: int | str | None,
+    rows: Sequence[ReplayedRow] = (),
 ) -> messages.Replay:
-    """The replay of the quarantine of version ``number`` (the newest by default). Blocks.
+    """The replay of ``rows`` (or all) of the quarantine of version ``number`` (the newest by default). Blocks.
 
     Raises ``errors.Missing`` (NO_DATA, also if the quarantine is empty; VERSION_NOT_FOUND), and ``errors.Invalid`` if
     the quarantine was replayed before (the rows that it left are in the quarantine of the later version), or belongs
@@ -60,6 +66,7 @@ def build(
         base_before=_processors(pipelines, newest),
         fit_record=resources.fit_record(newest) if newest.fit_record is not None else None,
         origin=_parts(resources, origin) if origin is not None else None,
+        rows=tuple(rows),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from service.catalog.store import Transaction
 from service.jobs.messages import Replay
 from service.kit import errors, ids
 from service.model.lifecycle import Status
-from service.model.run import Run
+from service.model.run import ReplayedRow, Run
 from service.model.service_process import ProcessKind, ServiceProcess
 from service.model.version import Version
 from service.runs import replay_request, shared_runs, version_upkeep
@@ -145,15 +145,15 @@ class Supervisor:
 
     async def replay(
         self, name: str, requested_by: str | None, version: int | str | None = None, *,
-        alongside: Sequence[Alongside] = (),
+        rows: Sequence[ReplayedRow] = (), alongside: Sequence[Alongside] = (),
     ) -> Run:  # fmt: skip
-        """Queue a run that retries the quarantined rows of ``version`` (the newest by default).
+        """Queue a run that retries ``rows`` (or all) of the quarantine of ``version`` (the newest by default).
 
         Raises as ``execute``; ``errors.Missing`` (NO_DATA, VERSION_NOT_FOUND) and ``errors.Invalid`` if there are no
         rows to retry.
         """
         record = await self._idle(name)
-        replay = await asyncio.to_thread(replay_request.build, self.pipelines, self._resources, record, version)
+        replay = await asyncio.to_thread(replay_request.build, self.pipelines, self._resources, record, version, rows)
         return await self._queue(record, requested_by, replay, alongside=alongside)
 
     async def restore(
@@ -192,7 +192,7 @@ class Supervisor:
             requested_by=requested_by, request_id=log_context.request_id(), queued_at=self._resources.clock.now(),
             max_attempts=how.max_attempts,
             replay_of=replay.version if replay is not None else None, full_refresh=full_refresh,
-            label=how.label,
+            replayed_rows=list(replay.rows) if replay is not None else [], label=how.label,
         )  # fmt: skip
         live = LiveRun.of(self._resources, record.id, run)
         self._runs.add(live)

@@ -129,3 +129,17 @@ def test_an_installation_that_moves_takes_its_events_along(cluster: Cluster, sou
     with serving(back, **settings) as served:
         served.login()
         assert (events(served, run), events(served, second)) == (whole, after)
+
+
+def test_a_process_tells_what_others_change(start: Installation, source: Source) -> None:
+    api, other, _ = start("api", 0), start("other", 0), start("worker", 1)
+    overview = api.json("GET", "/overview")
+    with other.http.stream("GET", "/events", headers={"last-event-id": overview["last_event_id"]}) as answer:
+        parts = answer.iter_bytes()
+        found = next(parts)
+        assert b"event: begin" in found  # it may have missed something: another process gave the position
+        create(api, "told", source)
+        run = execute(api, "told")["run_id"]
+        wanted = [b'"changed":["pipeline"', run.encode(), b'"versions"', b'"status":"completed"']
+        while not all(one in found for one in wanted):
+            found += next(parts)

@@ -18,7 +18,7 @@ from service.jobs.application import ApplyAnswer, ApplyRequest
 from service.kit import errors
 from service.kit.clock import Clock
 from service.model.lifecycle import Status
-from service.model.run import Run, public
+from service.model.run import ReplayedRow, Run, public
 from service.model.service_process import ServiceProcess
 from service.model.version import Column, Source, Version
 from service.query.scope import EVERYTHING, Scope
@@ -86,13 +86,16 @@ class Supervisor:
         requested_by: str | None,
         version: int | str | None = None,
         *,
+        rows: Sequence[ReplayedRow] = (),
         alongside: Sequence[Alongside] = (),
     ) -> Run:
         record = await asyncio.to_thread(self.pipelines.get, name)
         found = await asyncio.to_thread(self.history.version, record.id, name, version)
         self.replayed.append((name, requested_by, found.version))
         run = msgspec.structs.replace(
-            await self.execute(name, requested_by, alongside=alongside), replay_of=found.version
+            await self.execute(name, requested_by, alongside=alongside),
+            replay_of=found.version,
+            replayed_rows=list(rows),
         )
         await asyncio.to_thread(self.history.amend_run, record.id, run)
         return run

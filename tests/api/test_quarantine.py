@@ -34,13 +34,13 @@ def test_rows_are_asked_of_the_engine_with_their_rules(orders: Client, engine: E
     assert kind == "data"
     assert asked["source"].startswith("refused by run_")
     assert {k: v for k, v in asked.items() if k != "source"} == {
-        "limit": 5, "offset": 2, "format": "json", "escape_formulas": True, "about": {"rules": []},
+        "filter": None, "limit": 5, "offset": 2, "format": "json", "escape_formulas": True, "about": {"rules": []},
     }  # fmt: skip
     csv = orders.get(f"{P}/quarantine", headers={"accept": "text/csv"})
     assert csv.headers["content-disposition"] == 'attachment; filename="orders-v1-quarantine.csv"'
     assert code(orders.get(f"{P}/quarantine?version=7")) == (404, "VERSION_NOT_FOUND")
     assert code(orders.get(f"{P}/quarantine?format=xml")) == (406, "NOT_ACCEPTABLE")
-    assert code(orders.get(f"{P}/quarantine?rule=x")) == (400, "VALIDATION_ERROR")
+    assert code(orders.get(f"{P}/quarantine?rules=x")) == (400, "VALIDATION_ERROR")
     assert code(orders.get("/api/v1/pipeline/none/quarantine")) == (404, "PIPELINE_NOT_FOUND")
 
 

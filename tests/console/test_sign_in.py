@@ -55,7 +55,7 @@ def tabs(visits: Visits) -> tuple[Page, Page]:
     context: BrowserContext = first.context
     second = context.new_page()
     second.goto("/console/schedules")
-    expect(second.get_by_role("heading", name="Schedules")).to_be_visible()
+    expect(second.get_by_role("heading", name="Schedules", exact=True)).to_be_visible()
     return first, second
 
 
@@ -65,7 +65,7 @@ def test_signing_out_in_one_tab_is_for_all(tabs: tuple[Page, Page]) -> None:
     for tab in tabs:
         expect(tab.get_by_role("heading", name="Sign in to Penstock")).to_be_visible()
     sign_in(second)
-    expect(second.get_by_role("heading", name="Schedules")).to_be_visible()
+    expect(second.get_by_role("heading", name="Schedules", exact=True)).to_be_visible()
 
 
 def test_a_session_that_ends_leads_back_to_the_same_address(visits: Visits, served: Served) -> None:
@@ -81,7 +81,7 @@ def test_a_session_that_ends_leads_back_to_the_same_address(visits: Visits, serv
 
 def test_a_silent_service_is_a_calm_line_that_goes(visits: Visits) -> None:
     page = visits.open()
-    silence = re.compile(r".*/(api/v1|health)/.*")
+    silence = re.compile(r".*/(api/v1|health|console/assets)/.*")
     page.route(silence, lambda route: route.abort())
     page.get_by_role("link", name="Schedules", exact=True).click()
     line = page.get_by_text("The service does not answer. What you see may be old")

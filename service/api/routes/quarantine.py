@@ -30,10 +30,22 @@ from service.api.routes.pipelines import Waiting, respond_to_run
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.model.answers import QuarantinePage
 from service.model.formats import MEDIA_TYPES
-from service.model.run import Run
+from service.model.run import ReplayedRow, Run
 from service.model.version import Version
 from service.query.scope import Scope
+from service.sandbox.quoting import literal
 from service.values.version_name import VersionName
+
+_MOST_ROWS = 500
+_REPLAY = {
+    "version": 3, "rows": [{"step": "processors[1]", "source": "csv_0", "row": 17, "values": {"price": 9.5}}]
+}  # fmt: skip
+
+
+class QuarantineQuery(RowsQuery, frozen=True, kw_only=True):
+    """Which rows in quarantine, in which format."""
+
+    rule: Annotated[str, about("Only rows that broke the rule of this name.", max_length=200)] | None = None
 
 
 @get(
@@ -48,7 +60,8 @@ from service.values.version_name import VersionName
         "file, from 1), `_row` (in the data that the step received, from 1) and `_text` (a malformed row as it was "
         "written) say where the row came from. The row's own columns follow, as they were then; a column with one of "
         "these names has one more underscore, and a column with different types at different steps is text. `rules` "
-        "counts the rows of each rule. For a version without quarantined rows the list is empty. In SQL the same rows "
+        "counts the rows of each rule, and `rule` asks for those of one. For a version without quarantined rows the "
+        "list is empty. In SQL the same rows "
         'are the table `<table>__quarantine`, and `"<table>__quarantine@3"` for version 3.',
         ResponseDoc(
             text="The rows.",
@@ -62,13 +75,13 @@ from service.values.version_name import VersionName
             "PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "QUERY_TIMEOUT", "QUERY_TOO_LARGE", "NOT_ACCEPTABLE",
             "OVERLOADED",
         ),
-        query=RowsQuery,
+        query=QuarantineQuery,
         headers=etags.REQUEST_HEADERS,
         filters_rows=True,
     ),
 )  # fmt: skip
 async def read_quarantine(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[Any]:
-    asked = query_string.read(request, RowsQuery)
+    asked = query_string.read(request, QuarantineQuery)
     form = streaming.format_of(request, asked.format)
     version, query = await cursors.resolve(request, services, name, asked)
     seen = access.scope(request, services)
@@ -79,14 +92,15 @@ async def read_quarantine(request: TypedRequest, services: ServicesDependency, n
         return unchanged
     return await rows.respond(
         request, services, version, query, form, functools.partial(_rows, services, seen, version),
-        rows=None if seen.filters(version.pipeline) else version.quarantined,
+        rows=None if seen.filters(version.pipeline) or query.rule is not None else version.quarantined,
         name=f"{name}-v{version.version}-quarantine", headers=headers,
     )  # fmt: skip
 
 
-async def _rows(services: Services, scope: Scope, version: Version, query: RowsQuery, form: str) -> EngineAnswer:
+async def _rows(services: Services, scope: Scope, version: Version, query: QuarantineQuery, form: str) -> EngineAnswer:
     return await services.engine.data(
         await services.quarantine_of(version),
+        filter=None if query.rule is None else f"list_contains([r.rule for r in _rules], {literal(query.rule)})",
         limit=query.limit,
         offset=query.offset,
         format=form,
@@ -97,11 +111,19 @@ async def _rows(services: Services, scope: Scope, version: Version, query: RowsQ
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which quarantine to replay."""
+    """Which quarantine to replay, and which of its rows."""
 
     version: Annotated[
         VersionName | None, about("The version whose quarantine is replayed; the newest by default.")
     ] = None
+    rows: Annotated[
+        list[ReplayedRow],
+        about(
+            "Only these rows, each named by `_step`, `_source`, `_file`, `_line` and `_row`; `values` take the place "
+            "of its own.",
+            max_length=_MOST_ROWS,
+        ),
+    ] = []
 
 
 class ReplayQuery(Waiting, frozen=True, kw_only=True):
@@ -120,6 +142,9 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         "stores a new version: the rows of the newest version and, after them, those that pass now. Rows that are "
         "refused again stay in the new version's quarantine. A replay is a run like any other, with status, events, "
         "log and the same answer as execute; its `replay_of` names the version.\n\n"
+        "`rows` (500 at most) replays only some, and mends them: `values` has, by column as the quarantine names it, "
+        "what takes the place of the value that came, or `_text` of a malformed row. The run keeps them as "
+        "`replayed_rows`; the other rows stay in quarantine.\n\n"
         "Rows of a validator continue with the step that refused them, at its present place. Cleaners and validators "
         "before it that were changed or added since are applied, too (such a cleaner ignores columns that do not "
         "exist), but no step before a transformer or a query. Malformed rows start with the first step if the "
@@ -153,7 +178,7 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         ),
         errors=("PIPELINE_NOT_FOUND", "VERSION_NOT_FOUND", "NO_DATA", "PIPELINE_RUNNING", "CONFLICT", "OVERLOADED"),
         query=ReplayQuery,
-        body=RequestBody(kind=ReplayRequest, example={"version": 3}, required=False),
+        body=RequestBody(kind=ReplayRequest, example=_REPLAY, required=False),
         idempotent=True,
         action=audit_actions.REPLAY,
     ),
@@ -163,7 +188,9 @@ async def replay(request: TypedRequest, services: ServicesDependency, name: From
     body = await request_body.optional(request, ReplayRequest, services.settings.max_body_bytes) or ReplayRequest()
     named = chosen_version(query.version) if query.version is not None else None
     version = query_string.one_version(named, body.version)
-    replay = functools.partial(services.supervisor.replay, valid_name(name), request.user.username, version)
+    replay = functools.partial(
+        services.supervisor.replay, valid_name(name), request.user.username, version, rows=body.rows
+    )
     run = await idempotency.claimed_run(request, services, lambda alongside: replay(alongside=alongside))
     return await respond_to_run(request, services, run, query.wait)
 

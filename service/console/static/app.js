@@ -1,6 +1,6 @@
 /** The console: one page, whose screens are chosen by the address. */
 
-import { html, render, useEffect, useErrorBoundary, useState } from "preact";
+import { html, render, useEffect, useErrorBoundary, useRef, useState } from "preact";
 import { connection, onConnection, onReturn, silent } from "console/connection";
 import { Problem, Title } from "console/parts/basics";
 import { Link, matched, to, useLocation } from "console/router";
@@ -70,12 +70,14 @@ function Shell() {
     addEventListener("keydown", toSearch);
     return () => removeEventListener("keydown", toSearch);
   }, []);
+  const nav = useRef(null);
   const first = path.split("/")[1] ?? "";
+  useEffect(() => nav.current.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }), [first]);
   const current = (parts) => (parts[0] ?? "") === (first === "pipelines" || first === "new" ? "" : first);
   return html`<a class="skip" href="#main">Skip to the content</a>
     <header class="bar">
       <${Link} href=${to([])} class="brand" aria-label="Penstock, pipelines"><${Mark} />Penstock<//>
-      <nav aria-label="Main">
+      <nav ref=${nav} aria-label="Main">
         ${NAVIGATION.filter(([, , role]) => may(role)).map(([name, parts]) => html`
           <${Link} href=${to(parts)} aria-current=${current(parts) ? "page" : null}>${name}<//>`)}
       </nav>
@@ -114,10 +116,11 @@ function Screen({ path }) {
   const pattern = found?.[0];
   useEffect(() => {
     if (!found) return;
-    found[1]().then((module) => setState(module), (error) => setState({ error }));
-    function setState(module) {
-      setLoaded({ pattern, module });
-    }
+    found[1]().then((module) => setLoaded({ pattern, module }), (error) => {
+      if (!(error instanceof TypeError)) return setLoaded({ pattern, module: { error } });
+      silent(); // the script did not come
+      return onReturn(() => location.reload());
+    });
   }, [pattern]);
   if (broken) return html`<main id="main"><${Title} text="This screen has a fault" /><p>The others still work; your data are not touched.</p><${Problem} error=${broken} retry=${forget} /></main>`;
   if (!found) return html`<main id="main"><${Title} text="There is no such page" />

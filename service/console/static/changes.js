@@ -8,26 +8,32 @@ import { follow } from "console/events";
 
 const LINGER = 2000; // the next screen may listen soon
 const listeners = new Set();
+let opened = false;
 let stop = null;
 let last = null;
 
 /**
  * Calls `listener` with each `[{pipeline, changed, deleted, run_id, status}]`, or with null if anything may have
- * changed. `since` is where what the listener shows was read. Returns what ends that.
+ * changed. Listen before what is shown is read, and `open` when it is. Returns what ends that.
  */
-export function onChanges(listener, since) {
+export function onChanges(listener) {
   listeners.add(listener);
-  if (stop === null && since) last = since;
-  look();
   return () => {
     listeners.delete(listener);
     setTimeout(look, LINGER);
   };
 }
 
+/** Opens the stream; `since` is where what is shown was read, if its answer says so. */
+export function open(since) {
+  opened = true;
+  if (stop === null && since) last = since;
+  look();
+}
+
 function look() {
-  const wanted = listeners.size > 0 && !document.hidden;
-  if (!wanted) {
+  if (!listeners.size) opened = false;
+  if (!opened || document.hidden) {
     stop?.abort();
     stop = null;
   } else if (stop === null) {

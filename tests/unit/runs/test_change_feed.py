@@ -103,6 +103,20 @@ async def test_a_position_from_before_anybody_followed_leads_on_if_nothing_chang
 
 
 @in_a_loop
+async def test_who_comes_back_after_everybody_went_misses_nothing(store: Store) -> None:
+    feed, orders = ChangeFeed(store, []), add(store, "orders")
+    async with aclosing(feed.follow(None, QUIET)) as batches:
+        before = (await anext(batches)).position
+    run(store, orders, 1)
+    read = feed.position()
+    async with aclosing(feed.follow(before, QUIET)) as batches:
+        assert not (await anext(batches)).missed
+        assert await told(batches, "orders") == {"orders": {"runs"}}
+    async with aclosing(feed.follow(read, QUIET)) as batches:
+        assert not (await anext(batches)).missed
+
+
+@in_a_loop
 async def test_silence_is_told_and_a_stop_ends_it(store: Store) -> None:
     feed = ChangeFeed(store, [])
     async with aclosing(feed.follow(None, 0.0)) as batches:

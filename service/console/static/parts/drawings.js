@@ -1,8 +1,7 @@
 /** Small drawings in SVG: rows over versions, durations of runs. Each has its figures as text, too. */
 
 import { html } from "preact";
-import { compact, count, duration, instant } from "console/format";
-import { Link, to } from "console/router";
+import { compact, count, duration } from "console/format";
 
 /** A line of values, oldest first; `label` says what they are. */
 export function Sparkline({ values, label, width = 96, height = 24 }) {
@@ -19,23 +18,6 @@ export function Sparkline({ values, label, width = 96, height = 24 }) {
     <polyline points=${points.join(" ")} />
     <circle cx=${x} cy=${y} r="2" />
   </svg>`;
-}
-
-/** The newest runs as bars, oldest first: height is the duration, colour the status; each leads to its run. */
-export function RunBars({ runs, height = 72, label = "Runs" }) {
-  if (!runs.length) return null;
-  const longest = Math.max(...runs.map((run) => run.duration ?? 0), 0.001);
-  return html`<ol class="run-bars" aria-label=${`${label} by duration, oldest first`}>
-    ${runs.map((run) => {
-      const text = `${run.status}, ${duration(run.duration)}, ${instant(run.start_time)}`;
-      const size = Math.max(4, ((run.duration ?? 0) / longest) * height);
-      return html`<li><${Link} href=${to(["runs", run.run_id])} title=${text} aria-label=${text}>
-        <svg width="10" height=${height} viewBox="0 0 10 ${height}" aria-hidden="true">
-          <rect class="bar-${run.status}" x="1" y=${height - size} width="8" height=${size} rx="1.5" />
-        </svg>
-      <//></li>`;
-    })}
-  </ol>`;
 }
 
 const HEIGHT = 22;

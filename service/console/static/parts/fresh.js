@@ -1,7 +1,7 @@
 /** Reads an address again when the service tells that what it shows has changed. */
 
 import { useEffect } from "preact";
-import { onChanges } from "console/changes";
+import { onChanges, open } from "console/changes";
 
 const LEAST_PAUSE = 1000;
 
@@ -16,18 +16,18 @@ export function useFresh(request, going = true, read = request.reload) {
   const ready = request.data !== null || request.error !== null;
   const wanted = parts?.join();
   useEffect(() => {
-    if (!ready) return undefined;
     const concerns = (change) => (pipeline === null || change.pipeline === pipeline) && (parts === null || change.changed.some((part) => parts.includes(part)));
     const [hear, end] = gathered(read);
     const leave = onChanges((changes) => {
       const found = changes?.filter(concerns) ?? null;
       if (found === null || (going !== false && found.length > 0)) hear(found);
-    }, since);
+    });
     return () => {
       leave();
       end();
     };
-  }, [request.reload, ready, going !== false, pipeline, wanted]);
+  }, [request.reload, going !== false, pipeline, wanted]);
+  useEffect(() => { if (ready) open(since); }, [request.reload, ready]);
 }
 
 /** Calls `read` at once, and then at most once a second with all that came meanwhile; null stands for everything. */

@@ -1,39 +1,75 @@
-/** The log of a run: lines as they come, found by words, never wrapped, and only those in sight are in the page. */
+/** The log of a run: never wrapped, found by words and level, and only the lines in sight are in the page. */
 
-import { html, useMemo, useState } from "preact";
+import { html, useLayoutEffect, useRef, useState } from "preact";
+import { fetched, useAction } from "console/api";
+import { count } from "console/format";
+import { Problem } from "console/parts/basics";
+import { record, text } from "console/parts/log_lines";
 import { useWindow } from "console/parts/windowed";
 
 const HEIGHT = 20;
-const HIDDEN = ["time", "level", "event", "run_id", "pipeline", "step", "message", "code"];
+const LONGEST = 1000;
+const MOST_COPIED = 100_000;
 
-function text(line) {
-  const rest = Object.entries(line).filter(([name]) => !HIDDEN.includes(name));
-  const words = rest.map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`);
-  return [line.event, line.step, line.code, line.message, ...words].filter(Boolean).join("  ");
+/** `lines` is a `LogLines` of `size` lines; `live` says that more may come, and then the end is followed. */
+export function Log({ id, lines, size, live }) {
+  const [words, setWords] = useState("");
+  const [least, setLeast] = useState("");
+  const [following, setFollowing] = useState(true);
+  const [open, setOpen] = useState(null);
+  lines.filter(words, least);
+  const shown = lines.shown;
+  const sight = useWindow(shown.length, HEIGHT);
+  const moved = useRef(0);
+  useLayoutEffect(() => {
+    const box = sight.ref.current;
+    if (live && following) { box.scrollTop = box.scrollHeight; moved.current = box.scrollTop; }
+  }, [shown.length, following, live]);
+  const onScroll = () => {
+    sight.onScroll();
+    const box = sight.ref.current;
+    const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - HEIGHT / 2;
+    if (atEnd) setFollowing(true);
+    else if (box.scrollTop < moved.current) setFollowing(false); // only a person scrolls up
+    moved.current = box.scrollTop;
+  };
+  return html`<section class="log" aria-label="Log">
+    <header class="row spread"><h2>Log <span class="quiet">${count(shown.length)}${shown.length === size ? "" : ` of ${count(size)}`} ${size === 1 ? "line" : "lines"}</span></h2>
+      <div class="row"><label class="inline">Level <select value=${least} onChange=${(event) => setLeast(event.currentTarget.value)}><option value="">all</option><option value="warning">warnings</option><option value="error">errors</option></select></label>
+        <input type="search" aria-label="Search the log" placeholder="Search the log" value=${words} onInput=${(event) => setWords(event.currentTarget.value)} />
+        <${Take} id=${id} shown=${shown} /></div></header>
+    <div class="lines-box"><div class="lines" style=${{ maxHeight: `${Math.max(shown.length, 4) * HEIGHT + 20}px` }} ref=${sight.ref} onScroll=${onScroll} tabindex="0" role="log" aria-live="off" aria-label="Lines of the log">
+        <div style=${{ height: `${shown.length * HEIGHT}px`, position: "relative" }}>
+          ${shown.slice(sight.first, sight.last).map((line, place) => html`<${Line} key=${sight.first + place} line=${line} top=${(sight.first + place) * HEIGHT} onOpen=${setOpen} />`)}</div></div>
+      ${live && !following && html`<button type="button" class="primary again" onClick=${() => setFollowing(true)}>Follow again</button>`}
+      ${size === 0 && html`<p class="quiet none">${live ? "Nothing yet." : "The log is empty, or its days are over."}</p>`}</div>
+    ${open !== null && html`<section class="card" aria-label="The line"><header class="row spread"><h3>${open.event ?? "Line"}</h3><button type="button" onClick=${() => setOpen(null)}>Close</button></header>
+      <dl class="pairs left">${Object.entries(open).map(([name, value]) => html`<dt>${name}</dt><dd class="whole-text">${typeof value === "object" ? JSON.stringify(value, null, 1) : String(value)}</dd>`)}</dl></section>`}
+  </section>`;
 }
 
-/** `lines` are the log's records, oldest first; `live` follows their end. */
-export function Log({ lines, live }) {
-  const [words, setWords] = useState("");
-  const [following, setFollowing] = useState(true);
-  const texts = useMemo(() => lines.map((line) => ({ line, text: text(line) })), [lines]);
-  const shown = useMemo(() => {
-    const wanted = words.toLowerCase();
-    return wanted ? texts.filter((one) => one.text.toLowerCase().includes(wanted)) : texts;
-  }, [texts, words]);
-  const sight = useWindow(shown.length, HEIGHT, { follow: live && following });
-  return html`<section class="log" aria-label="Log">
-    <header class="row spread"><h2>Log <span class="quiet">${shown.length} ${shown.length === 1 ? "line" : "lines"}</span></h2>
-      <div class="row">
-        ${live && html`<label class="inline"><input type="checkbox" checked=${following} onChange=${(event) => setFollowing(event.currentTarget.checked)} /> Follow</label>`}
-        <input type="search" aria-label="Search the log" placeholder="Search the log" value=${words} onInput=${(event) => setWords(event.currentTarget.value)} />
-      </div></header>
-    <div class="lines" ref=${sight.ref} onScroll=${sight.onScroll} tabindex="0" role="log" aria-live="off">
-      <div style=${{ height: `${shown.length * HEIGHT}px`, position: "relative" }}>
-        ${shown.slice(sight.first, sight.last).map(({ line, text: words_ }, place) => html`
-          <div class=${`line ${line.level}`} key=${sight.first + place} style=${{ top: `${(sight.first + place) * HEIGHT}px` }}>
-            <time datetime=${line.time}>${line.time.slice(11, 23)}</time> ${line.level !== "info" && html`<b>${line.level}</b> `}${words_}</div>`)}
-      </div>
-    </div>
-  </section>`;
+function Line({ line, top, onOpen }) {
+  const found = record(line);
+  const words = text(found);
+  return html`<div class=${`line ${found.level}`} style=${{ top: `${top}px` }} onClick=${() => getSelection().isCollapsed && onOpen(found)}>
+    <time datetime=${found.time}>${(found.time ?? "").slice(11, 23)}</time> ${found.level !== "info" && html`<b>${found.level}</b> `}${words.length > LONGEST ? `${words.slice(0, LONGEST)} … (${count(words.length - LONGEST)} more characters)` : words}</div>`;
+}
+
+/** The lines for elsewhere: as text into the clipboard, or all of them as a file. */
+function Take({ id, shown }) {
+  const [copied, setCopied] = useState(0);
+  const copy = async () => {
+    const taken = shown.slice(-MOST_COPIED);
+    await navigator.clipboard.writeText(taken.map((line) => { const found = record(line); return `${found.time} ${found.level} ${text(found)}`; }).join("\n"));
+    setCopied(taken.length);
+    setTimeout(() => setCopied(0), 3000);
+  };
+  const download = useAction(async () => {
+    const answer = await fetched("GET", `/runs/${id}/logs`);
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(await answer.blob()), download: `${id}.ndjson` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  });
+  return html`<button type="button" onClick=${copy}>${copied ? `Copied ${count(copied)}` : "Copy"}</button>
+    <button type="button" disabled=${download.busy} onClick=${() => download.run()}>Download</button><${Problem} error=${download.error} />`;
 }

@@ -1,9 +1,9 @@
 /** One pipeline: what it is and how it does, and a tab for each side of it. */
 
-import { html, useEffect, useRef, useState } from "preact";
+import { html, useEffect, useState } from "preact";
 import { post, useAction, useApi } from "console/api";
 import { bytes, count, duration, percent } from "console/format";
-import { ActionButton, Facts, Loaded, Problem, Progress, Status, Tabs, Time, Title } from "console/parts/basics";
+import { ActionButton, Facts, Loaded, Problem, Status, Tabs, Time, Title } from "console/parts/basics";
 import { useFresh } from "console/parts/fresh";
 import { Snippet } from "console/parts/snippet";
 import { go, Link, to, useLocation } from "console/router";
@@ -24,20 +24,13 @@ export default function Pipeline({ name, tab = "runs" }) {
   const { query } = useLocation();
   const status = useApi(`/pipeline/${name}/status`);
   const stats = useApi(status.data ? `/pipeline/${name}/stats` : null);
-  const about = useApi(status.data ? "/overview" : null);
+  const about = useApi(status.data ? "/overview" : null, { pipelines: name });
   const table = useApi(status.data ? "/pipeline" : null, { q: name, limit: 1000 });
   const going = GOING.includes(status.data?.status);
-  useFresh(status, { pipeline: name });
-  const state = `${status.data?.run_id} ${status.data?.status}`;
-  const told = useRef(null);
-  useEffect(() => {
-    if (status.data === null || told.current === state) return;
-    if (told.current !== null) { stats.reload(); about.reload(); }
-    told.current = state;
-  }, [state, status.data]);
+  const refresh = () => { for (const one of [status, stats, about]) one.reload(); };
+  useFresh(status, { pipeline: name }, refresh);
   const glance = about.data?.items.find((one) => one.name === name);
   const line = table.data?.items.find((one) => one.name === name);
-  const refresh = () => { status.reload(); about.reload(); };
   return html`<main id="main" aria-busy=${status.data === null && !status.error}>
     <div class="stack">
       <${Title} text=${name}>${status.data && html`<${Actions} name=${name} status=${status.data} going=${going} refresh=${refresh} />`}<//>
@@ -47,7 +40,7 @@ export default function Pipeline({ name, tab = "runs" }) {
       <${Glance} name=${name} now=${now} stats=${stats.data} glance=${glance} table=${line?.table} going=${going} refresh=${refresh} />
       <${Tabs} label="Sides of the pipeline">${Object.entries(TABS).map(([key, [text]]) => html`
         <${Link} href=${to(["pipelines", name, key])} aria-current=${tab === key ? "page" : null}>${text}<//>`)}<//>
-      <${Tab} key=${`${name}-${tab}`} name=${name} tab=${tab} query=${query} status=${now} versions=${stats.data?.versions} />`}<//>
+      <${Tab} key=${`${name}-${tab}`} name=${name} tab=${tab} query=${query} status=${now} versions=${stats.data?.versions} table=${line?.table} />`}<//>
   </main>`;
 }
 
@@ -68,19 +61,21 @@ function Glance({ name, now, stats, glance, table, going, refresh }) {
   const share = (value) => html`<span class="quiet">${value}</span>`;
   return html`<${Facts} facts=${[
     ["Status", html`${now.run_id ? html`<${Link} class="status-link" href=${to(["runs", now.run_id])}><${Status} status=${now.status} /><//>` : html`<${Status} status=${now.status} />`}
-      ${going && html`<${Progress} value=${now.progress} label="Progress of the run" />`}`],
+      ${going && html` <${Link} href=${to(["runs", now.run_id])}>see it live<//>`}`],
     ["Data", glance?.version_created ? html`of <${Time} at=${glance.version_created} />
       ${glance.late_since && html`<div class="late">late since <${Time} at=${glance.late_since} /></div>`}` : "none yet"],
     ["Schedule", html`<${Schedule} name=${name} glance=${glance} refresh=${refresh} />`],
     now.next_run && ["Next run", html`<${Time} at=${now.next_run} />`],
     now.trigger_state && ["Starts after", triggerText(now.trigger_state)],
-    ["Rows", glance?.rows === undefined ? "–" : html`${count(glance.rows)} ${share(bytes(glance.bytes))}`],
+    ["Rows", glance?.rows == null ? "–" : html`${count(glance.rows)} ${share(bytes(glance.bytes))}`],
     stats?.total_executions > 0 && ["Runs", html`${count(stats.total_executions)} ${stats.success_rate !== null && share(`${percent(stats.success_rate)} succeed`)}`],
-    stats?.p50_duration != null && ["Usual time", html`${duration(stats.p50_duration)} ${share(`95 %: ${duration(stats.p95_duration)}`)}`],
-    stats && ["Stored", html`${bytes(stats.bytes_stored)} ${share(`in ${count(stats.versions)} ${stats.versions === 1 ? "version" : "versions"}`)}`],
-    ["Table", table ? html`<${Link} href=${to(["sql"], { sql: `SELECT * FROM "${table}" LIMIT 100` })}><code>${table}</code><//>` : "–"],
-    glance && ["Owner", html`${glance.owner ?? "the admins"} ${share(glance.visibility)}`],
   ]} />
+  <p class="quiet about">${[
+    table && html`table <${Link} href=${to(["sql"], { sql: `SELECT * FROM "${table}" LIMIT 100` })}><code>${table}</code><//>`,
+    glance && `${glance.owner === null ? "of the admins" : `owned by ${glance.owner}`}, ${glance.visibility}`,
+    stats?.p50_duration != null && `usually takes ${duration(stats.p50_duration)} (95 %: ${duration(stats.p95_duration)})`,
+    stats?.versions > 0 && `${bytes(stats.bytes_stored)} in ${count(stats.versions)} ${stats.versions === 1 ? "version" : "versions"}`,
+  ].filter(Boolean).map((part, place) => html`${place > 0 && " · "}${part}`)}</p>
   ${now.error && html`<${Problem} error=${{ ...now.error, problems: [{ field: now.error.details?.step, message: now.error.message }] }} />
     <p><${Link} href=${to(["runs", now.run_id])}>See the run that failed<//></p>`}`;
 }
@@ -98,9 +93,9 @@ function Schedule({ name, glance, refresh }) {
     <${Problem} error=${change.error} />`;
 }
 
-function Tab({ name, tab, query, status, versions }) {
+function Tab({ name, tab, ...rest }) {
   const [module, setModule] = useState(null);
   useEffect(() => { (TABS[tab] ?? TABS.runs)[1]().then(setModule, (error) => setModule({ error })); }, [tab]);
   if (module?.error) return html`<${Problem} error=${module.error} retry=${() => location.reload()} />`;
-  return module && html`<${module.default} name=${name} query=${query} status=${status} versions=${versions} />`;
+  return module && html`<${module.default} name=${name} ...${rest} />`;
 }

@@ -112,7 +112,7 @@ function Row({ item }) {
       <td data-label="Next run">${item.paused ? html`<span class="tag">paused</span>` : item.after.length && !item.next_run ? html`<span class="small">after ${item.after.map((name, place) => html`${place > 0 && ", "}<${Link} href=${to(["pipelines", name])}>${name}<//>`)}</span>` : html`<${Time} at=${item.next_run} />`}
         ${item.cron && html`<div class="quiet mono">${item.cron}</div>`}</td>
       <td class="number" data-label="Rows" title=${count(item.rows)}>${compact(item.rows)}</td>
-      <td class="wide-only"><${Sparkline} values=${item.recent_rows.toReversed()} label=${`Rows of ${item.name}`} /></td>
+      <td data-label="Over versions"><${Sparkline} values=${item.recent_rows.toReversed()} label=${`Rows of ${item.name}`} /></td>
       <td><div class="row actions">${may("operator") && html`
         ${item.cron && html`<${ActionButton} action=${pause} aria-label=${`${item.paused ? "Resume" : "Pause"} the schedule of ${item.name}`}>${item.paused ? "Resume" : "Pause"}<//>`}
         <${ActionButton} action=${start} disabled=${start.busy || going} aria-label=${`Run ${item.name}`}>Run<//>`}</div></td>

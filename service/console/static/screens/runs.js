@@ -55,9 +55,9 @@ function Row({ run }) {
   const cancel = useAction(() => post(`/runs/${run.run_id}/cancel`));
   const at = utc(run.start_time ?? run.queued_at);
   return html`<tr>
-    <td><${Link} href=${to(["runs", run.run_id])}><${Time} at=${at} /><//><div class="quiet small">${instant(at)}</div></td>
-    <td class="whole"><${Link} class="name" href=${to(["pipelines", run.pipeline])}>${run.pipeline}<//></td>
-    <td><${Status} status=${run.status} />${run.warnings > 0 && html` <span class="late">${count(run.warnings)} ${run.warnings === 1 ? "warning" : "warnings"}</span>`}
+    <td data-label="Run"><${Link} href=${to(["runs", run.run_id])}><${Time} at=${at} /><//><div class="quiet small">${instant(at)}</div></td>
+    <td data-label="Pipeline"><${Link} class="name" href=${to(["pipelines", run.pipeline])}>${run.pipeline}<//></td>
+    <td class="whole"><${Status} status=${run.status} />${run.warnings > 0 && html` <span class="late">${count(run.warnings)} ${run.warnings === 1 ? "warning" : "warnings"}</span>`}
       ${run.error_message && html`<div class="quiet small clip" title=${`${run.error_code}: ${run.error_message}`}>${run.error_message}</div>`}
       <${Problem} error=${cancel.error} /></td>
     <td class="number" data-label="Took">${duration(run.duration)}</td><td class="number" data-label="Rows">${count(run.rows_stored)}</td><td class="number" data-label="Refused">${run.rows_rejected ? count(run.rows_rejected) : html`<span class="quiet">–</span>`}</td>

@@ -29,7 +29,7 @@ export default function Runs({ name, query }) {
           <${Snippet} request=${{ path, query: asked }} /></div></header>
         ${data.items.length > 0 ? html`<${Bars} runs=${data.items.toReversed()} />` : html`<p class="quiet">No run has this status.</p>`}</section>
       <div class="scroll" tabindex="0" role="region" aria-label="Runs"><table class="cards"><caption class="visually-hidden">Runs, newest first</caption>
-        <thead><tr><th>Run</th><th>Status</th><th class="number">Took</th><th class="number">Collected</th><th class="number">Stored</th><th class="number">Refused</th><th>Version</th><th>Configuration</th><th>Asked for by</th></tr></thead>
+        <thead><tr><th>Run</th><th>Status</th><th class="number">Took</th><th class="number">Collected</th><th class="number">Stored</th><th class="number">Refused</th><th>Version</th><th>Configuration</th><th>By</th></tr></thead>
         <tbody>${data.items.map((run) => html`<${Line} key=${run.run_id} name=${name} run=${run} />`)}</tbody></table></div>
       <${Pages} total=${data.total} offset=${offset} size=${SIZE} />`)}<//>`;
 }
@@ -45,7 +45,7 @@ function Line({ name, run }) {
     <td class="number" data-label="Stored">${count(run.rows_stored)}</td>
     <td class="number" data-label="Refused">${run.rows_rejected > 0 && run.version !== null ? html`<${Link} href=${to(["pipelines", name, "quarantine"], { version: run.version })}>${count(run.rows_rejected)}<//>` : count(run.rows_rejected)}</td>
     <td data-label="Version">${run.version === null ? "–" : html`<${Link} href=${to(["data", name], { version: run.version })}>${run.version}<//>`}${run.unchanged && html` <span class="quiet">unchanged</span>`}</td>
-    <td data-label="Configuration"><${Link} href=${to(["pipelines", name, "configuration"], { revision: run.revision })}>revision ${run.revision}<//></td>
+    <td><${Link} href=${to(["pipelines", name, "configuration"], { revision: run.revision })}>revision ${run.revision}<//></td>
     <td data-label="By">${run.requested_by ?? html`<span class="quiet">schedule</span>`}</td></tr>`;
 }
 

@@ -4,6 +4,7 @@ import { html, useState } from "preact";
 import { call, post, useAction, useApi } from "console/api";
 import { bytes, count } from "console/format";
 import { ActionButton, Empty, Loaded, Problem, Time } from "console/parts/basics";
+import { useFresh } from "console/parts/fresh";
 import { Pages } from "console/parts/pages";
 import { Snippet } from "console/parts/snippet";
 import { Link, setQuery, to } from "console/router";
@@ -16,6 +17,7 @@ export default function Versions({ name, query }) {
   const path = `/pipeline/${name}/versions`;
   const offset = Number(query.get("offset") ?? 0);
   const request = useApi(path, { limit: SIZE + 1, offset }); // one more, to tell the last of the page from the one before
+  useFresh(request, { pipeline: name, parts: ["versions", "runs"] });
   const compared = query.get("compare");
   return html`<${Loaded} request=${request}>${(data) => (data.total === 0
     ? html`<${Empty} title="No versions yet"><p>Each successful run keeps its rows as a version.</p><//>`
