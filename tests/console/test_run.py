@@ -86,9 +86,9 @@ def test_an_error_says_where_and_leads_there(served: Served, visits: Visits, sou
     error = page.get_by_role("alert")
     expect(error).to_contain_text("collectors[0]")
     expect(error).to_contain_text("404")
-    expect(page.get_by_role("link", name="Change the configuration there")).to_have_attribute(
-        "href", re.compile(r"configuration\?at=collectors")
-    )
+    page.get_by_role("link", name="Change the configuration there").click()
+    expect(page).to_have_url(re.compile(r"configuration\?at=collectors"))
+    expect(page.locator(".cm-activeLine", has_text="endpoint")).to_be_visible()
 
 
 def test_a_finished_run_needs_no_stream(served: Served, visits: Visits, source: Source) -> None:

@@ -18,6 +18,8 @@ export function ConfigurationEditor({ text, onChange, readOnly = false }) {
   const schemas = useSchemas();
   const { query } = useLocation();
   const view = query.get("view") || "text";
+  const wanted = query.get("at"); // a place such as processors[0], where a run failed
+  const at = useMemo(() => (wanted ? placeOf(text, wanted)[0] : null), [wanted]);
   const checked = useChecked(text);
   const known = useRef({ schemas: null, document: {}, columns: [] });
   const [columns, setColumns] = useState([]);
@@ -36,7 +38,7 @@ export function ConfigurationEditor({ text, onChange, readOnly = false }) {
     <div class="row spread"><div class="row choice" role="group" aria-label="Views of the configuration">${VIEWS.map(([name, word]) => html`<button type="button" key=${name} aria-pressed=${view === name} onClick=${() => setQuery({ view: name === "text" ? null : name })}>${word}</button>`)}</div>
       ${view === "text" && document && html`<div class="row choice" role="group" aria-label="Language of the text">${[["YAML", false], ["JSON", true]].map(([word, json]) => html`<button type="button" key=${word} aria-pressed=${isJson(text) === json} disabled=${readOnly} onClick=${() => isJson(text) !== json && switchTo(json)}>${word}</button>`)}</div>`}</div>
     <${Found} checked=${checked} text=${text} />
-    ${view === "text" && html`<${Editor} value=${text} onChange=${onChange} kind=${isJson(text) ? "json" : "yaml"} label="Configuration" complete=${complete} problems=${marks} readOnly=${readOnly} height="max(22rem, calc(100dvh - 26rem))" />`}
+    ${view === "text" && html`<${Editor} value=${text} onChange=${onChange} kind=${isJson(text) ? "json" : "yaml"} label="Configuration" complete=${complete} problems=${marks} readOnly=${readOnly} at=${at} height="max(22rem, calc(100dvh - 26rem))" />`}
     ${!readable && html`<p class="late">The text cannot be read yet; mend it first.</p>`}
     ${view === "forms" && document && (schemas ? html`<${StepsForm} schemas=${schemas} document=${document} columns=${columns} onChange=${(next) => onChange(rewritten(text, next))} readOnly=${readOnly} />` : html`<p class="quiet">Loading …</p>`)}
     ${view === "preview" && document && html`<${Previewed} text=${text} document=${document} onColumns=${see} />`}

@@ -39,9 +39,9 @@ function language(name, schema) {
 /**
  * `value` is the text at first and whenever it is another than the editor gave last; `onChange` gets each new text,
  * `onSubmit` is Ctrl+Enter. `schema` maps tables to columns, `complete` is a completion source, and `problems` are
- * `{from, to, message}` marks.
+ * `{from, to, message}` marks. `at` is the character that is in sight at first.
  */
-export function Editor({ value, onChange, onSubmit, kind, label, schema, complete, problems = [], readOnly = false, height = "12rem" }) {
+export function Editor({ value, onChange, onSubmit, kind, label, schema, complete, problems = [], readOnly = false, at = null, height = "12rem" }) {
   const host = useRef(null);
   const view = useRef(null);
   const last = useRef(value);
@@ -88,5 +88,8 @@ export function Editor({ value, onChange, onSubmit, kind, label, schema, complet
     const marks = problems.map(({ from, to, message }) => ({ from: Math.min(from, most), to: Math.min(Math.max(to, from + 1), most), message, severity: "error" }));
     view.current.dispatch(cm.setDiagnostics(view.current.state, marks));
   }, [problems]);
+  useEffect(() => {
+    if (at !== null) view.current.dispatch({ selection: { anchor: Math.min(at, view.current.state.doc.length) }, effects: cm.EditorView.scrollIntoView(Math.min(at, view.current.state.doc.length), { y: "center" }) });
+  }, [at, readOnly, complete]);
   return html`<div class="editor" ref=${host} style=${{ height }}></div>`;
 }

@@ -5,7 +5,7 @@ import { fetched, get } from "console/api";
 import { follow } from "console/events";
 import { LogLines } from "console/parts/log_lines";
 
-const DRAW_MILLISECONDS = 200; // fast enough for eyes, and a busy log costs nothing
+const DRAW_MILLISECONDS = 400; // fast enough for eyes, and a busy log costs nothing
 export const ENDED = ["completed", "failed", "cancelled", "interrupted", "held"];
 
 /** `{run, lines, size, state, error}`; `state` is "live" or "waiting" while the run goes. */

@@ -35,7 +35,7 @@ function Run({ run, followed }) {
     <${State} run=${run} going=${going} state=${followed.state} />
     <${Failure} run=${run} />
     ${run.held_because.length > 0 && html`<section class="card held" aria-label="Held"><h2>${run.status === "held" ? "Version" : "It was held: version"} ${run.version} ${run.status === "held" && "waits for somebody to decide"}</h2>
-      <ul class="plain-list">${run.held_because.map((one) => html`<li>${one.column && html`<code>${one.column}</code> `}${one.message}</li>`)}</ul>
+      <ul class="reasons">${run.held_because.map((one) => html`<li>${one.column && html`<code>${one.column}</code> `}${one.message}</li>`)}</ul>
       <div class="row"><${Link} class="button" href=${to(["pipelines", run.pipeline, "versions"])}>Accept or reject it<//></div></section>`}
     <${Leads} run=${run} />
     <${Figures} run=${run} going=${going} />

@@ -38,7 +38,7 @@ const Estimates = ({ estimates }) => html`<div class="warning">Estimates: ${esti
 function Warnings({ warnings }) {
   if (!warnings.length) return null;
   return html`<details class="card" open=${warnings.length <= 4}><summary>${count(warnings.length)} ${warnings.length === 1 ? "thing deserves" : "things deserve"} a look</summary>
-    <ul class="plain-list">${warnings.slice(0, 100).map((one) => html`<li>${one.column && html`<button type="button" class="link" onClick=${() => setQuery({ column: one.column })}><code>${one.column}</code></button> `}${one.message}</li>`)}</ul>
+    <ul class="reasons">${warnings.slice(0, 100).map((one) => html`<li>${one.column && html`<button type="button" class="link" onClick=${() => setQuery({ column: one.column })}><code>${one.column}</code></button> `}${one.message}</li>`)}</ul>
     ${warnings.length > 100 && html`<p class="quiet">and ${count(warnings.length - 100)} more</p>`}</details>`;
 }
 

@@ -75,9 +75,7 @@ function Deeds({ data, drafts, busy, clear, send }) {
 function Outcome({ name, run }) {
   const link = html`<${Link} href=${to(["runs", run.run_id])}>See the run<//>`;
   if (run.status === "completed" || run.status === "held") {
-    const passed = run.rows_collected - (run.replayed_rows.length ? Math.min(run.rows_rejected, run.rows_collected) : run.rows_rejected);
-    return html`<section class="card told" role="status" aria-label="Replayed"><div class="row spread"><p><${Status} status=${run.status} /> Version <${Link} href=${to(["data", name], { version: run.version })}>${run.version}<//> has ${count(run.rows_stored)} rows;
-      ${run.replayed_rows.length ? ` ${count(run.rows_collected)} were tried` : ` ${count(Math.max(passed, 0))} of ${count(run.rows_collected)} passed`}, ${count(run.rows_rejected)} are in its quarantine.</p>
+    return html`<section class="card told" role="status" aria-label="Replayed"><div class="row spread"><p><${Status} status=${run.status} /> Version <${Link} href=${to(["data", name], { version: run.version })}>${run.version}<//> has ${count(run.rows_stored)} rows; ${count(run.rows_collected)} ${run.rows_collected === 1 ? "was" : "were"} tried, ${count(run.rows_rejected)} are in its quarantine.</p>
       <div class="row">${run.replay_of && html`<${Link} href=${to(["pipelines", name, "versions"], { compare: run.version })}>What changed<//>`} ${link}</div></div></section>`;
   }
   return html`<section class="card told" role="status" aria-label="Replayed"><div class="row spread"><${Status} status=${run.status} />${link}</div>
