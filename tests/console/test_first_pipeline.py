@@ -169,6 +169,21 @@ def test_by_keyboard_on_a_telephone_in_the_dark(visits: Visits, served: Served) 
     expect(page.get_by_role("button", name="Column on_day")).to_be_visible()  # what was chosen outlives a reload
 
 
+def test_a_file_is_replaced_only_if_somebody_says_so(visits: Visits, served: Served, tmp_path: Path) -> None:
+    served.json("PUT", "/files/twice.csv", status=201, content=b"kept\nfirst\n")
+    (tmp_path / "twice.csv").write_bytes(b"kept\nsecond\n")
+    page = visits.open("/new")
+    files = page.get_by_label("Files", exact=True)
+    with page.expect_event("dialog", lambda dialog: "Replace it?" in dialog.message):
+        page.once("dialog", lambda dialog: dialog.dismiss())
+        files.set_input_files(tmp_path / "twice.csv")
+    expect(page.get_by_role("button", name="Choose files")).to_be_visible()
+    page.once("dialog", lambda dialog: dialog.accept())
+    files.set_input_files([])
+    files.set_input_files(tmp_path / "twice.csv")
+    expect(page.get_by_role("cell", name="second")).to_be_visible()
+
+
 def steps(served: Served, name: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = served.json("GET", f"/pipeline/{name}/config")["processors"]
     return found

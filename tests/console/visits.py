@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.acceptance.served import PASSWORD, Served
 
@@ -20,6 +20,7 @@ def chromium() -> Iterator[Browser]:
     """Debian's Chromium without a window."""
     place = shutil.which("chromium")
     assert place is not None, "no Chromium: apt-get install chromium"
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=place, args=["--no-sandbox"])  # CI is root
         yield browser

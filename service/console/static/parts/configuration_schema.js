@@ -33,9 +33,26 @@ export function resolved(schemas, schema, value) {
 
 const kindOf = (value) => (value === null || value === undefined ? "null" : Array.isArray(value) ? "array" : typeof value === "number" ? "number" : typeof value);
 
+/** The setting that tells an object of this schema from others, `[name, value]`: `type`, or `how` of a combination; or null. */
+function tagOf(schema) {
+  for (const name of ["type", "how"]) {
+    const one = schema.properties?.[name];
+    const value = one?.const ?? (one?.enum?.length === 1 ? one.enum[0] : undefined);
+    if (value !== undefined) return [name, value];
+  }
+  return null;
+}
+
+const hasTag = (schema, value) => {
+  const tag = tagOf(schema);
+  return tag !== null && value?.[tag[0]] === tag[1];
+};
+
 function chosen(schemas, options, value) {
   const plain = options.map((option) => (option.$ref ? schemas[option.$ref.split("/").at(-1)] : option));
   const kind = kindOf(value);
+  const tagged = kind === "object" && plain.find((option) => hasTag(option, value));
+  if (tagged) return tagged;
   const fits = plain.find((option) => [option.type].flat().some((type) => type === kind || (type === "integer" && kind === "number")));
   return fits ?? plain.find((option) => option.properties || option.discriminator || option.items || option.additionalProperties) ?? plain.find((option) => option.type !== "null") ?? plain[0];
 }
@@ -81,18 +98,25 @@ export function typeText(schema) {
 }
 
 const KIND_WORDS = { boolean: "yes or no", string: "one text", integer: "a whole number", number: "a number", array: "several", object: "settings" };
+const FIRST = { boolean: true, integer: 0, number: 0, array: [], object: {} };
 const MATCHES = { boolean: (value) => typeof value === "boolean", string: (value) => typeof value === "string", integer: (value) => typeof value === "number" || typeof value === "bigint", number: (value) => typeof value === "number" || typeof value === "bigint", array: Array.isArray, object: (value) => value !== null && typeof value === "object" && !Array.isArray(value) };
 
-/** The kinds that a value may be of, `{kind, word, schema, fits}`; fewer than two where there is nothing to choose. */
+/**
+ * The kinds that a value may be of, `{kind, word, schema, fits, first, hidden}`; fewer than two where there is nothing to
+ * choose. Objects with a tag are kinds of their own.
+ */
 export function choicesOf(schemas, schema) {
   const plain = schema?.$ref ? schemas[schema.$ref.split("/").at(-1)] : schema;
-  const options = plain?.anyOf ?? (plain?.discriminator ? null : plain?.oneOf) ?? (Array.isArray(plain?.type) ? plain.type.map((type) => ({ type })) : null);
+  const mapped = plain?.discriminator && Object.values(plain.discriminator.mapping).map(($ref) => ({ $ref }));
+  const options = mapped ?? plain?.anyOf ?? plain?.oneOf ?? (Array.isArray(plain?.type) ? plain.type.map((type) => ({ ...plain, type })) : null);
   return (options ?? []).flatMap((option) => {
     const one = option.$ref ? schemas[option.$ref.split("/").at(-1)] : option;
-    if (one.discriminator || one.anyOf) return [{ kind: "object", word: KIND_WORDS.object, schema: option, fits: MATCHES.object }];
+    if (one.discriminator || one.anyOf || one.oneOf) return choicesOf(schemas, one);
     const kind = one.type ?? (one.enum || one.const !== undefined ? "string" : null);
     if (kind === "null" || kind === null) return [];
-    const word = one.const !== undefined ? String(one.const) : one.enum && kind === "string" ? one.enum.join(", ") : kind === "object" && one.title ? KIND_WORDS.object : KIND_WORDS[kind];
-    return [{ kind, word, schema: option, fits: (value) => MATCHES[kind](value) }];
+    const tag = kind === "object" ? tagOf(one) : null;
+    if (tag !== null) return [{ kind, word: tag[1], schema: option, fits: (value) => hasTag(one, value), first: { [tag[0]]: tag[1] }, hidden: [tag[0]] }];
+    const word = one.const !== undefined ? String(one.const) : one.enum && kind === "string" ? one.enum.join(", ") : KIND_WORDS[kind];
+    return [{ kind, word, schema: option, fits: MATCHES[kind], first: one.const ?? one.enum?.[0] ?? FIRST[kind], hidden: [] }];
   });
 }

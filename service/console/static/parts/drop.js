@@ -2,12 +2,23 @@
 
 import { html, useRef, useState } from "preact";
 import { bytes } from "console/format";
-import { address, ApiError } from "console/api";
+import { address, ApiError, get } from "console/api";
 import { Problem, Progress } from "console/parts/basics";
 import { accessToken } from "console/session";
 
+const MOST = 1000;
+
+/** The error that an answer tells of, or that it tells of none, as what stands between may answer. */
+function errorOf(request) {
+  try {
+    return JSON.parse(request.responseText).error;
+  } catch {
+    return { code: "UNREADABLE", message: `The upload was refused with ${request.status}. Is the file too large for what stands before the service?` };
+  }
+}
+
 /** Sends a file; `onProgress` gets a share. `fetch` cannot tell how much of a body is sent. */
-async function send(file, onProgress) {
+async function send(file, onProgress, signal) {
   const token = await accessToken();
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -18,10 +29,18 @@ async function send(file, onProgress) {
     request.onerror = () => reject(new ApiError(0, { code: "UNREACHABLE", message: "The connection was lost." }, null));
     request.onload = () => {
       if (request.status < 300) resolve(JSON.parse(request.responseText));
-      else reject(new ApiError(request.status, JSON.parse(request.responseText).error, request.getResponseHeader("x-request-id")));
+      else reject(new ApiError(request.status, errorOf(request), request.getResponseHeader("x-request-id")));
     };
+    request.onabort = () => reject(null);
+    signal.addEventListener("abort", () => request.abort());
     request.send(file);
   });
+}
+
+/** Whether a file of this name may be sent: pipelines may read another one of it. */
+async function mayReplace(name) {
+  const { items } = await get("/files", { limit: MOST });
+  return !items.some((one) => one.path === name) || window.confirm(`${name} was uploaded before. Replace it? Pipelines that read it get the new file at their next run.`);
 }
 
 /** `onDone` gets the path of each file that was stored. */
@@ -30,12 +49,15 @@ export function Drop({ onDone, children }) {
   const [over, setOver] = useState(false);
   const [sending, setSending] = useState(null);
   const [error, setError] = useState(null);
+  const stop = useRef(null);
   const take = async (files) => {
     setError(null);
+    stop.current = new AbortController();
     try {
       for (const file of files) {
+        if (!(await mayReplace(file.name))) continue;
         setSending({ name: file.name, size: file.size, share: 0 });
-        const stored = await send(file, (share) => setSending({ name: file.name, size: file.size, share }));
+        const stored = await send(file, (share) => setSending({ name: file.name, size: file.size, share }), stop.current.signal);
         onDone(stored.path);
       }
     } catch (failed) {
@@ -46,7 +68,7 @@ export function Drop({ onDone, children }) {
   return html`<div class=${`drop ${over ? "over" : ""}`} onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)}
       onDrop=${(event) => { event.preventDefault(); setOver(false); take([...event.dataTransfer.files]); }}>
     <input ref=${input} class="visually-hidden" type="file" multiple tabindex="-1" aria-label="Files" onChange=${(event) => { take([...event.currentTarget.files]); }} />
-    ${sending ? html`<p role="status">Sending ${sending.name} (${bytes(sending.size)})</p><${Progress} value=${sending.share * 100} label=${`Sending ${sending.name}`} />`
+    ${sending ? html`<p role="status">${sending.share < 1 ? "Sending" : "Storing"} ${sending.name} (${bytes(sending.size)})</p><${Progress} value=${sending.share * 100} label=${`Sending ${sending.name}`} /><div><button type="button" onClick=${() => stop.current.abort()}>Stop</button></div>`
       : html`<p>${children ?? "Drop files here"}, or <button type="button" onClick=${() => input.current.click()}>Choose files</button></p>`}
     <${Problem} error=${error} />
   </div>`;

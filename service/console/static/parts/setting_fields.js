@@ -3,18 +3,17 @@
 import { html, useState } from "preact";
 import { choicesOf, resolved } from "console/parts/configuration_schema";
 import { Draft } from "console/parts/draft";
-import { SettingsForm, words } from "console/parts/settings_form";
+import { SettingsForm } from "console/parts/settings_form";
 
 const ofKind = (kind) => ({ boolean: false, string: "", integer: 0, number: 0, array: [], object: {} })[kind];
 const COLUMN = "A column.";
 
 /** One value. `columns` are names to propose where a column is asked for. */
-export function Field({ schemas, schema, value, onChange, columns, label, placeholder, required }) {
+export function Field({ schemas, schema, value, onChange, columns, label, placeholder, required, hidden = [] }) {
   const described = resolved(schemas, schema, value);
   const more = { schemas, columns };
   const kinds = choicesOf(schemas, schema);
   if (kinds.length > 1) return html`<${Kinds} ...${more} kinds=${kinds} value=${value} onChange=${onChange} label=${label} />`;
-  if (described.discriminator) return html`<${Tagged} ...${more} schema=${described} value=${value} onChange=${onChange} label=${label} />`;
   if (described.enum || described.const !== undefined) {
     const options = described.enum ?? [described.const];
     return html`<select aria-label=${label} value=${value ?? ""} onChange=${(event) => onChange(event.currentTarget.value || undefined)}>${!required && html`<option value="">${placeholder || "–"}</option>`}${options.filter((one) => one !== "").map((one) => html`<option>${one}</option>`)}</select>`;
@@ -23,7 +22,7 @@ export function Field({ schemas, schema, value, onChange, columns, label, placeh
   if (kind === "boolean") return html`<select aria-label=${label} value=${value === undefined ? "" : String(value)} onChange=${(event) => onChange(event.currentTarget.value === "" ? undefined : event.currentTarget.value === "true")}><option value="">${placeholder || "–"}</option><option value="true">yes</option><option value="false">no</option></select>`;
   if (kind === "integer" || kind === "number") return html`<${Draft} aria-label=${label} type="number" step=${kind === "integer" ? 1 : "any"} placeholder=${placeholder} value=${value ?? ""} onTake=${(text) => onChange(text === "" ? undefined : Number(text))} />`;
   if (kind === "array") return html`<${List} ...${more} schema=${described} value=${value ?? []} onChange=${onChange} label=${label} />`;
-  if (kind === "object" && described.properties) return html`<div class="nested"><${SettingsForm} ...${more} schema=${described} value=${value ?? {}} onChange=${onChange} /></div>`;
+  if (kind === "object" && described.properties) return html`<div class="nested"><${SettingsForm} ...${more} schema=${described} value=${value ?? {}} onChange=${onChange} hidden=${hidden} /></div>`;
   if (kind === "object") return html`<${Pairs} ...${more} schema=${described} value=${value ?? {}} onChange=${onChange} label=${label} />`;
   if (described.type === undefined && value !== undefined && typeof value !== "string") return html`<code>${JSON.stringify(value)}</code>`;
   return html`<${Text} value=${value} onChange=${onChange} label=${label} placeholder=${placeholder} columns=${described.description?.startsWith(COLUMN) || /column/i.test(label ?? "") ? columns : []} long=${/query|sql|filter|expression/i.test(label ?? "")} />`;
@@ -42,19 +41,10 @@ function Kinds({ schemas, kinds, value, onChange, columns, label }) {
   const choose = (event) => {
     const place = event.currentTarget.value === "" ? null : Number(event.currentTarget.value);
     setChosen(place);
-    const { kind, schema } = place === null ? {} : kinds[place];
-    onChange(place === null ? undefined : kind === "boolean" ? true : ofKind(kind) === "" || schema.enum ? undefined : ofKind(kind));
+    onChange(place === null ? undefined : kinds[place].first);
   };
   return html`<div class="kinds"><select aria-label=${`Kind of ${label}`} value=${now === null || now < 0 ? "" : String(now)} onChange=${choose}><option value="">–</option>${kinds.map(({ word }, place) => html`<option value=${String(place)}>${word}</option>`)}</select>
-    ${kinds[now] && html`<${Field} schemas=${schemas} columns=${columns} schema=${kinds[now].schema} value=${value} onChange=${onChange} label=${label} required />`}</div>`;
-}
-
-/** Settings whose `type` says which others there are. */
-function Tagged({ schemas, schema, value, onChange, columns, label }) {
-  const { propertyName, mapping } = schema.discriminator;
-  const tag = value?.[propertyName] ?? "";
-  return html`<div class="kinds"><select aria-label=${label} value=${tag} onChange=${(event) => onChange(event.currentTarget.value ? { [propertyName]: event.currentTarget.value } : undefined)}><option value="">–</option>${Object.keys(mapping).map((one) => html`<option value=${one}>${words(one)}</option>`)}</select>
-    ${mapping[tag] && html`<div class="nested"><${SettingsForm} schemas=${schemas} columns=${columns} schema=${{ $ref: mapping[tag] }} value=${value} onChange=${onChange} hidden=${[propertyName]} /></div>`}</div>`;
+    ${kinds[now] && html`<${Field} schemas=${schemas} columns=${columns} schema=${kinds[now].schema} value=${value} onChange=${onChange} label=${label} hidden=${kinds[now].hidden} required />`}</div>`;
 }
 
 function List({ schemas, schema, value, onChange, columns, label }) {

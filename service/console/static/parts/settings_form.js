@@ -32,7 +32,7 @@ function Setting({ name, required, schemas, schema, value, onChange, columns }) 
   const hint = (plain.description ?? resolved(schemas, schema, value).description ?? "").split("\n\n")[0];
   const standard = plain.default === undefined || plain.default === null || (typeof plain.default === "object" && Object.keys(plain.default).length === 0) ? "" : `${plain.default === true ? "yes" : plain.default === false ? "no" : typeof plain.default === "object" ? JSON.stringify(plain.default) : plain.default} (default)`;
   return html`<div class="setting" role="group" aria-label=${words(name)}><div class="setting-name">${words(name)}${required && html` <span class="late">needed</span>`}
-      ${value !== undefined && !required && html`<button type="button" class="plain" aria-label=${`Back to the default of ${words(name)}`} onClick=${() => onChange(undefined)}>default</button>`}</div>
+      ${value !== undefined && !required && html`<button type="button" class="plain" aria-label=${`Clear ${words(name)}`} title="Back to the default" onClick=${() => onChange(undefined)}>clear</button>`}</div>
     <${Hint} text=${hint} />
     <${Field} schemas=${schemas} schema=${schema} value=${value} onChange=${onChange} columns=${columns} label=${words(name)} placeholder=${standard} required=${required} /></div>`;
 }
