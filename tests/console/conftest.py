@@ -33,8 +33,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
+    from playwright.sync_api import expect
+
     from tests.console import visits
 
+    expect.set_options(timeout=visits.PATIENCE)
     with visits.chromium() as browser:
         yield browser
 
