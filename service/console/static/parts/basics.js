@@ -39,21 +39,24 @@ const WORDS = {
 export const Status = ({ status }) =>
   html`<span class="status status-${status}"><span class="dot" aria-hidden="true"></span>${WORDS[status] ?? status}</span>`;
 
-let ticking = 0;
+const HOUR = 3_600_000;
 const tickers = new Set();
+let round = 0;
 setInterval(() => {
   if (document.hidden) return;
-  ticking += 1;
-  for (const tick of tickers) tick(ticking);
-}, 15_000);
+  round += 1;
+  for (const tick of tickers) tick(round % 10 === 0);
+}, 30_000);
 
-/** An instant as "5 minutes ago", exact on hover and for screen readers. */
+/** An instant as "5 minutes ago", exact on hover and for screen readers; drawn again when the words change. */
 export function Time({ at }) {
-  const [, tick] = useState(0);
+  const [, setWords] = useState("");
   useEffect(() => {
+    if (!at) return undefined;
+    const tick = (all) => (all || Math.abs(Date.now() - new Date(at)) < HOUR) && setWords(ago(at));
     tickers.add(tick);
     return () => tickers.delete(tick);
-  }, []);
+  }, [at]);
   return at ? html`<time datetime=${at} title=${instant(at)}>${ago(at)}</time>` : html`<span class="quiet">–</span>`;
 }
 
