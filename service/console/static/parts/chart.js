@@ -71,7 +71,7 @@ export function Bars({ names, series, label, most = 50 }) {
   const one = series.length === 1;
   return html`<figure class="bars"><figcaption class="quiet">${label}${names.length > most ? `, the first ${most} of ${count(names.length)}` : ""}</figcaption>
     ${!one && html`<div class="legend">${series.map((part, place) => html`<span><${Swatch} place=${place} /> ${part.name}</span>`)}</div>`}
-    <table><caption class="visually-hidden">${label}</caption><tbody>${names.slice(0, most).map((name, row) => series.map((part, place) => html`<tr>
+    <table class="slim"><caption class="visually-hidden">${label}</caption><tbody>${names.slice(0, most).map((name, row) => series.map((part, place) => html`<tr>
       ${place === 0 && html`<th scope="rowgroup" rowspan=${one ? null : series.length}><div class="clip">${name}</div></th>`}
       <td><svg width="100%" height=${one ? 14 : 8} viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">
         <rect style=${{ fill: `var(${part.values[row] < 0 && one ? "--bad" : COLOURS[place]})` }} width=${(Math.abs(part.values[row] ?? 0) / largest) * 100} height="14" /></svg></td>

@@ -41,6 +41,21 @@ function language(name) {
   return name === "json" ? cm.json() : cm.sql({ dialect: DUCKDB });
 }
 
+/**
+ * Writes over a selection. Chromium would keep the look of the words that go, by a style that the policy of the page
+ * refuses; the editor is asked as the browser would ask it.
+ */
+const OVERWRITE = cm.EditorView.domEventHandlers({
+  beforeinput: (event, view) => {
+    const { from, to, empty } = view.state.selection.main;
+    if (event.inputType !== "insertText" || !event.data || empty || view.composing || view.state.readOnly || view.state.selection.ranges.length > 1) return false;
+    event.preventDefault();
+    const insert = () => view.state.update({ ...view.state.replaceSelection(event.data), userEvent: "input.type", scrollIntoView: true });
+    if (!view.state.facet(cm.EditorView.inputHandler).some((handle) => handle(view, from, to, event.data, insert))) view.dispatch(insert());
+    return true;
+  },
+});
+
 const controls = (view) => ({
   selected: () => view.state.sliceDoc(view.state.selection.main.from, view.state.selection.main.to),
   insert: (text) => { view.dispatch(view.state.replaceSelection(text)); view.focus(); },
@@ -69,7 +84,7 @@ export function Editor({ value, onChange, onSubmit, kind, label, complete, probl
       doc: value,
       extensions: [
         cm.lineNumbers(), cm.foldGutter(), cm.history(), cm.drawSelection(), cm.highlightActiveLine(), cm.indentOnInput(), cm.bracketMatching(), cm.closeBrackets(),
-        cm.highlightSelectionMatches(), cm.lintGutter(), cm.syntaxHighlighting(COLOURS), THEME, cm.indentUnit.of("  "), cm.EditorView.lineWrapping,
+        cm.highlightSelectionMatches(), cm.lintGutter(), cm.syntaxHighlighting(COLOURS), THEME, cm.indentUnit.of("  "), cm.EditorView.lineWrapping, OVERWRITE,
         cm.autocompletion(complete ? { override: [complete] } : {}),
         cm.keymap.of([submit, ...cm.closeBracketsKeymap, ...cm.defaultKeymap, ...cm.searchKeymap, ...cm.historyKeymap, ...cm.foldKeymap, ...cm.completionKeymap, ...cm.lintKeymap]),
         cm.EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }), speech.of(language(kind)),

@@ -30,7 +30,7 @@ export function Answer({ answer, view }) {
 }
 
 const Plan = ({ lines, timed }) => html`<p class="quiet">${timed ? "How DuckDB answered it, with the rows and the time of each step." : "How DuckDB would answer it; numbers with ~ are estimates. Read it from the bottom up."}</p>
-  <pre class="plan" tabindex="0" role="region" aria-label="Plan">${lines.join("\n")}</pre>`;
+  <pre class="explained" tabindex="0" role="region" aria-label="Plan">${lines.join("\n")}</pre>`;
 
 function Rows({ answer }) {
   const [open, setOpen] = useState(null);

@@ -15,13 +15,13 @@ const FORMS = {
 };
 const MOST = 2n ** 63n;
 
-/** The kind of the values of a column, by its type in DuckDB. */
+/** The kind of the values of a column, by its type in DuckDB or in the catalog. */
 export function kindOf(type) {
   const name = type.toUpperCase();
-  if (name.endsWith("]") || /^(STRUCT|MAP|UNION)/.test(name)) return "string";
-  if (/^TIMESTAMP|^DATETIME/.test(name)) return "datetime";
-  if (/^U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?\d*$|^(LONG|SHORT|INT\d)$/.test(name)) return "integer";
-  if (/^(DOUBLE|FLOAT\d?|REAL)$/.test(name)) return "number";
+  if (/^(TIMESTAMP|DATETIME(\[[^\]]+\])?$)/.test(name)) return "datetime";
+  if (name.endsWith("]") || /^(STRUCT|MAP|UNION|LIST)/.test(name)) return "string";
+  if (/^U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?\d*$|^(LONG|SHORT)$/.test(name)) return "integer";
+  if (/^(DOUBLE|FLOAT\d*|REAL)$/.test(name)) return "number";
   if (/^(DECIMAL|NUMERIC)/.test(name)) return "decimal";
   return { BOOLEAN: "boolean", BOOL: "boolean", DATE: "date", TIME: "time" }[name] ?? "string";
 }
