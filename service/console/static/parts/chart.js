@@ -52,11 +52,12 @@ function plot(host, { x, series, time, points, height }) {
 export function Lines({ x, series, time, points = false, label, canvas = null, height = 320 }) {
   const host = useRef(null);
   useEffect(() => {
-    let chart = plot(host.current, { x, series, time, points, height });
-    const again = () => { chart.destroy(); chart = plot(host.current, { x, series, time, points, height }); if (canvas) canvas.current = chart.ctx.canvas; };
+    const element = host.current;
+    let chart = plot(element, { x, series, time, points, height });
+    const again = () => { chart.destroy(); chart = plot(element, { x, series, time, points, height }); if (canvas) canvas.current = chart.ctx.canvas; };
     if (canvas) canvas.current = chart.ctx.canvas;
-    const observer = new ResizeObserver(() => chart.setSize({ width: host.current.clientWidth, height }));
-    observer.observe(host.current);
+    const observer = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height }));
+    observer.observe(element);
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", again);
     return () => { dark.removeEventListener("change", again); observer.disconnect(); chart.destroy(); };

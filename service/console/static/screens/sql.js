@@ -33,7 +33,8 @@ export default function Sql() {
   const tables = useMemo(() => catalog.data?.items ?? [], [catalog.data]);
   const [queries, reload] = useQueries();
   const definition = queries?.find((one) => one.name === asked?.saved) ?? null;
-  const answer = useAnswer(asked === null ? null : explained(asked, definition));
+  const lacking = asked?.saved && asked.sql === null && (queries === null || lacks(definition, asked.values));
+  const answer = useAnswer(asked === null || lacking ? null : explained(asked, definition));
   const editor = useRef(null);
   const known = useRef([]);
   known.current = tables;
@@ -79,12 +80,18 @@ export default function Sql() {
     return start < 0 ? [] : [{ from: start + place.from, to: start + place.to, message: plain(answer.error) }];
   }, [answer.error]);
   const shown = { sql: text, values: Object.fromEntries(fields.map((one) => [one.name, faultOf(one) ? { kind: "null", text: "" } : one])), view: "rows" };
+  const saved = (name, sql) => {
+    const next = { sql: null, saved: name, values: shown.values, view: "rows" };
+    setFresh(name);
+    keep(next, sql, values);
+    go(addressOf(next));
+  };
   const look = (sql) => { keep({ sql }, sql, values); open({ sql, saved: null, values: {}, view: "rows" }); };
   const again = (past) => { keep(past, past.sql ?? "", past.values); open(past); };
   return html`<main id="main" class="wide" aria-busy=${(catalog.data === null && !catalog.error) || queries === null}>
     <${Title} text="SQL"><div class="row">
       ${text.trim() && html`<${Snippet} request=${{ method: "POST", path: "/query", json: body(shown), python: pythonOf(shown) }} />`}
-      ${may("operator") && html`<${SaveQuery} text="Save as query" sql=${text} kinds=${Object.fromEntries(fields.map((one) => [one.name, one.kind]))} reload=${reload} saved=${(name) => { setFresh(name); go(addressOf({ sql: null, saved: name, values: shown.values, view: "rows" })); }} />`}
+      ${may("operator") && html`<${SaveQuery} text="Save as query" sql=${text} kinds=${Object.fromEntries(fields.map((one) => [one.name, one.kind]))} reload=${reload} saved=${saved} />`}
     </div><//>
     <div class="beside">
       <aside aria-label="Tables, queries, history">
@@ -97,14 +104,17 @@ export default function Sql() {
         ${fields.length > 0 && html`<${ParameterFields} fields=${fields} strict=${strict} change=${(name, value) => write(text, { ...values, [name]: value })} />`}
         <div class="row"><button type="button" class="primary" disabled=${answer.busy || !text.trim()} onClick=${runAsSeen}>Run</button>
           ${answer.busy ? html`<button type="button" onClick=${answer.stop}>Stop</button>` : html`<button type="button" disabled=${!text.trim()} onClick=${() => run("plan")}>Explain</button>`}
-          <span class="quiet" role="status">${status(answer, asked, text, long)}</span></div>
+          <span class="quiet" role="status">${lacking ? (queries === null ? "" : "Fill in what the query needs, and run it.") : status(answer, asked, text, long)}</span></div>
         ${answer.error && html`<${SqlProblem} error=${answer.error} asked=${asked} show=${(place) => { const start = Math.max(text.indexOf(asked.sql), 0); editor.current.show(start + place.from, start + place.to); }} />`}
-        ${definition && html`<${SavedQuery} definition=${definition} values=${shown.values} changed=${changed} open=${changed || fresh === definition.name} reload=${reload} gone=${() => go(addressOf({ sql: text, saved: null, values: shown.values, view: "rows" }), { replace: true })} />`}
+        ${definition && html`<${SavedQuery} definition=${definition} values=${shown.values} changed=${changed} open=${changed || fresh === definition.name} back=${() => write(definition.sql, values)} reload=${reload} saved=${saved} gone=${() => go(addressOf({ sql: text, saved: null, values: shown.values, view: "rows" }), { replace: true })} />`}
         ${answer.answer && !answer.error && !answer.stopped && html`<div class=${answer.busy ? "old" : ""}><${Answer} answer=${answer.answer} view=${asked?.view ?? "rows"} /></div>`}
       </div>
     </div>
   </main>`;
 }
+
+/** Whether a saved query waits for a value that every request needs; one that is not in the list says so itself. */
+const lacks = (definition, values) => Object.entries(definition?.parameters ?? {}).some(([name, about]) => about.required && !values[name]?.text);
 
 /** A plan is that of a statement, also where the address names a saved query; null until its definition is here. */
 function explained(asked, definition) {
@@ -157,15 +167,16 @@ function status(answer, asked, text, long) {
   return answer.answer ? `${summary(answer.answer)}.${after}` : "";
 }
 
+/** The saved queries, null while they are read, and what reads them again. */
 function useQueries() {
   const [queries, setQueries] = useState(null);
-  const [round, setRound] = useState(0);
+  const reload = useCallback(async (signal) => setQueries(await allQueries(signal)), []);
   useEffect(() => {
     const stop = new AbortController();
-    allQueries(stop.signal).then(setQueries, () => stop.signal.aborted || setQueries((before) => before ?? []));
+    reload(stop.signal).catch(() => stop.signal.aborted || setQueries([]));
     return () => stop.abort();
-  }, [round]);
-  return [queries, () => setRound((before) => before + 1)];
+  }, []);
+  return [queries, reload];
 }
 
 function Queries({ queries, current }) {

@@ -16,7 +16,7 @@ export function QuickChart({ answer }) {
   const canvas = useRef(null);
   if (data === null) return html`<p class="quiet">There is nothing to draw: the answer has no rows.</p>`;
   const { along, up, split, kind, each } = choice;
-  const name = `${up.length ? up.map((one) => one.name).join(", ") : "Rows"}${each !== "rows" && up.length && data.several ? ` (${EACH[each]})` : ""} ${along.is === "name" ? "by" : "over"} ${along.name}${split ? `, by ${split.name}` : ""}`;
+  const name = `${up.length ? up.map((one) => one.name).join(", ") : "Rows"}${each !== "rows" && up.length && data.several ? ` (${EACH[each]})` : ""} ${kind === "bars" ? "by" : "over"} ${along.name}${split ? `, by ${split.name}` : ""}`;
   return html`<section class="card" aria-label="Chart">
     <${Choices} choice=${choice} several=${data.several} />
     ${kind === "bars" ? html`<${Bars} names=${data.names} series=${data.series} label=${name} />`

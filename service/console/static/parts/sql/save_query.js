@@ -25,9 +25,9 @@ const scalar = (kind, text) => (kind === "boolean" ? text === "true" : kind === 
 
 /**
  * A button with its dialog. `definition` is the saved query that is changed, or null; `kinds` are the kinds of the
- * parameters by name as the screen has them; `saved` is called with the name.
+ * parameters by name as the screen has them; `saved` is called with the name and the statement.
  */
-export function SaveQuery({ text, sql, definition = null, kinds = {}, reload, saved = () => {} }) {
+export function SaveQuery({ text, sql, definition = null, kinds = {}, reload, saved }) {
   const dialog = useRef(null);
   const [round, setRound] = useState(0);
   const open = () => { setRound((before) => before + 1); dialog.current.showModal(); };
@@ -42,21 +42,24 @@ function first(name, kind, about) {
 }
 
 function Form({ sql, definition, kinds, reload, saved, close }) {
-  const [statement, setStatement] = useState(sql);
-  const found = parametersOf(statement);
+  const [given, setGiven] = useState({
+    name: definition?.name ?? "", description: definition?.description ?? "", sql, rows: String(definition?.max_rows ?? ""),
+    cache: definition?.cache_seconds ? String(definition.cache_seconds) : "", public: definition?.public ?? false,
+  });
+  const { name } = given;
+  const found = parametersOf(given.sql);
   const [about, setAbout] = useState({});
-  const parameters = found.map(({ name }) => about[name.toLowerCase()] ?? first(name.toLowerCase(), kinds[name], definition?.parameters[name.toLowerCase()]));
-  const change = (name, part) => setAbout({ ...about, [name]: { ...parameters.find((one) => one.name === name), ...part } });
+  const parameters = found.map((one) => about[one.name.toLowerCase()] ?? first(one.name.toLowerCase(), kinds[one.name], definition?.parameters[one.name.toLowerCase()]));
+  const change = (parameter, part) => setAbout({ ...about, [parameter]: { ...parameters.find((one) => one.name === parameter), ...part } });
   const [taken, setTaken] = useState(null);
   const [done, setDone] = useState(null);
   const nameless = found.some((one) => /^\d+$/.test(one.name));
-  const save = useAction(async (form, replace) => {
-    const name = form.get("name");
+  const save = useAction(async (replace) => {
     const same = replace || name === definition?.name ? null : (await allQueries()).find((one) => one.name === name);
     if (same) { setTaken(same); return; }
     const body = {
-      sql: statement, description: form.get("description"), public: form.get("public") === "on", cache_seconds: Number(form.get("cache") || 0),
-      max_rows: form.get("rows") ? Number(form.get("rows")) : null,
+      sql: given.sql, description: given.description, public: given.public, cache_seconds: Number(given.cache || 0),
+      max_rows: given.rows ? Number(given.rows) : null,
       parameters: Object.fromEntries(parameters.map((one) => [one.name, {
         type: one.type, required: one.required, description: one.description,
         default: one.required || one.fallback === "" ? null : scalar(one.type, one.fallback.trim()),
@@ -64,23 +67,23 @@ function Form({ sql, definition, kinds, reload, saved, close }) {
       }])),
     };
     await call("PUT", `/queries/${encodeURIComponent(name)}`, { body });
-    reload();
-    saved(name);
+    await reload();
+    saved(name, given.sql);
     setDone(name);
   });
-  const form = useRef(null);
-  const submit = (replace) => { setTaken(null); save.run(new FormData(form.current), replace); };
+  const submit = (replace) => { setTaken(null); save.run(replace); };
+  const field = (part) => ({ value: given[part], onInput: (event) => { setTaken(null); setGiven({ ...given, [part]: event.currentTarget.value }); } });
   if (done !== null) return html`<h2>Saved as ${done}</h2><p>Programs ask for it at</p><pre tabindex="0">${programAddress(done, {})}</pre><div><button type="button" class="primary" autofocus onClick=${close}>Close</button></div>`;
   return html`<h2>${definition ? `Change ${definition.name}` : "Save as query"}</h2>
-    <form ref=${form} class="stack" onSubmit=${(event) => { event.preventDefault(); submit(false); }} onInput=${() => taken && setTaken(null)}>
-    <label>Name <input name="name" required maxlength="63" pattern="[a-z][a-z0-9_\\-]*" title="Small letters, digits, - and _, a letter first" value=${definition?.name ?? ""} readonly=${definition !== null} autocomplete="off" /></label>
-    <label>What it answers <input name="description" maxlength="4000" value=${definition?.description ?? ""} /></label>
-    <label>Statement <textarea class="mono" rows="4" spellcheck="false" value=${statement} onInput=${(event) => setStatement(event.currentTarget.value)} /></label>
+    <form class="stack" onSubmit=${(event) => { event.preventDefault(); submit(false); }}>
+    <label>Name <input required maxlength="63" pattern="[a-z][a-z0-9_\\-]*" title="Small letters, digits, - and _, a letter first" readonly=${definition !== null} autocomplete="off" ...${field("name")} /></label>
+    <label>What it answers <input maxlength="4000" ...${field("description")} /></label>
+    <label>Statement <textarea class="mono" rows="4" required spellcheck="false" ...${field("sql")} /></label>
     ${nameless ? html`<p class="problem" role="alert">A saved query's parameters have names: write <code>$city</code> rather than <code>?</code> or <code>$1</code>.</p>`
       : parameters.map((one) => html`<${Parameter} key=${one.name} one=${one} change=${(part) => change(one.name, part)} />`)}
-    <div class="row"><label class="inline">Rows at most <input name="rows" type="number" min="1" class="short" value=${definition?.max_rows ?? ""} /></label>
-      <label class="inline">An answer may be old for <input name="cache" type="number" min="0" max="86400" class="short" value=${definition?.cache_seconds || ""} placeholder="0" /> s</label></div>
-    ${may("admin") && html`<label class="inline"><input type="checkbox" name="public" checked=${definition?.public ?? false} /> Public: everyone reads the answer, without signing in</label>`}
+    <div class="row"><label class="inline">Rows at most <input type="number" min="1" class="short" ...${field("rows")} /></label>
+      <label class="inline">An answer may be old for <input type="number" min="0" max="86400" class="short" placeholder="0" ...${field("cache")} /> s</label></div>
+    ${may("admin") && html`<label class="inline"><input type="checkbox" checked=${given.public} onChange=${(event) => setGiven({ ...given, public: event.currentTarget.checked })} /> Public: everyone reads the answer, without signing in</label>`}
     <${Problem} error=${save.error} />
     ${taken && html`<div class="problem" role="alert"><strong>The name ${taken.name} is taken</strong><p>${taken.created_by} saved a query under it${taken.description ? `: ${taken.description}` : "."} Replacing it changes what its programs get.</p>
       <button type="button" class="danger" onClick=${() => submit(true)}>Replace ${taken.name}</button></div>`}
