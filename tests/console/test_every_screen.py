@@ -54,7 +54,7 @@ SCREENS = {
     "sql": "/sql?sql=SELECT%20*%20FROM%20wild",
     "sql, chart": "/sql?sql=SELECT%20*%20FROM%20wild&view=chart",
     "sql, lines": "/sql?sql=SELECT%20range%2C%20range%20%25%207%20AS%20rest%20FROM%20range(50)&view=chart",
-    "sql, plan": "/sql?sql=SELECT%20*%20FROM%20wild%20WHERE%20amount%20%3E%20%24least&view=timed&p.least=number%3A1",
+    "sql, plan": "/sql?sql=SELECT%20*%20FROM%20wild%20WHERE%20length(address)%20%3E%20%24least&view=timed&p.least=number%3A1",
     "sql, saved query": "/sql?query=wild",
     "new pipeline": "/new",
     "new pipeline from a file": "/new?file=wild.csv",
@@ -102,7 +102,7 @@ def made(served: Served) -> dict[str, str]:
     served.json("POST", "/keys", status=201, json={"name": HOSTILE, "role": "viewer"})
     parameters = {"least": {"type": "number", "default": 0, "description": HOSTILE}}
     served.json("PUT", "/queries/wild", status=201, json={
-        "sql": "SELECT * FROM wild WHERE amount >= $least", "description": HOSTILE, "parameters": parameters,
+        "sql": "SELECT * FROM wild WHERE length(address) >= $least", "description": HOSTILE, "parameters": parameters,
     })  # fmt: skip
     listed = {"failed": served.json("GET", "/pipeline/broken/runs")["items"][0]["run_id"], "run": run["run_id"]}
     assert run["status"] == "completed", run
