@@ -24,7 +24,7 @@ from service.kit.clock import Clock
 _SQL = load_sql("sessions")
 _BROWSER = "web"
 _GRACE = timedelta(seconds=10)
-_MOST_STEPS = 64  # a browser that refreshes so often within the grace is no browser
+_MOST_STEPS = 64  # pages that somebody leaves within the grace
 _ACCESS_LIFE = timedelta(seconds=tokens.LONGEST_SECONDS + 2 * tokens.LEEWAY_SECONDS)
 
 
