@@ -44,6 +44,13 @@ def test_a_script(path: Path) -> None:
     assert len(text.splitlines()) <= 400
 
 
+def test_each_style_sheet_is_in_the_page() -> None:
+    (style,) = [asset.content for name, asset in site.assets().items() if name.endswith(".css")]
+    for path in VENDOR.parent.rglob("*.css"):
+        assert path.read_bytes() in style, path.name
+        assert len(path.read_text().splitlines()) <= 400
+
+
 def test_vendored_files_are_those_that_the_script_made() -> None:
     described = json.loads((VENDOR / "vendor.json").read_text())
     assert (Path(__file__).parents[3] / described["made_by"]).is_file()
