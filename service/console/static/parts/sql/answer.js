@@ -1,7 +1,7 @@
 /** An answer as rows, as a chart or as a plan. */
 
 import { html, useEffect, useMemo, useRef, useState } from "preact";
-import { cell, count, duration } from "console/format";
+import { cell, count, counted, duration } from "console/format";
 import { ofRows } from "console/parts/blocks";
 import { Grid } from "console/parts/grid";
 import { Download } from "console/parts/sql/download";
@@ -14,7 +14,7 @@ const VIEWS = [["rows", "Rows"], ["chart", "Chart"], ["plan", "Plan"], ["timed",
 /** What a person hears and reads of how it went. */
 export function summary(answer) {
   const isPlan = Object.hasOwn(PLANS, answer.asked.view);
-  const rows = isPlan ? "The plan" : answer.truncated ? `The first ${count(answer.rows.length)} rows` : `${count(answer.rows.length)} ${answer.rows.length === 1 ? "row" : "rows"}`;
+  const rows = isPlan ? "The plan" : answer.truncated ? `The first ${count(answer.rows.length)} rows` : counted(answer.rows.length, "row");
   return `${rows} in ${duration(answer.milliseconds / 1000)}`;
 }
 

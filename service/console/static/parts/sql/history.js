@@ -1,7 +1,7 @@
 /** The statements of this tab. They may hold values that nobody else shall see, so that they end with the tab. */
 
 import { html, useEffect, useState } from "preact";
-import { count, duration } from "console/format";
+import { counted, duration } from "console/format";
 import { Time } from "console/parts/basics";
 import { addressOf } from "console/parts/sql/asked";
 
@@ -37,6 +37,6 @@ export function History({ open }) {
   if (entries.length === 0) return html`<p class="quiet">Nothing ran in this tab yet.</p>`;
   return html`<ol class="past" aria-label="History">${entries.map((one) => html`<li key=${addressOf(one.asked)}>
       <button type="button" class="plain clip" title="Run it again" onClick=${() => open(one.asked)}>${one.asked.sql?.replace(/\s+/g, " ") ?? `Query ${one.asked.saved}`}</button>
-      <span class="quiet small"><${Time} at=${one.at} /> · ${one.failed ? "failed" : `${count(one.rows)} ${one.rows === 1 ? "row" : "rows"} · ${duration(one.milliseconds / 1000)}`}${one.asked.view === "rows" ? "" : " · plan"}</span></li>`)}</ol>
+      <span class="quiet small"><${Time} at=${one.at} /> · ${one.failed ? "failed" : `${counted(one.rows, "row")} · ${duration(one.milliseconds / 1000)}`}${one.asked.view === "rows" ? "" : " · plan"}</span></li>`)}</ol>
     <button type="button" onClick=${() => write([])}>Clear the history</button>`;
 }
