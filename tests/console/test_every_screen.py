@@ -54,7 +54,7 @@ SCREENS = {
     "sql": "/sql?sql=SELECT%20*%20FROM%20wild",
     "sql, chart": "/sql?sql=SELECT%20*%20FROM%20wild&view=chart",
     "sql, lines": "/sql?sql=SELECT%20range%2C%20range%20%25%207%20AS%20rest%20FROM%20range(50)&view=chart",
-    "sql, plan": "/sql?sql=SELECT%20*%20FROM%20wild%20WHERE%20length(address)%20%3E%20%24least&view=timed&p.least=number%3A1",
+    "sql, plan": "/sql?sql=FROM%20wild%20WHERE%20length(address)%20%3E%20%24least&view=timed&p.least=integer:1",
     "sql, saved query": "/sql?query=wild",
     "new pipeline": "/new",
     "new pipeline from a file": "/new?file=wild.csv",
