@@ -1,0 +1,414 @@
+"""A person looks through data: five million rows, hostile cells, hundreds of columns, on a telephone and by keyboard."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import duckdb
+import polars as pl
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.acceptance.served import PASSWORD, Served, serving
+from tests.console.visits import Visits
+
+MANY = 5_000_000
+GIANT = 3_000_000
+COLUMNS = 320
+READER = "a reader's long pass phrase"
+ROWS = f"""
+    SELECT range AS id, ['Oslo', 'Bern', 'Lisbon', 'Paris'][1 + (range * 31 % 4)::INT] AS city,
+        CASE WHEN range % 17 > 0 THEN (range * 104729 % 10000000 / 100)::DECIMAL(18, 2) END AS price,
+        9007199254740993 + range AS big
+    FROM range({MANY})
+"""
+WILD = f"""
+    SELECT * FROM (VALUES
+        (1, '', NULL, 9007199254740993, 0.1::DECIMAL(38, 20), [1, 2, NULL], {{'a': 1, 'b': {{'c': 'x'}}}}),
+        (2, repeat('x', {GIANT}), 'tab	and "quotes"', -1, 12345678901234567.891::DECIMAL(38, 20), range(100000), NULL),
+        (3, '<b onclick="window.taken=1">bold</b>', chr(7) || chr(27) || '[31m', NULL, NULL, NULL, NULL),
+        (4, 'safe' || chr(8238) || 'gpj.exe', 'one' || chr(10) || 'two', 2, 3, [], NULL),
+        (5, '=SUM(A1)', ' ', 2, 3, [], NULL)
+    ) AS t(id, "a ""name"" <i>", other, big, exact, list, struct)
+"""
+SHOP = "id,town,amount,day\n" + "".join(
+    f"{n},{['Oslo', 'Bern', 'Rome', ''][n % 4]},{n % 50 / 4},2026-01-{n % 28 + 1:02}\n" for n in range(1, 401)
+)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service with a long table, a wild one, a wide one and a small one, and an account that may read shared ones."""
+    folder = tmp_path_factory.mktemp("data")
+    wide = ", ".join(f"range * {number} AS c{number:03}" for number in range(COLUMNS))
+    for name, rows in {"many": ROWS, "wild": WILD, "wide": f"SELECT {wide} FROM range(3000)"}.items():  # noqa: S608
+        duckdb.execute(f"COPY ({rows}) TO '{folder}/{name}.parquet' (FORMAT parquet)")
+    (folder / "shop.csv").write_text(SHOP)
+    limits = {"PENSTOCK_RATE_LIMIT_PER_MINUTE": "100000", "PENSTOCK_LOGIN_RATE_LIMIT_PER_MINUTE": "1000"}
+    with serving(folder / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD, PENSTOCK_FILE_ROOTS=str(folder), **limits) as served:
+        served.login()
+        for name in ("many", "wild", "wide"):
+            make(served, name, {"type": "parquet", "file_path": f"{name}.parquet"})
+        make(served, "shop", {"type": "csv", "file_path": "shop.csv"}, [{"type": "analyzer"}])
+        served.json("POST", "/users", status=201, json={"username": "reader", "password": READER, "role": "viewer"})
+        yield served
+
+
+def make(served: Served, name: str, collector: dict[str, Any], processors: list[dict[str, Any]] | None = None) -> None:
+    document = {"name": name, "collectors": [collector], "processors": processors or [], "storage": [{"type": "parquet"}]}
+    served.json("POST", "/pipeline/create", status=201, json=document)
+    run = served.json("POST", f"/pipeline/{name}/execute?wait=120")
+    assert run["status"] == "completed", run
+
+
+def grid(page: Page) -> Locator:
+    found = page.get_by_role("grid")
+    expect(found.get_by_role("gridcell").first).not_to_have_text("…")
+    return found
+
+
+def cell(page: Page, row: int, column: int) -> Locator:
+    """A cell by its row, counted from 0, and its column, counted from 1."""
+    return page.locator(f"[role=row][aria-rowindex='{row + 2}'] [role=gridcell][aria-colindex='{column}']")
+
+
+def active(page: Page) -> Locator:
+    return page.locator(".grid-cell.active")
+
+
+def rows_told(page: Page) -> Locator:
+    return page.locator(".rows-told")
+
+
+def query(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def copied(page: Page) -> str:
+    text: str = page.evaluate("navigator.clipboard.readText()")
+    return text.replace("\r\n", "\n")
+
+
+def test_every_row_of_five_million_is_reached(visits: Visits) -> None:
+    page = visits.open("/data/many")
+    grid(page).focus()
+    expect(page.get_by_role("grid")).to_have_attribute("aria-rowcount", str(MANY + 1))
+    page.keyboard.press("Control+End")
+    expect(cell(page, MANY - 1, 1)).to_have_text(str(MANY - 1))
+    expect(cell(page, MANY - 1, 4)).to_have_text(str(9007199254740993 + MANY - 1))
+    expect(active(page)).to_have_attribute("aria-colindex", "4")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowUp")
+    expect(active(page)).to_have_text(str(MANY - 2))
+    page.keyboard.press("PageUp")
+    above = int(active(page).text_content() or "")
+    assert MANY - 60 < above < MANY - 10
+    expect(page).to_have_url(re.compile(f"row={above + 1}"))
+    page.keyboard.press("Control+Home")
+    expect(active(page)).to_have_text("0")
+    durations = page.evaluate(
+        "performance.getEntriesByType('resource').filter((one) => one.name.includes('/data?')).map((one) => one.duration)"
+    )
+    print("windows took", [round(one) for one in durations], "ms")
+
+
+def test_wheel_and_bar_lead_anywhere_and_rows_are_those_of_the_address(visits: Visits) -> None:
+    page = visits.open("/data/many?row=3000001&cell=city")
+    expect(cell(page, 3_000_000, 1)).to_have_text("3000000")
+    expect(active(page)).to_have_attribute("aria-colindex", "2")
+    page.get_by_role("grid").hover()
+    page.mouse.wheel(0, 280)
+    expect(cell(page, 3_000_020, 1)).to_have_text("3000020")
+    page.get_by_role("grid").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
+    expect(cell(page, MANY - 1, 1)).to_have_text(str(MANY - 1))
+    page.get_by_role("grid").evaluate("(box) => { box.scrollTop = 0; }")
+    expect(cell(page, 0, 1)).to_have_text("0")
+    page.get_by_role("grid").evaluate("(box) => { box.scrollTop = box.scrollHeight / 2; }")
+    middle = page.locator("[role=row] [role=gridcell][aria-colindex='1']").first
+    expect(middle).to_have_text(re.compile(r"^2[45]\d{5}$"))
+    assert int(middle.text_content() or "") + 2 == int(middle.locator("..").get_attribute("aria-rowindex") or "")
+
+
+def test_sorted_both_ways_and_by_several_columns(visits: Visits) -> None:
+    page = visits.open("/data/many")
+    grid(page).get_by_role("button", name=re.compile("^id"), exact=False).first.click()
+    expect(page.get_by_role("columnheader", name="id").first).to_have_attribute("aria-sort", "ascending")
+    grid(page).get_by_role("button", name=re.compile("^id"), exact=False).first.click()
+    expect(cell(page, 0, 1)).to_have_text(str(MANY - 1))
+    assert query(page)["sort"] == ["-id"]
+    page = visits.open("/data/many?sort=city,-price")
+    expect(cell(page, 0, 2)).to_have_text("Bern")
+    page.get_by_role("grid").focus()
+    page.keyboard.press("Control+End")
+    expect(cell(page, MANY - 1, 2)).to_have_text("Paris", timeout=60_000)  # five million rows are sorted once
+    expect(cell(page, MANY - 1, 3)).to_have_text("null")
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Shift+Space")  # the header of id: also by it
+    expect(page).to_have_url(re.compile("sort=city%2C-price%2Cid"))
+
+
+def test_rows_are_chosen_by_values(visits: Visits) -> None:
+    page = visits.open("/data/shop")
+    grid(page)
+    cell(page, 0, 2).click()
+    page.get_by_role("button", name="Only this").click()
+    expect(rows_told(page)).to_have_text("100 of 400 rows")
+    cell(page, 0, 3).click(button="right")
+    page.get_by_role("menuitem", name="Not this value").click()
+    expect(page.get_by_role("list", name="Conditions").get_by_role("listitem")).to_have_count(2)
+    expect(page.get_by_role("button", name=re.compile("^Change: town = “Bern”"))).to_be_visible()
+    fits = rows_told(page).text_content()
+    page.reload()
+    expect(rows_told(page)).to_have_text(fits or "")
+    page.get_by_role("button", name=re.compile("^Remove: town")).click()
+    page.get_by_role("button", name=re.compile("^Remove: amount")).click()
+    expect(rows_told(page)).to_have_text("400 rows")
+    page.get_by_role("combobox", name="Filter: a condition").fill("town IS NULL")
+    page.keyboard.press("Enter")
+    expect(rows_told(page)).to_have_text("100 of 400 rows")
+    page.go_back()
+    expect(rows_told(page)).to_have_text("400 rows")
+
+
+def test_a_column_tells_its_figures_and_filters(visits: Visits) -> None:
+    page = visits.open("/data/shop")
+    grid(page).get_by_role("button", name="Column town").click()
+    panel = page.get_by_role("complementary", name="town")
+    expect(panel.get_by_role("heading", name="town")).to_be_focused()
+    values = panel.get_by_role("region", name="Values")
+    expect(values.get_by_role("listitem")).to_have_count(4)
+    values.get_by_label(re.compile("^Oslo")).check()
+    values.get_by_label(re.compile("^null")).check()
+    expect(rows_told(page)).to_have_text("200 of 400 rows")
+    expect(values.get_by_label(re.compile("^Rome"))).not_to_be_checked()
+    expect(panel.get_by_role("region", name="Figures")).to_contain_text("100 (50 %)")
+    values.get_by_label(re.compile("^null")).uncheck()
+    expect(rows_told(page)).to_have_text("100 of 400 rows")
+    panel.get_by_label("Text of town").fill("sL")
+    panel.get_by_role("button", name="Choose").click()
+    expect(page.get_by_role("button", name="Change: town contains “sl”")).to_be_visible()
+    expect(rows_told(page)).to_have_text("100 of 400 rows")
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    expect(page.get_by_role("grid")).to_be_focused()
+    page.get_by_role("grid").get_by_role("button", name="Column amount").click()
+    panel = page.get_by_role("complementary", name="amount")
+    panel.get_by_label("Least amount").fill("two")
+    panel.get_by_role("button", name="Choose", exact=True).click()
+    expect(panel.get_by_role("alert")).to_contain_text("is not a number")
+    panel.get_by_label("Least amount").fill("2.5")
+    panel.get_by_label("Greatest amount").fill("5")
+    panel.get_by_role("button", name="Choose", exact=True).click()
+    expect(page.get_by_role("button", name="Change: amount from “2.5” to “5”")).to_be_visible()
+    figures = panel.get_by_role("region", name="Figures")
+    expect(figures.get_by_text("least")).to_be_visible()
+    expect(figures).to_contain_text("2.5")
+    figures.get_by_role("list").get_by_role("link").first.click()
+    expect(page.get_by_role("list", name="Conditions").get_by_role("listitem")).to_have_count(4)
+
+
+def test_a_wrong_condition_is_shown_at_its_place(visits: Visits) -> None:
+    page = visits.open("/data/shop?filter=" + quote("id < 100"))
+    field = page.get_by_role("combobox", name="Filter: a condition")
+    field.press_sequentially("am")
+    expect(page.get_by_role("option", name=re.compile("^amount"))).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    expect(field).to_have_value("amount")
+    page.keyboard.type(" > > 3")
+    page.keyboard.press("Enter")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("syntax error")
+    assert (alert.locator("pre").text_content() or "").split("\n") == ["amount > > 3", "         ^"]
+    visits.faults.clear()  # the browser tells of the answer 400
+    alert.get_by_role("button", name="Change this condition").click()
+    field.fill("amoun > 3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("did you mean 'amount'?")
+    visits.faults.clear()
+    page.get_by_role("button", name=re.compile("^Change: amoun")).click()
+    field.fill("amount > 3 -- dear")
+    page.keyboard.press("Enter")
+    expect(rows_told(page)).to_contain_text("of 400 rows")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_cells_are_copied_for_a_spreadsheet(visits: Visits) -> None:
+    page = visits.open("/data/wild")
+    grid(page).focus()
+    cell(page, 1, 3).click()
+    page.keyboard.press("Control+c")
+    expect(page.get_by_text("Copied.")).to_be_visible()
+    assert copied(page) == 'tab\tand "quotes"'
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("[aria-selected=true]")).to_have_count(6)
+    page.keyboard.press("Control+c")
+    expect(page.get_by_text("6 cells copied.")).to_be_visible()
+    assert copied(page) == '"tab\tand ""quotes"""\t-1\n\x07\x1b[31m\t\n"one\ntwo"\t2'
+    cell(page, 4, 1).click()
+    cell(page, 4, 2).hover()
+    page.mouse.down()
+    cell(page, 4, 4).hover()
+    page.mouse.up()
+    page.get_by_role("button", name="Copy with names").click()
+    expect(page.get_by_text("3 cells copied.")).to_be_visible()
+    assert copied(page) == '"a ""name"" <i>"\tother\tbig\n\'=SUM(A1)\t \t2'
+    cell(page, 1, 2).click()
+    page.keyboard.press("Control+c")
+    expect(page.get_by_text("Copied.")).to_be_visible()
+    assert len(copied(page)) == GIANT, "what is cut in the grid is copied whole"
+
+
+def test_a_copy_is_bounded(visits: Visits) -> None:
+    page = visits.open("/data/many")
+    grid(page).focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Control+c")
+    expect(page.get_by_text("A copy holds 200,000 cells, these are 20,000,000.")).to_be_visible()
+    page = visits.open("/data/shop")
+    grid(page).focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Control+c")
+    expect(page.get_by_text("1,600 cells copied.")).to_be_visible()
+    assert len(copied(page).splitlines()) == 400
+
+
+def test_a_row_shows_its_values_whole(visits: Visits) -> None:
+    page = visits.open("/data/wild")
+    grid(page).focus()
+    expect(cell(page, 0, 2)).to_have_text("empty")
+    expect(cell(page, 0, 3)).to_have_text("null")
+    expect(cell(page, 3, 2)).to_have_text("safe‹U+202E›gpj.exe")
+    expect(cell(page, 3, 3)).to_have_text("one↵two")
+    assert len(cell(page, 1, 2).text_content() or "") < 400
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("complementary", name="Row 1")
+    expect(panel).to_contain_text("9007199254740993")
+    expect(panel).to_contain_text("0.10000000000000000000")
+    expect(panel).to_contain_text("empty text")
+    panel.get_by_role("button", name="Next").click()
+    panel = page.get_by_role("complementary", name="Row 2")
+    expect(panel).to_contain_text("12345678901234567.89100000000000000000")
+    panel.get_by_role("button", name="Show 200,000 of 3,000,000 characters").click()
+    expect(panel.get_by_role("region", name=re.compile("^a "))).to_have_text(re.compile("^x{200000}…$"))
+    with page.expect_download() as saved:
+        panel.get_by_role("button", name=re.compile("^Save a ")).click()
+    assert Path(saved.value.path()).stat().st_size == GIANT
+    assert query(page)["panel"] == ["row"]
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    expect(page.get_by_role("grid")).to_be_focused()
+    expect(active(page)).to_have_attribute("aria-colindex", "2")
+    assert page.evaluate("window.taken") is None
+
+
+@pytest.mark.parametrize("form", ["CSV", "Parquet", "Arrow", "JSON lines", "JSON"])
+def test_rows_are_downloaded_as_they_are_shown(visits: Visits, form: str) -> None:
+    page = visits.open("/data/many?sort=-id&columns=id,city&filter=" + quote("id >= 4000000 AND city = 'Oslo'"))
+    expect(rows_told(page)).to_have_text("250,000 of 5,000,000 rows")
+    page.get_by_role("button", name="Download").click()
+    dialog = page.get_by_role("dialog", name="Download")
+    expect(dialog).to_contain_text("the first 100,000 rows of 250,000")
+    with page.expect_download() as saved:
+        dialog.get_by_role("button", name=form, exact=True).click()
+    expect(dialog.get_by_role("status")).to_contain_text("is saved")
+    path = saved.value.path()
+    read = {"CSV": pl.read_csv, "Parquet": pl.read_parquet, "Arrow": pl.read_ipc_stream, "JSON lines": pl.read_ndjson}
+    rows = pl.DataFrame(json.loads(path.read_bytes())["data"]) if form == "JSON" else read[form](path)
+    assert rows.columns == ["id", "city"]
+    assert rows.height == (100_000 if form == "JSON" else 250_000)
+    assert rows["id"][0] == MANY - 4
+    assert rows["id"].is_sorted(descending=True)
+    assert saved.value.suggested_filename.startswith("many-v1.")
+
+
+def test_a_link_is_pinned_and_asks_for_rights(visits: Visits, served: Served) -> None:
+    page = visits.open("/data/shop?filter=" + quote("town = 'Rome'") + "&sort=-id")
+    expect(rows_told(page)).to_have_text("100 of 400 rows")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Link copied")).to_be_visible()
+    link = copied(page)
+    assert "version=1" in link
+    served.json("PATCH", "/pipeline/shop", json={"visibility": "private"})
+    path = link.partition("/console")[2]
+    refused = visits.open(path, user="reader", password=READER)
+    expect(refused.get_by_role("alert")).to_be_visible()
+    expect(refused.get_by_text("you have no right to read it")).to_be_visible()
+    expect(refused.get_by_role("link", name="All tables")).to_be_visible()
+    assert all("404" in fault or "403" in fault for fault in visits.faults)
+    visits.faults.clear()
+    served.json("PATCH", "/pipeline/shop", json={"visibility": "shared"})
+    allowed = visits.open(path, user="reader", password=READER)
+    expect(rows_told(allowed)).to_have_text("100 of 400 rows")
+    expect(allowed.get_by_text("pinned to 1")).to_be_visible()
+    expect(cell(allowed, 0, 2)).to_have_text("Rome")
+
+
+def test_a_new_version_is_announced_and_not_put_under_the_reader(visits: Visits, served: Served) -> None:
+    make(served, "fresh", {"type": "csv", "file_path": "shop.csv"})
+    page = visits.open("/data/fresh")
+    expect(rows_told(page)).to_have_text("400 rows")
+    served.json("PUT", "/pipeline/fresh/config", json={
+        "name": "fresh", "collectors": [{"type": "csv", "file_path": "shop.csv"}], "storage": [{"type": "parquet"}],
+        "processors": [{"type": "transformer", "config": {"derive": {"more": "id + 1"}}}],
+    })  # fmt: skip
+    served.json("POST", "/pipeline/fresh/execute?wait=60")
+    expect(page.get_by_text("Version 2 is there, with 400 rows. You still see version 1.")).to_be_visible()
+    expect(page.get_by_role("columnheader")).to_have_count(4)
+    grid(page).get_by_role("button", name=re.compile("^id")).first.click()
+    expect(page.get_by_role("columnheader").first).to_have_attribute("aria-sort", "ascending")
+    expect(page.get_by_role("columnheader")).to_have_count(4)
+    page.get_by_role("button", name="Show version 2").click()
+    expect(page.get_by_role("columnheader")).to_have_count(5)
+    page.get_by_role("link", name="revision 2").click()
+    expect(page).to_have_url(re.compile("/pipelines/fresh/configuration.revision=2"))
+
+
+def test_hundreds_of_columns(visits: Visits) -> None:
+    page = visits.open("/data/wide?freeze=1")
+    grid(page).focus()
+    expect(page.get_by_role("grid")).to_have_attribute("aria-colcount", str(COLUMNS))
+    assert page.get_by_role("columnheader").count() < 30
+    page.keyboard.press("End")
+    expect(cell(page, 0, COLUMNS)).to_be_in_viewport()
+    page.keyboard.press("ArrowDown")
+    expect(cell(page, 1, COLUMNS)).to_have_text(str(COLUMNS - 1))
+    expect(cell(page, 1, 1)).to_be_in_viewport()
+    assert page.get_by_role("columnheader").count() < 30
+    page.get_by_role("button", name="Columns").click()
+    panel = page.get_by_role("complementary", name="Columns")
+    panel.get_by_label("Search columns").fill("c31")
+    panel.get_by_role("button", name="Only those found").click()
+    expect(page.get_by_role("grid")).to_have_attribute("aria-colcount", "10")
+    panel.get_by_role("button", name="Move c311 to the left").click()
+    assert query(page)["columns"][0].startswith("c311,c310,")
+    panel.get_by_role("checkbox", name="c312").uncheck()
+    expect(page.get_by_role("grid")).to_have_attribute("aria-colcount", "9")
+    page.get_by_role("link", name="Open as SQL").click()
+    expect(page).to_have_url(re.compile("/sql.*c311.*c310"))
+    expect(page.get_by_role("grid")).to_have_attribute("aria-colcount", "9")
+
+
+def test_a_telephone_and_the_dark(visits: Visits) -> None:
+    page = visits.open("/data/many?sort=-id", phone=True, dark=True)
+    expect(cell(page, 0, 1)).to_have_text(str(MANY - 1))
+    cell(page, 2, 1).tap()
+    expect(page.locator(".cell-bar")).to_contain_text(f"{MANY - 3}")
+    page.get_by_role("button", name="Row", exact=True).tap()
+    panel = page.get_by_role("complementary", name="Row 3")
+    expect(panel).to_contain_text(str(MANY - 3))
+    panel.get_by_role("button", name="Only rows with this city").tap()
+    expect(rows_told(page)).to_have_text("1,250,000 of 5,000,000 rows")
+    wide, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide <= room
+    panel.get_by_role("button", name="Close").tap()
+    expect(page.get_by_role("grid")).to_be_visible()
