@@ -36,7 +36,9 @@ export function Rows({ name, table, path, asked, filters, wanted, page, pageKey,
   useEffect(() => { // where somebody is belongs to the address, a moment after they came there
     if (!chosen) return undefined;
     const { row, column } = chosen.choice;
-    const timer = setTimeout(() => setQuery({ row: row > 0 ? row + 1 : null, cell: row > 0 || column > 0 ? shown[column]?.name : null }), REMEMBERED);
+    const cell = row > 0 || column > 0 ? shown[column].name : null;
+    if (Math.max(row, 0) === wanted.row && cell === wanted.cell) return undefined;
+    const timer = setTimeout(() => setQuery({ row: row > 0 ? row + 1 : null, cell }), REMEMBERED);
     return () => clearTimeout(timer);
   }, [chosen?.choice.row, chosen?.choice.column, source.key]);
 

@@ -6,7 +6,7 @@ import { copy } from "console/parts/clipboard";
 export function Share({ version }) {
   const [told, setTold] = useState(null);
   const dialog = useRef(null);
-  useEffect(() => setTold(null), [location.href]);
+  useEffect(() => setTold(null), [new URLSearchParams(location.search).toString()]);
   const link = () => {
     const url = new URL(location.href);
     url.searchParams.set("version", version);
