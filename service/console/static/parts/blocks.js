@@ -7,7 +7,7 @@ const SIZE = 200;
 const MOST_CELLS = 600_000;
 const LEAST_BLOCKS = 20;
 const PATIENCE = 60;
-const SMALLER = 5;
+const SMALLER = 12;
 const AT_ONCE = 4;
 
 /** What a source raises where rows are too large for one answer. */

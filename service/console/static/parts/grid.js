@@ -38,7 +38,7 @@ export function Grid({ source, label, sort, sorts = sort ? [sort] : [], onSort, 
 
   const gutter = numbers && view.width > NARROW ? 20 + String(total).length * 8 : 0;
   const begun = total > 0 && blocks.begun([0]);
-  const sizes = useMemo(() => widths(columns, (row, place) => blocks.value(row, place) ?? source.sample?.[row]?.[place], ...(header ? [60, 116] : [36, 72])), [source.key, begun]);
+  const sizes = useMemo(() => widths(columns, (row, place) => blocks.value(row, place) ?? source.sample?.[row]?.[place], ...(header ? [60, 136] : [36, 72])), [source.key, begun]);
   const starts = useMemo(() => sizes.reduce((all, size) => [...all, all.at(-1) + size], [gutter]), [sizes, gutter]);
   const fixed = starts[frozen] < view.width * 0.7 ? frozen : 0; // on a telephone frozen columns would leave no room
   const places = useMemo(() => columns.map((_, place) => place)

@@ -16,7 +16,7 @@ export function Head({ columns, places, fixed, style, choice, name, gutter, widt
 function Title({ column, place, style, frozen, active, id, rank, sorts, onSort, header, onOpen }) {
   const direction = rank < 0 ? null : WORDS[sorts[rank].down];
   const mark = direction === null ? "" : `${direction === "ascending" ? "▲" : "▼"}${sorts.length > 1 ? rank + 1 : ""}`;
-  return html`<div class=${`grid-title ${frozen ? "frozen" : ""} ${active ? "active" : ""}`} id=${id} role="columnheader" aria-colindex=${place + 1} aria-sort=${rank === 0 ? direction : "none"} style=${style}>
+  return html`<div class=${`grid-title ${frozen ? "frozen" : ""} ${active ? "active" : ""}`} id=${id} role="columnheader" aria-label=${column.name} aria-colindex=${place + 1} aria-sort=${rank === 0 ? direction : "none"} style=${style}>
     ${onSort
       ? html`<button type="button" class="plain" tabindex="-1" onClick=${(event) => onSort(column.name, event.shiftKey)} title=${`${column.name} (${column.type}): sort; with Shift, also by it`}>${column.name} <span class="mark">${mark}</span></button>`
       : html`<span title=${column.type}>${column.name}</span>`}

@@ -5,7 +5,7 @@ import { cell } from "console/format";
 export const LONGEST_TEXT = 300;
 const NUMBER = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|U?INT\d+|DOUBLE|FLOAT\d*|REAL|DECIMAL.*)$/i;
 const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
-const PICTURES = { "\n": "↵", "\r": "␍", "\t": "⇥" };
+const PICTURES = { "\n": "↵", "\t": "⇥" };
 
 export const isNumber = (column) => NUMBER.test(column.type);
 
@@ -18,10 +18,10 @@ export class Cut {
 }
 
 /** Characters without a shape of their own, and those that turn the direction of others, as signs that can be seen. */
-export const visible = (text) => text.replace(HIDDEN, picture);
+export const visible = (text) => text.replaceAll("\r\n", "\n").replace(HIDDEN, picture);
 
 /** The same in a text of many lines, whose line ends and tabs stay. */
-export const visibleLines = (text) => text.replace(HIDDEN, (sign) => (sign === "\n" || sign === "\t" ? sign : picture(sign)));
+export const visibleLines = (text) => text.replaceAll("\r\n", "\n").replace(HIDDEN, (sign) => (sign === "\n" || sign === "\t" ? sign : picture(sign)));
 
 function picture(sign) {
   const code = sign.codePointAt(0);

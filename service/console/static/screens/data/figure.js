@@ -12,7 +12,7 @@ export function Figure({ column, figures, open }) {
     known.missing > 0 && (rows ? `${percent(known.missing / rows)} null` : `${compact(known.missing)} null`),
     known.distinct != null && `${known.about ? "≈ " : ""}${compact(known.distinct)} distinct`,
   ].filter(Boolean).join(", ");
-  return html`<button type="button" class="plain figure" tabindex="-1" aria-label=${`${type.slice(0, 30)}${told ? `, ${told}` : ""}. Figures of ${column.name}`} onClick=${open}>
+  return html`<button type="button" class="plain figure" tabindex="-1" title=${`Figures of ${column.name}`} onClick=${open}>
     <span class="quiet type">${type.slice(0, 24)}</span>
     <span class="figure-line">${known?.profile && html`<${Shape} column=${known.profile} />`}<span class="clip">${told}</span></span></button>`;
 }

@@ -25,10 +25,10 @@ export function Conditions({ filters, places, columns, error, busy }) {
   return html`<div class="conditions">
     <form class="row" role="search" onSubmit=${(event) => { event.preventDefault(); take(); }}>
       <${Expression} field=${field} value=${text} onChange=${setText} columns=${columns} onEscape=${() => { setChanged(null); setText(""); }} />
-      <button disabled=${!text.trim() && changed === null}>${changed === null ? "Filter" : "Change"}</button>
-      ${filters.length > 1 && html`<button type="button" class="plain" onClick=${() => setFilters([])}>Remove all</button>`}</form>
-    ${filters.length > 0 && html`<ul class="chips" aria-label="Conditions">${filters.map((one, place) => html`<${Chip} key=${one} condition=${one} bad=${wrong?.place === place} busy=${busy}
-      rewrite=${() => rewrite(place)} remove=${() => { setFilters(filters.filter((_, other) => other !== place)); field.current.focus(); }} />`)}</ul>`}
+      <button disabled=${!text.trim() && changed === null}>${changed === null ? "Filter" : "Change"}</button></form>
+    ${filters.length > 0 && html`<div class="row tight"><ul class="chips" aria-label="Conditions">${filters.map((one, place) => html`<${Chip} key=${one} condition=${one} bad=${wrong?.place === place} busy=${busy}
+      rewrite=${() => rewrite(place)} remove=${() => { setFilters(filters.filter((_, other) => other !== place)); field.current.focus(); }} />`)}</ul>
+      ${filters.length > 1 && html`<button type="button" class="plain" onClick=${() => setFilters([])}>Remove all</button>`}</div>`}
     ${wrong && html`<div class="problem" role="alert"><p>${wrong.message}</p>${wrong.lines && html`<pre>${wrong.lines}</pre>`}
       <button type="button" onClick=${() => rewrite(wrong.place)}>Change this condition</button></div>`}
   </div>`;
