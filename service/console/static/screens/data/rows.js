@@ -55,7 +55,7 @@ export function Rows({ name, table, path, asked, filters, wanted, page, pageKey,
   const header = (column) => html`<${Figure} column=${column} figures=${figures} open=${() => setQuery({ panel: "column", column: column.name }, { replace: false })} />`;
   const act = chosen ? acts({ chosen, shown, add, open }) : [];
   const wide = wanted.panel === "row" || panelColumn || wanted.panel === "columns";
-  return html`<div class=${`rows ${wide ? "with-aside" : ""} ${busy ? "busy" : ""}`}>
+  return html`<div class=${`data-rows ${wide ? "with-aside" : ""} ${busy ? "busy" : ""}`}>
     <div class="rows-grid">
       <${Grid} source=${source} label=${`Rows of ${name}`} sorts=${wanted.sorts} onSort=${onSort} frozen=${Math.min(wanted.freeze, shown.length)} header=${header} head=${HEAD} numbers start=${start.current}
         empty=${filters.length ? "No row fits the conditions." : "This version has no rows."} onCell=${open} onChoice=${onChoice} onMenu=${(place) => setMenu(place)} />
