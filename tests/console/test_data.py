@@ -1,26 +1,26 @@
-"""A person looks through data: five million rows, hostile cells, hundreds of columns, on a telephone and by keyboard."""
+"""A person looks through data: millions of rows, hostile cells, hundreds of columns, by keyboard and on a telephone."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 import duckdb
 import polars as pl
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 
 from tests.acceptance.served import PASSWORD, Served, serving
+from tests.console import grids
+from tests.console.grids import active, cell, copied, grid, query, rows_told
 from tests.console.visits import Visits
 
 MANY = 5_000_000
 GIANT = 3_000_000
 COLUMNS = 320
-READER = "a reader's long pass phrase"
 ROWS = f"""
     SELECT range AS id, ['Oslo', 'Bern', 'Lisbon', 'Paris'][1 + (range * 31 % 4)::INT] AS city,
         CASE WHEN range % 17 > 0 THEN (range * 104729 % 10000000 / 100)::DECIMAL(18, 2) END AS price,
@@ -36,62 +36,22 @@ WILD = f"""
         (5, '=SUM(A1)', ' ', 2, 3, [], NULL)
     ) AS t(id, "a ""name"" <i>", other, big, exact, list, struct)
 """
-SHOP = "id,town,amount,day\n" + "".join(
-    f"{n},{['Oslo', 'Bern', 'Rome', ''][n % 4]},{n % 50 / 4},2026-01-{n % 28 + 1:02}\n" for n in range(1, 401)
-)
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service with a long table, a wild one, a wide one and a small one, and an account that may read shared ones."""
+    """A service with a long table, a wild one, a wide one and a small one."""
     folder = tmp_path_factory.mktemp("data")
     wide = ", ".join(f"range * {number} AS c{number:03}" for number in range(COLUMNS))
-    for name, rows in {"many": ROWS, "wild": WILD, "wide": f"SELECT {wide} FROM range(3000)"}.items():  # noqa: S608
+    for name, rows in {"many": ROWS, "wild": WILD, "wide": f"SELECT {wide} FROM range(3000)"}.items():
         duckdb.execute(f"COPY ({rows}) TO '{folder}/{name}.parquet' (FORMAT parquet)")
-    (folder / "shop.csv").write_text(SHOP)
-    limits = {"PENSTOCK_RATE_LIMIT_PER_MINUTE": "100000", "PENSTOCK_LOGIN_RATE_LIMIT_PER_MINUTE": "1000"}
-    with serving(folder / "data", PENSTOCK_ADMIN_PASSWORD=PASSWORD, PENSTOCK_FILE_ROOTS=str(folder), **limits) as served:
+    (folder / "shop.csv").write_text(grids.SHOP)
+    settings = {"PENSTOCK_ADMIN_PASSWORD": PASSWORD, "PENSTOCK_FILE_ROOTS": str(folder)}
+    with serving(folder / "data", PENSTOCK_RATE_LIMIT_PER_MINUTE="100000", **settings) as served:
         served.login()
-        for name in ("many", "wild", "wide"):
-            make(served, name, {"type": "parquet", "file_path": f"{name}.parquet"})
-        make(served, "shop", {"type": "csv", "file_path": "shop.csv"}, [{"type": "analyzer"}])
-        served.json("POST", "/users", status=201, json={"username": "reader", "password": READER, "role": "viewer"})
+        for file in ("many.parquet", "wild.parquet", "wide.parquet", "shop.csv"):
+            grids.make(served, file.partition(".")[0], file)
         yield served
-
-
-def make(served: Served, name: str, collector: dict[str, Any], processors: list[dict[str, Any]] | None = None) -> None:
-    document = {"name": name, "collectors": [collector], "processors": processors or [], "storage": [{"type": "parquet"}]}
-    served.json("POST", "/pipeline/create", status=201, json=document)
-    run = served.json("POST", f"/pipeline/{name}/execute?wait=120")
-    assert run["status"] == "completed", run
-
-
-def grid(page: Page) -> Locator:
-    found = page.get_by_role("grid")
-    expect(found.get_by_role("gridcell").first).not_to_have_text("…")
-    return found
-
-
-def cell(page: Page, row: int, column: int) -> Locator:
-    """A cell by its row, counted from 0, and its column, counted from 1."""
-    return page.locator(f"[role=row][aria-rowindex='{row + 2}'] [role=gridcell][aria-colindex='{column}']")
-
-
-def active(page: Page) -> Locator:
-    return page.locator(".grid-cell.active")
-
-
-def rows_told(page: Page) -> Locator:
-    return page.locator(".rows-told")
-
-
-def query(page: Page) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(page.url).query)
-
-
-def copied(page: Page) -> str:
-    text: str = page.evaluate("navigator.clipboard.readText()")
-    return text.replace("\r\n", "\n")
 
 
 def test_every_row_of_five_million_is_reached(visits: Visits) -> None:
@@ -112,7 +72,7 @@ def test_every_row_of_five_million_is_reached(visits: Visits) -> None:
     page.keyboard.press("Control+Home")
     expect(active(page)).to_have_text("0")
     durations = page.evaluate(
-        "performance.getEntriesByType('resource').filter((one) => one.name.includes('/data?')).map((one) => one.duration)"
+        "performance.getEntriesByType('resource').filter((one) => /data\\?/.test(one.name)).map((one) => one.duration)"
     )
     print("windows took", [round(one) for one in durations], "ms")
 
@@ -151,92 +111,6 @@ def test_sorted_both_ways_and_by_several_columns(visits: Visits) -> None:
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Shift+Space")  # the header of id: also by it
     expect(page).to_have_url(re.compile("sort=city%2C-price%2Cid"))
-
-
-def test_rows_are_chosen_by_values(visits: Visits) -> None:
-    page = visits.open("/data/shop")
-    grid(page)
-    cell(page, 0, 2).click()
-    page.get_by_role("button", name="Only this").click()
-    expect(rows_told(page)).to_have_text("100 of 400 rows")
-    cell(page, 0, 3).click(button="right")
-    page.get_by_role("menuitem", name="Not this value").click()
-    expect(page.get_by_role("list", name="Conditions").get_by_role("listitem")).to_have_count(2)
-    expect(page.get_by_role("button", name=re.compile("^Change: town = “Bern”"))).to_be_visible()
-    fits = rows_told(page).text_content()
-    page.reload()
-    expect(rows_told(page)).to_have_text(fits or "")
-    page.get_by_role("button", name=re.compile("^Remove: town")).click()
-    page.get_by_role("button", name=re.compile("^Remove: amount")).click()
-    expect(rows_told(page)).to_have_text("400 rows")
-    page.get_by_role("combobox", name="Filter: a condition").fill("town IS NULL")
-    page.keyboard.press("Enter")
-    expect(rows_told(page)).to_have_text("100 of 400 rows")
-    page.go_back()
-    expect(rows_told(page)).to_have_text("400 rows")
-
-
-def test_a_column_tells_its_figures_and_filters(visits: Visits) -> None:
-    page = visits.open("/data/shop")
-    grid(page).get_by_role("button", name="Column town").click()
-    panel = page.get_by_role("complementary", name="town")
-    expect(panel.get_by_role("heading", name="town")).to_be_focused()
-    values = panel.get_by_role("region", name="Values")
-    expect(values.get_by_role("listitem")).to_have_count(4)
-    values.get_by_label(re.compile("^Oslo")).check()
-    values.get_by_label(re.compile("^null")).check()
-    expect(rows_told(page)).to_have_text("200 of 400 rows")
-    expect(values.get_by_label(re.compile("^Rome"))).not_to_be_checked()
-    expect(panel.get_by_role("region", name="Figures")).to_contain_text("100 (50 %)")
-    values.get_by_label(re.compile("^null")).uncheck()
-    expect(rows_told(page)).to_have_text("100 of 400 rows")
-    panel.get_by_label("Text of town").fill("sL")
-    panel.get_by_role("button", name="Choose").click()
-    expect(page.get_by_role("button", name="Change: town contains “sl”")).to_be_visible()
-    expect(rows_told(page)).to_have_text("100 of 400 rows")
-    page.keyboard.press("Escape")
-    expect(panel).to_have_count(0)
-    expect(page.get_by_role("grid")).to_be_focused()
-    page.get_by_role("grid").get_by_role("button", name="Column amount").click()
-    panel = page.get_by_role("complementary", name="amount")
-    panel.get_by_label("Least amount").fill("two")
-    panel.get_by_role("button", name="Choose", exact=True).click()
-    expect(panel.get_by_role("alert")).to_contain_text("is not a number")
-    panel.get_by_label("Least amount").fill("2.5")
-    panel.get_by_label("Greatest amount").fill("5")
-    panel.get_by_role("button", name="Choose", exact=True).click()
-    expect(page.get_by_role("button", name="Change: amount from “2.5” to “5”")).to_be_visible()
-    figures = panel.get_by_role("region", name="Figures")
-    expect(figures.get_by_text("least")).to_be_visible()
-    expect(figures).to_contain_text("2.5")
-    figures.get_by_role("list").get_by_role("link").first.click()
-    expect(page.get_by_role("list", name="Conditions").get_by_role("listitem")).to_have_count(4)
-
-
-def test_a_wrong_condition_is_shown_at_its_place(visits: Visits) -> None:
-    page = visits.open("/data/shop?filter=" + quote("id < 100"))
-    field = page.get_by_role("combobox", name="Filter: a condition")
-    field.press_sequentially("am")
-    expect(page.get_by_role("option", name=re.compile("^amount"))).to_be_visible()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Tab")
-    expect(field).to_have_value("amount")
-    page.keyboard.type(" > > 3")
-    page.keyboard.press("Enter")
-    alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("syntax error")
-    assert (alert.locator("pre").text_content() or "").split("\n") == ["amount > > 3", "         ^"]
-    visits.faults.clear()  # the browser tells of the answer 400
-    alert.get_by_role("button", name="Change this condition").click()
-    field.fill("amoun > 3")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("did you mean 'amount'?")
-    visits.faults.clear()
-    page.get_by_role("button", name=re.compile("^Change: amoun")).click()
-    field.fill("amount > 3 -- dear")
-    page.keyboard.press("Enter")
-    expect(rows_told(page)).to_contain_text("of 400 rows")
-    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_cells_are_copied_for_a_spreadsheet(visits: Visits) -> None:
@@ -311,7 +185,13 @@ def test_a_row_shows_its_values_whole(visits: Visits) -> None:
     assert page.evaluate("window.taken") is None
 
 
-@pytest.mark.parametrize("form", ["CSV", "Parquet", "Arrow", "JSON lines", "JSON"])
+READ: dict[str, Callable[[Path], pl.DataFrame]] = {
+    "CSV": pl.read_csv, "Parquet": pl.read_parquet, "Arrow": pl.read_ipc_stream, "JSON lines": pl.read_ndjson,
+    "JSON": lambda path: pl.DataFrame(json.loads(path.read_bytes())["data"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", READ)
 def test_rows_are_downloaded_as_they_are_shown(visits: Visits, form: str) -> None:
     page = visits.open("/data/many?sort=-id&columns=id,city&filter=" + quote("id >= 4000000 AND city = 'Oslo'"))
     expect(rows_told(page)).to_have_text("250,000 of 5,000,000 rows")
@@ -321,56 +201,12 @@ def test_rows_are_downloaded_as_they_are_shown(visits: Visits, form: str) -> Non
     with page.expect_download() as saved:
         dialog.get_by_role("button", name=form, exact=True).click()
     expect(dialog.get_by_role("status")).to_contain_text("is saved")
-    path = saved.value.path()
-    read = {"CSV": pl.read_csv, "Parquet": pl.read_parquet, "Arrow": pl.read_ipc_stream, "JSON lines": pl.read_ndjson}
-    rows = pl.DataFrame(json.loads(path.read_bytes())["data"]) if form == "JSON" else read[form](path)
+    rows = READ[form](saved.value.path())
     assert rows.columns == ["id", "city"]
     assert rows.height == (100_000 if form == "JSON" else 250_000)
     assert rows["id"][0] == MANY - 4
     assert rows["id"].is_sorted(descending=True)
     assert saved.value.suggested_filename.startswith("many-v1.")
-
-
-def test_a_link_is_pinned_and_asks_for_rights(visits: Visits, served: Served) -> None:
-    page = visits.open("/data/shop?filter=" + quote("town = 'Rome'") + "&sort=-id")
-    expect(rows_told(page)).to_have_text("100 of 400 rows")
-    page.get_by_role("button", name="Copy link").click()
-    expect(page.get_by_role("button", name="Link copied")).to_be_visible()
-    link = copied(page)
-    assert "version=1" in link
-    served.json("PATCH", "/pipeline/shop", json={"visibility": "private"})
-    path = link.partition("/console")[2]
-    refused = visits.open(path, user="reader", password=READER)
-    expect(refused.get_by_role("alert")).to_be_visible()
-    expect(refused.get_by_text("you have no right to read it")).to_be_visible()
-    expect(refused.get_by_role("link", name="All tables")).to_be_visible()
-    assert all("404" in fault or "403" in fault for fault in visits.faults)
-    visits.faults.clear()
-    served.json("PATCH", "/pipeline/shop", json={"visibility": "shared"})
-    allowed = visits.open(path, user="reader", password=READER)
-    expect(rows_told(allowed)).to_have_text("100 of 400 rows")
-    expect(allowed.get_by_text("pinned to 1")).to_be_visible()
-    expect(cell(allowed, 0, 2)).to_have_text("Rome")
-
-
-def test_a_new_version_is_announced_and_not_put_under_the_reader(visits: Visits, served: Served) -> None:
-    make(served, "fresh", {"type": "csv", "file_path": "shop.csv"})
-    page = visits.open("/data/fresh")
-    expect(rows_told(page)).to_have_text("400 rows")
-    served.json("PUT", "/pipeline/fresh/config", json={
-        "name": "fresh", "collectors": [{"type": "csv", "file_path": "shop.csv"}], "storage": [{"type": "parquet"}],
-        "processors": [{"type": "transformer", "config": {"derive": {"more": "id + 1"}}}],
-    })  # fmt: skip
-    served.json("POST", "/pipeline/fresh/execute?wait=60")
-    expect(page.get_by_text("Version 2 is there, with 400 rows. You still see version 1.")).to_be_visible()
-    expect(page.get_by_role("columnheader")).to_have_count(4)
-    grid(page).get_by_role("button", name=re.compile("^id")).first.click()
-    expect(page.get_by_role("columnheader").first).to_have_attribute("aria-sort", "ascending")
-    expect(page.get_by_role("columnheader")).to_have_count(4)
-    page.get_by_role("button", name="Show version 2").click()
-    expect(page.get_by_role("columnheader")).to_have_count(5)
-    page.get_by_role("link", name="revision 2").click()
-    expect(page).to_have_url(re.compile("/pipelines/fresh/configuration.revision=2"))
 
 
 def test_hundreds_of_columns(visits: Visits) -> None:

@@ -2,7 +2,7 @@
 
 import { html, useRef, useState } from "preact";
 import { fetched, useAction } from "console/api";
-import { bytes, count } from "console/format";
+import { bytes, count, counted } from "console/format";
 import { Problem } from "console/parts/basics";
 import { save } from "console/parts/save";
 
@@ -34,8 +34,8 @@ export function Download({ name, path, query, page, columns }) {
   };
   return html`<button type="button" onClick=${open}>Download</button>
     <dialog ref=${dialog} aria-label="Download" onClose=${() => stop.current?.abort()}>
-      <h2>Download ${count(rows)} ${rows === 1 ? "row" : "rows"}</h2>
-      <p>Version ${query.version}${query.filter ? ", the rows that fit the filter" : ""}${query.sort ? ", sorted as shown" : ""}, ${columns && !all ? `the ${count(columns.length)} columns that are shown` : "all columns"}.</p>
+      <h2>Download ${counted(rows, "row")}</h2>
+      <p>Version ${query.version}${query.filter ? ", the rows that fit the filter" : ""}${query.sort ? ", sorted as shown" : ""}, ${columns && !all ? `${counted(columns.length, "column")} of ${count(page.columns.length)}` : "all columns"}.</p>
       ${columns && html`<label class="inline"><input type="checkbox" checked=${all} onChange=${() => setAll(!all)} /> Also the columns that are not shown</label>`}
       <div class="formats">${FORMATS.map((one) => html`<button type="button" disabled=${action.busy} aria-label=${one[1]} aria-describedby=${`as-${one[0]}`} onClick=${() => action.run(one)}><strong>${one[1]}</strong> <span class="quiet small" id=${`as-${one[0]}`}>${one[3]}</span></button>`)}</div>
       ${rows > MOST_JSON && html`<p class="quiet">As JSON you get the first ${count(MOST_JSON)} rows of ${count(rows)}; the other formats have all.</p>`}

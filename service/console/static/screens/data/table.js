@@ -2,7 +2,6 @@
 
 import { html, useEffect, useMemo, useRef, useState } from "preact";
 import { address, useApi } from "console/api";
-import { count } from "console/format";
 import { Empty, Problem, Title } from "console/parts/basics";
 import { useFresh } from "console/parts/fresh";
 import { Snippet } from "console/parts/snippet";

@@ -2,7 +2,7 @@
 
 import { html } from "preact";
 import { useApi } from "console/api";
-import { count } from "console/format";
+import { count, counted } from "console/format";
 import { Time } from "console/parts/basics";
 import { Link, setQuery, to } from "console/router";
 
@@ -20,11 +20,11 @@ export function Version({ name, versions, wanted, version, newest, seen, take, p
       <label class="inline">Version <select value=${wanted ?? ""} onChange=${choose}>
         <option value="">${wanted === null ? `newest (${seen})` : `newest (${newest})`}</option>
         ${!listed && wanted !== null && html`<option value=${wanted}>${wanted}</option>`}
-        ${versions.items.map((one) => html`<option value=${String(one.version)}>${one.version} · ${count(one.rows)} rows${one.tags.length ? ` · ${one.tags.join(", ")}` : ""}${one.state === "held" ? " · held" : ""}</option>`)}
+        ${versions.items.map((one) => html`<option value=${String(one.version)}>${one.version} · ${counted(one.rows, "row")}${one.tags.length ? ` · ${one.tags.join(", ")}` : ""}${one.state === "held" ? " · held" : ""}</option>`)}
       </select></label>
       ${wanted !== null && html`<span class="tag">pinned to ${wanted}${newest !== null && String(newest) !== wanted ? `, newest is ${newest}` : ""}</span>`}
       ${known && html`<span class="quiet">made <${Time} at=${known.created} /> by <${Link} href=${to(["runs", known.run_id])}>its run<//> with <${Link} href=${to(["pipelines", name, "configuration"], { revision: known.revision })}>revision ${known.revision}<//> of <${Link} href=${to(["pipelines", name])}>the pipeline<//></span>`}
-      <strong class="rows-told" role="status">${page && !busy ? `${count(page.total_rows)}${filtered && known ? ` of ${count(known.rows)}` : ""} ${page.total_rows === 1 ? "row" : "rows"}` : busy ? "Reading …" : ""}</strong>
+      <strong class="rows-told" role="status">${page && !busy ? filtered && known ? `${count(page.total_rows)} of ${counted(known.rows, "row")}` : counted(page.total_rows, "row") : busy ? "Reading …" : ""}</strong>
     </div>
-    <div role="status" class="later">${later && html`<p class="warning">Version ${newest} is there, with ${count(later.rows)} rows. You still see version ${seen}. <button type="button" onClick=${take}>Show version ${newest}</button></p>`}</div>`;
+    <div role="status" class="later">${later && html`<p class="warning">Version ${newest} is there, with ${counted(later.rows, "row")}. You still see version ${seen}. <button type="button" onClick=${take}>Show version ${newest}</button></p>`}</div>`;
 }
