@@ -246,5 +246,5 @@ def test_a_telephone_and_the_dark(visits: Visits) -> None:
     expect(rows_told(page)).to_have_text("1,250,000 of 5,000,000 rows")
     wide, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide <= room
-    panel.get_by_role("button", name="Close").tap()
+    page.get_by_role("complementary", name="Row 1").get_by_role("button", name="Close").tap()
     expect(page.get_by_role("grid")).to_be_visible()
