@@ -148,8 +148,8 @@ class Authenticator:
             raise errors.Unauthenticated("this login has ended; log in again with POST /api/v1/auth/token")
         return account.user
 
-    async def log_in(self, username: str, password: str, address: str, *, browser: bool = False) -> TokenPair:
-        """A pair of tokens for a name and its password; for the cookie of a ``browser``, or for a program.
+    async def log_in(self, username: str, password: str, address: str) -> TokenPair:
+        """A pair of tokens for a name and its password.
 
         Raises ``errors.Unauthenticated`` (INVALID_CREDENTIALS, whatever was wrong), ``errors.Throttled``.
         """
@@ -166,7 +166,7 @@ class Authenticator:
         await self._limits.succeeded(key)
         _log.info("auth.logged_in", username=user.username, address=address)
         generation = before.valid_after if before is not None else None
-        return await self._open(user.username, generation, browser=browser)
+        return self._pair(await asyncio.to_thread(self._services.sessions.open, user.username, generation))
 
     async def follow_link(self, token: str, address: str) -> TokenPair:
         """A pair of tokens for the token of a one-time link.
@@ -186,18 +186,13 @@ class Authenticator:
             raise
         await self._limits.succeeded(key)
         _log.info("auth.logged_in", username=username, address=address, by="link")
-        return await self._open(username, account.valid_after, browser=True)
+        return self._pair(await asyncio.to_thread(self._services.sessions.open, username, account.valid_after))
 
-    async def _open(self, username: str, generation: int | None, *, browser: bool) -> TokenPair:
-        opened = partial(self._services.sessions.open, username, generation, browser=browser)
-        return self._pair(await asyncio.to_thread(opened))
-
-    async def refresh(self, token: str, address: str, *, browser: bool = False) -> TokenPair:
+    async def refresh(self, token: str, address: str) -> TokenPair:
         """A new pair for a refresh token, which is used up. Raises ``errors.Unauthenticated``."""
         await self._limits.count_address(address)
-        keys = self._services.tokens.derived("sessions of browsers") if browser else ()
         try:
-            fresh = await asyncio.to_thread(self._services.sessions.rotate, token, keys)
+            fresh = await asyncio.to_thread(self._services.sessions.rotate, token)
         except Reused as error:
             _log.warning("auth.refresh_reused", username=error.username, address=address)
             raise

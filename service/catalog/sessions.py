@@ -1,18 +1,14 @@
 """Refresh tokens in families, and access tokens that were revoked before they expired.
 
 A login opens a family. A refresh token is valid for one use; a second use ends the family, because then two parties
-hold the token. A browser may send its cookie twice all the same: a page that is left does not see the answer, and the
-next one still has the old cookie. So the successor of a browser's token follows from the token and a key of the
-service, and for a few seconds another use answers the same successor, which no process needs to keep.
-
-Revocations are also held in memory, because every request checks them; ``refresh`` reads those of other processes.
+hold the token. Revocations are also held in memory, because every request checks them; ``refresh`` reads those of other
+processes.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 import msgspec
 
@@ -22,9 +18,6 @@ from service.kit import errors, ids, tokens
 from service.kit.clock import Clock
 
 _SQL = load_sql("sessions")
-_BROWSER = "web"
-_GRACE = timedelta(seconds=10)
-_MOST_STEPS = 64  # pages that somebody leaves within the grace
 _ACCESS_LIFE = timedelta(seconds=tokens.LONGEST_SECONDS + 2 * tokens.LEEWAY_SECONDS)
 
 
@@ -62,9 +55,9 @@ class Sessions:
             rows = self._store.rows(_SQL["denied"], {"now": naive(self._clock.now())})
             self._revoked = {row["jti"]: row["expires"].replace(tzinfo=UTC) for row in rows}
 
-    def open(self, username: str, generation: int | None = None, *, browser: bool = False) -> Refresh:
+    def open(self, username: str, generation: int | None = None) -> Refresh:
         """A new family with its first refresh token; ``generation`` is the ``valid_after`` of its account."""
-        family = ids.new(_BROWSER if browser else "fam") + ("" if generation is None else f".{generation}")
+        family = ids.new("fam") + ("" if generation is None else f".{generation}")
         refresh = Refresh(token=tokens.new_refresh_token(), family=family, username=username)
 
         def work(transaction: Transaction) -> None:
@@ -74,30 +67,20 @@ class Sessions:
         self._store.write(work, urgent=True)
         return refresh
 
-    def rotate(self, token: str, keys: Sequence[bytes] = ()) -> Refresh:
-        """Exchange a refresh token for its successor. ``keys`` are for cookies of browsers; the first makes successors.
+    def rotate(self, token: str) -> Refresh:
+        """Exchange a refresh token for its successor.
 
         Raises ``errors.Unauthenticated``: unknown, expired, revoked, or used before (which ends its family).
         """
-        now = naive(self._clock.now())
+        hash_, now = tokens.digest(token), self._clock.now()
 
         def work(transaction: Transaction) -> tuple[Row | None, Refresh | None]:
-            held = token
-            row = transaction.row(_SQL["find"], {"hash": tokens.digest(held)})
-            for _ in range(_MOST_STEPS):
-                heir = _heir(transaction, held, row, keys, now)
-                if heir is None:
-                    break
-                held, row = heir
-            good = row is not None and row["revoked"] is None and row["spent"] is None and row["expires"] > now
+            row = transaction.row(_SQL["find"], {"hash": hash_})
+            good = row is not None and row["revoked"] is None and row["spent"] is None and row["expires"] > naive(now)
             if row is None or not good:
                 return row, None
-            named = {"family": row["family"], "username": row["username"]}
-            if held != token:
-                return row, Refresh(token=held, **named)
-            derives = bool(keys) and _of_a_browser(row)
-            fresh = Refresh(token=tokens.successor(held, keys[0]) if derives else tokens.new_refresh_token(), **named)
-            transaction.execute(_SQL["spend"], {"hash": tokens.digest(held), "now": now})
+            fresh = Refresh(token=tokens.new_refresh_token(), family=row["family"], username=row["username"])
+            transaction.execute(_SQL["spend"], {"hash": hash_, "now": naive(now)})
             self._insert(transaction, fresh)
             return row, fresh
 
@@ -149,26 +132,6 @@ class Sessions:
                 "expires": naive(now + self._life),
             },
         )
-
-
-def _of_a_browser(row: Row) -> bool:
-    return str(row["family"]).startswith(f"{_BROWSER}_")
-
-
-def _heir(
-    transaction: Transaction, token: str, row: Row | None, keys: Sequence[bytes], now: datetime
-) -> tuple[str, Row] | None:
-    """The successor of a browser's token that was used a moment ago, with its row."""
-    if row is None or not _of_a_browser(row) or row["revoked"] is not None:
-        return None
-    if row["spent"] is None or now - row["spent"] > _GRACE:
-        return None
-    for key in keys:
-        heir = tokens.successor(token, key)
-        found = transaction.row(_SQL["find"], {"hash": tokens.digest(heir)})
-        if found is not None:
-            return heir, found
-    return None
 
 
 def _refused() -> errors.Unauthenticated:

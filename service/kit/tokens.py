@@ -8,7 +8,6 @@ accepts ``"9999999999"``). ``kid`` names the key, so that an older key can stay 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
@@ -161,12 +160,6 @@ def _kid(key: str) -> str:
 def new_refresh_token() -> str:
     """A new refresh token of 256 random bits."""
     return "pr_" + secrets.token_urlsafe(32)
-
-
-def successor(token: str, key: bytes) -> str:
-    """The refresh token that follows another one: nobody can tell it without the key."""
-    mac = hmac.digest(key, token.encode("utf-8", "surrogatepass"), "sha256")
-    return "pr_" + base64.urlsafe_b64encode(mac).decode().rstrip("=")
 
 
 def digest(token: str) -> str:

@@ -1,4 +1,4 @@
-"""What somebody else can do with a link, a shared tab or odd names: nothing that the person at the page did not want."""
+"""What somebody else can do with a link, a shared tab or odd names: nothing that the person at the page did not do."""
 
 from __future__ import annotations
 

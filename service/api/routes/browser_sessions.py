@@ -72,7 +72,7 @@ async def sign_in(
 ) -> Response[Access]:
     query_string.read(request, query_string.NoParameters)
     body = await request_body.value(request, SignIn, _MOST_BYTES)
-    pair = await authenticator.log_in(body.username, body.password, middleware.address(request.scope), browser=True)
+    pair = await authenticator.log_in(body.username, body.password, middleware.address(request.scope))
     await _end(request, authenticator)
     return _answer(request, services, pair)
 
@@ -111,8 +111,7 @@ async def follow_link(
         "Authentication",
         "Refresh the session of a browser",
         f"Needs the header `{HEADER}: 1`. Answers a new access token and a new cookie; the old cookie is used up, and "
-        "its second use ends the session. For 10 seconds another use answers the same cookie, since a page that was "
-        "left does not see its answer. Without a session: 204.",
+        "its second use ends the session. Without a session: 204.",
         ResponseDoc(text="A new access token.", kind=Access, example=_EXAMPLE, headers=_SETS),
         ResponseDoc(status=204, text="There is no session.", media=()),
         errors=("FORBIDDEN",),
@@ -130,7 +129,7 @@ async def refresh_session(
     if token is None:
         return Response(None, status_code=204)
     try:
-        pair = await authenticator.refresh(token, middleware.address(request.scope), browser=True)
+        pair = await authenticator.refresh(token, middleware.address(request.scope))
     except errors.Unauthenticated as error:
         audit.refused(request, error)
         return _signed_out(request)

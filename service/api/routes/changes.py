@@ -30,7 +30,7 @@ _CHANGE = '{"pipeline": "orders", "changed": ["runs"], "deleted": false, "run_id
         "Server-sent events, without an end. First `begin`: if `missed` is true there may be changes that are not "
         "told, and a client that shows pipelines reads them again. Then `changed`, at most four times a second, with "
         "the pipelines that changed and what of each: `pipeline` (configuration, owner or visibility), `schedule`, "
-        "`runs`, `versions`. A pipeline that the caller does not see any more is told as `deleted`. With Last-Event-ID "
+        "`runs`, `versions`. A pipeline that the caller does not see any more is `deleted`. With Last-Event-ID "
         "nothing is missed between that event, or the overview that answered it as `last_event_id`, and now.",
         ResponseDoc(
             text="The events.",

@@ -9,6 +9,8 @@ const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 export const NONE = "–";
 
 export const count = (value) => (value === null || value === undefined ? NONE : whole.format(value));
+/** A number of things: "1 row", "2 rows". */
+export const counted = (value, noun) => `${count(value)} ${value === 1 ? noun : `${noun}s`}`;
 export const compact = (value) => (value === null || value === undefined ? NONE : short.format(value));
 
 export function bytes(value) {

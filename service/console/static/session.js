@@ -1,13 +1,15 @@
 /**
  * The session of this page. The access token is kept in memory only; the refresh token is a cookie that no script can
  * read. Tabs share the cookie, and each refresh uses it up, so that they refresh one after the other (a Web Lock). A
- * page that is left gives the lock back while its request goes on: the service then answers the next page the same.
+ * page that is left gives the lock back while its request goes on, so that the next page waits for its answer.
  */
 
 const PATH = "/api/v1/auth/session";
 const MARGIN_SECONDS = 60;
 const LOCK = "penstock-session";
 const OWNER = "penstock:owner"; // whose drafts this tab keeps: they outlast a session, since it may end while somebody writes
+const UNDER_WAY = "penstock-refresh-began";
+const PATIENCE = 1500;
 
 /** The tabs of one browser have one session: what one does to it holds in all. */
 const tabs = new BroadcastChannel("penstock-session");
@@ -55,7 +57,7 @@ export const followLink = (token) => open(`${PATH}/link`, { token });
 async function open(path, body) {
   const headers = { "content-type": "application/json", "X-Penstock-CSRF": "1" };
   const asked = () => fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
-  const answer = await navigator.locks.request(LOCK, asked); // a refresh under way could take the new cookie away
+  const answer = await navigator.locks.request(LOCK, () => alone(asked)); // a refresh under way could take the new cookie away
   const found = await answer.json();
   if (!answer.ok) return { ...found.error, wait: Number(answer.headers.get("retry-after") ?? 0) };
   accept(found);
@@ -65,7 +67,7 @@ async function open(path, body) {
 
 /** Ends the session, for all tabs. */
 export async function signOut() {
-  await navigator.locks.request(LOCK, () => fetch(PATH, { method: "DELETE" }));
+  await navigator.locks.request(LOCK, () => alone(() => fetch(PATH, { method: "DELETE" })));
   tabs.postMessage(null);
   leave();
 }
@@ -92,11 +94,26 @@ async function refresh() {
   const before = token;
   await navigator.locks.request(LOCK, async () => {
     if (token !== before && token !== null) return; // another request of this page refreshed meanwhile
-    const answer = await fetch(`${PATH}/refresh`, { method: "POST", headers: { "X-Penstock-CSRF": "1" }, keepalive: true });
+    const answer = await alone(() => fetch(`${PATH}/refresh`, { method: "POST", headers: { "X-Penstock-CSRF": "1" }, keepalive: true }));
     if (answer.status === 200) accept(await answer.json());
     else if (answer.status === 204 || answer.status === 401) forget();
     else throw new Error(`the session could not be refreshed: ${answer.status}`);
   });
+}
+
+/**
+ * Asks when no page that was left meanwhile still waits for its answer: the lock goes with the page, the request does not,
+ * and a cookie that is used twice ends the session. The mark is the time alone, and goes with the answer.
+ */
+async function alone(ask) {
+  const left = Number(localStorage.getItem(UNDER_WAY)) + PATIENCE - Date.now();
+  if (left > 0) await new Promise((go) => setTimeout(go, Math.min(left, PATIENCE)));
+  localStorage.setItem(UNDER_WAY, Date.now());
+  try {
+    return await ask();
+  } finally {
+    localStorage.removeItem(UNDER_WAY);
+  }
 }
 
 /** What somebody wrote and did not save is for nobody else who sits down here. */

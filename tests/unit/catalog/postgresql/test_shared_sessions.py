@@ -52,12 +52,3 @@ def test_a_refresh_token_that_is_used_at_two_processes_at_once_ends_its_login(
     for sessions in (one, other):
         with pytest.raises(errors.Unauthenticated):
             sessions.rotate(fresh.token)
-
-
-def test_a_cookie_that_is_sent_to_two_processes_at_once_has_one_successor(
-    stores: list[PostgreSQLStore], clock: FixedClock
-) -> None:
-    one, other = (Sessions(store, clock) for store in stores)
-    first, keys = one.open("ada", browser=True), (b"k" * 32,)
-    found = at_once(lambda: one.rotate(first.token, keys), lambda: other.rotate(first.token, keys))
-    assert found[0] == found[1] != first
