@@ -42,6 +42,12 @@ export function ago(time, now = Date.now()) {
 export const instant = (time) => (time ? exact.format(new Date(time)) : NONE);
 export const percent = (share) => (share === null || share === undefined ? NONE : `${+(share * 100).toPrecision(3)} %`);
 
+/** A number of things: "1 row", "3 rows"; `many` where an s is not enough. */
+export const counted = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+
+/** Words of the service as a sentence; a name at the beginning, such as that of a file, stays as it is. */
+export const sentence = (words) => words.replace(/^[a-z]+(?=[ ,;'])/, (word) => word[0].toUpperCase() + word.slice(1));
+
 /** A cell's value as text: what a person sees and what a copy holds. */
 export function cell(value) {
   if (value === null || value === undefined) return "";

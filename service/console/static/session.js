@@ -7,11 +7,12 @@ const PATH = "/api/v1/auth/session";
 const MARGIN_SECONDS = 60;
 const UNDER_WAY = "penstock-refresh-began";
 const PATIENCE = 1500;
+const WHO = "penstock-who";
 
 /** The tabs of one browser have one session: what one does to it holds in all. */
 const tabs = new BroadcastChannel("penstock-session");
 tabs.onmessage = ({ data }) => {
-  if (data === null) forget();
+  if (data === null) left();
   else if (user !== null && user.username !== data) location.reload();
 };
 
@@ -65,6 +66,12 @@ async function open(path, body) {
 export async function signOut() {
   await fetch(PATH, { method: "DELETE" });
   tabs.postMessage(null);
+  left();
+}
+
+/** Whoever comes next sees nothing of what was written here and not saved. */
+function left() {
+  sessionStorage.clear();
   forget();
 }
 
@@ -114,6 +121,9 @@ async function alone(ask) {
 
 function accept(answer) {
   const changed = user?.username !== answer.user.username || user.role !== answer.user.role;
+  const before = sessionStorage.getItem(WHO);
+  if (before !== null && before !== answer.user.username) sessionStorage.clear(); // its session ended, and this is another person
+  sessionStorage.setItem(WHO, answer.user.username);
   token = answer.access_token;
   expires = Date.now() / 1000 + answer.expires_in;
   user = answer.user;
