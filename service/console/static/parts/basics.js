@@ -1,6 +1,6 @@
 /** Small parts that every screen uses: states of loading and failure, statuses, times, buttons that act. */
 
-import { html, useEffect, useState } from "preact";
+import { html, useEffect, useRef, useState } from "preact";
 import { ago, instant, sentence } from "console/format";
 
 /** An error as the service answers it: what is wrong and what to do, then where, its code, and the request in the log. */
@@ -73,12 +73,23 @@ export function ActionButton({ action, children, confirm: question, kind = "", .
   </button>`;
 }
 
-/** A page's title, for the tab and history of the browser, and its heading. */
+let shown = null; // the address whose title was drawn last
+
+/**
+ * A page's title, for the tab and history of the browser, and its heading. Whoever followed a link that is gone with its
+ * page goes on from there, by key and by ear.
+ */
 export function Title({ text, children }) {
+  const heading = useRef(null);
+  useEffect(() => {
+    const now = location.pathname + location.search;
+    if (shown !== null && shown !== now && document.activeElement === document.body) heading.current.focus({ preventScroll: true });
+    shown = now;
+  });
   useEffect(() => {
     document.title = `${text} · Penstock`;
   }, [text]);
-  return html`<header class="title"><h1>${text}</h1>${children}</header>`;
+  return html`<header class="title"><h1 ref=${heading} tabindex="-1">${text}</h1>${children}</header>`;
 }
 
 /** Names and values in two columns. */
