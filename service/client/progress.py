@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+_HAS_WIDGETS = importlib.util.find_spec("ipywidgets") is not None  # without them rich only warns
 Advance = Callable[[dict[str, Any]], None]
 
 
@@ -40,14 +42,14 @@ class EventParser:
 
 
 class Bar:
-    """A progress bar of a run; nothing where the output is neither a terminal nor a notebook."""
+    """A progress bar of a run; nothing where the output is neither a terminal nor a notebook with ipywidgets."""
 
     def __init__(self, name: str, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
             TextColumn("{task.fields[state]}"), console=console,
-            disable=not (console.is_terminal or console.is_jupyter),
+            disable=not (console.is_terminal or (console.is_jupyter and _HAS_WIDGETS)),
         )  # fmt: skip
         self._task = self._progress.add_task(name, total=100, state="queued")
 

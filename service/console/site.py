@@ -27,6 +27,10 @@ else:
 ROOT = "/console"
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
+_STYLES = (
+    *(f"styles/{name}.css" for name in ("base", "rows", "data", "making", "pipeline", "sql")),
+    "vendor/uplot.css",
+)
 _FIRST = ("console/app", "console/screens/pipelines")
 _IMPORT = re.compile(r'^import\b[^"]*"([^"]+)";?$', re.MULTILINE)
 _POLICY = (
@@ -51,8 +55,9 @@ class Page(msgspec.Struct, frozen=True):
 
 @cache
 def assets() -> dict[str, Asset]:
-    """The files by the name under which they are asked for. Reads all once."""
-    return {_name(path): Asset(path.read_bytes(), _TYPES[path.suffix]) for path in _files()}
+    """The files by the name under which they are asked for, with all styles as one. Reads all once."""
+    files = {_name(path): Asset(path.read_bytes(), _TYPES[path.suffix]) for path in _files() if path.suffix != ".css"}
+    return files | {_named("style.css", _style()): Asset(_style(), _TYPES[".css"])}
 
 
 @cache
@@ -80,7 +85,6 @@ def page() -> Page:
     imports = {specifier: f"{ROOT}/assets/{_name(path)}" for specifier, path in _scripts().items()}
     import_map = json.dumps({"imports": imports}, separators=(",", ":"))
     digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
-    styles = [f"{ROOT}/assets/{_name(_STATIC / name)}" for name in ("style.css", "vendor/uplot.css")]
     lines = [
         "<!doctype html>",
         '<html lang="en">',
@@ -90,7 +94,7 @@ def page() -> Page:
         '<meta name="color-scheme" content="light dark">',
         "<title>Penstock</title>",
         f'<link rel="icon" type="image/svg+xml" href="{ROOT}/assets/{_name(_STATIC / "icon.svg")}">',
-        *(f'<link rel="stylesheet" href="{style}">' for style in styles),
+        f'<link rel="stylesheet" href="{ROOT}/assets/{_named("style.css", _style())}">',
         f'<script type="importmap">{import_map}</script>',
         *(f'<link rel="modulepreload" href="{imports[name]}">' for name in modules(*_FIRST)),
         f'<script type="module" src="{imports["console/app"]}"></script>',
@@ -115,9 +119,19 @@ def _scripts() -> dict[str, Path]:
 
 
 @cache
+def _style() -> bytes:
+    """The style sheets as one: a browser draws nothing before it has them."""
+    return b"\n".join((_STATIC / name).read_bytes() for name in _STYLES)
+
+
+@cache
 def _name(path: Path) -> str:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return f"{path.stem}.{digest}{path.suffix}"
+    return _named(path.name, path.read_bytes())
+
+
+def _named(name: str, content: bytes) -> str:
+    stem, _, kind = name.rpartition(".")
+    return f"{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{kind}"
 
 
 def _specifier(path: Path) -> str:

@@ -57,7 +57,7 @@ class StoredForm(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["ready", "loading", "failed"] = "ready"
 
 
-class ReplayedRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReplayedRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row in quarantine by where it came from, and the ``values`` that it has from now on in place of its own."""
 
     step: str
@@ -66,6 +66,10 @@ class ReplayedRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     line: int | None = None
     row: int | None = None
     values: dict[str, Any] = {}
+
+
+class ChosenRow(ReplayedRow, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row as a request names it: what it has besides is an error."""
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):

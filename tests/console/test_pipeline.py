@@ -107,6 +107,11 @@ def test_a_version_is_one_click_from_its_run_and_its_configuration(shop: Served,
     expect(page.get_by_role("heading", level=1)).to_have_text("Run of shop")
 
 
+def test_the_tab_that_is_open_is_in_sight_on_a_telephone(shop: Served, visits: Visits) -> None:
+    page = visits.open("/pipelines/shop/access", phone=True)
+    expect(page.get_by_role("link", name="Access", exact=True)).to_be_in_viewport(ratio=1)
+
+
 def test_versions_are_pinned_and_named(shop: Served, visits: Visits) -> None:
     page = visits.open("/pipelines/shop/versions")
     page.get_by_role("button", name="Name version 1", exact=True).click()
@@ -123,7 +128,7 @@ def test_a_bar_of_the_profile_leads_to_its_rows(shop: Served, visits: Visits) ->
     bars = page.get_by_role("list", name="Distribution of price").get_by_role("link")
     bars.first.focus()
     page.keyboard.press("End")
-    expect(page.get_by_role("figure")).to_contain_text("1 rows")
+    expect(page.get_by_role("figure")).to_contain_text(": 1 row")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/data/shop\?.*filter="))
     grid = page.get_by_role("grid")

@@ -30,7 +30,7 @@ from service.api.routes.pipelines import Waiting, respond_to_run
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
 from service.model.answers import QuarantinePage
 from service.model.formats import MEDIA_TYPES
-from service.model.run import ReplayedRow, Run
+from service.model.run import ChosenRow, Run
 from service.model.version import Version
 from service.query.scope import Scope
 from service.sandbox.quoting import literal
@@ -117,7 +117,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         VersionName | None, about("The version whose quarantine is replayed; the newest by default.")
     ] = None
     rows: Annotated[
-        list[ReplayedRow],
+        list[ChosenRow],
         about(
             "Only these rows, each named by `_step`, `_source`, `_file`, `_line` and `_row`; `values` take the place "
             "of its own.",

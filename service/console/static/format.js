@@ -9,6 +9,8 @@ const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 export const NONE = "–";
 
 export const count = (value) => (value === null || value === undefined ? NONE : whole.format(value));
+/** A number of things: "1 row", "2 rows". */
+export const counted = (value, noun, many = `${noun}s`) => `${count(value)} ${value === 1 ? noun : many}`;
 export const compact = (value) => (value === null || value === undefined ? NONE : short.format(value));
 
 export function bytes(value) {
@@ -41,9 +43,6 @@ export function ago(time, now = Date.now()) {
 
 export const instant = (time) => (time ? exact.format(new Date(time)) : NONE);
 export const percent = (share) => (share === null || share === undefined ? NONE : `${+(share * 100).toPrecision(3)} %`);
-
-/** A number of things: "1 row", "3 rows"; `many` where an s is not enough. */
-export const counted = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
 /** Words of the service as a sentence; a name at the beginning, such as that of a file, stays as it is. */
 export const sentence = (words) => words.replace(/^[a-z]+(?=[ ,;'])/, (word) => word[0].toUpperCase() + word.slice(1));

@@ -1,10 +1,12 @@
 /**
  * The session of this page. The access token is kept in memory only; the refresh token is a cookie that no script can
- * read. Tabs share the cookie, and each refresh uses it up, so that they refresh one after the other (a Web Lock).
+ * read. Tabs share the cookie, and each refresh uses it up, so that they refresh one after the other (a Web Lock). A
+ * page that is left gives the lock back while its request goes on, so that the next page waits for its answer.
  */
 
 const PATH = "/api/v1/auth/session";
 const MARGIN_SECONDS = 60;
+const LOCK = "penstock-session";
 const UNDER_WAY = "penstock-refresh-began";
 const PATIENCE = 1500;
 const WHO = "penstock-who";
@@ -54,7 +56,8 @@ export const followLink = (token) => open(`${PATH}/link`, { token });
 
 async function open(path, body) {
   const headers = { "content-type": "application/json", "X-Penstock-CSRF": "1" };
-  const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  const asked = () => fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  const answer = await navigator.locks.request(LOCK, () => alone(asked)); // a refresh under way could take the new cookie away
   const found = await answer.json();
   if (!answer.ok) return { ...found.error, wait: Number(answer.headers.get("retry-after") ?? 0) };
   accept(found);
@@ -64,7 +67,7 @@ async function open(path, body) {
 
 /** Ends the session, for all tabs. */
 export async function signOut() {
-  await fetch(PATH, { method: "DELETE" });
+  await navigator.locks.request(LOCK, () => alone(() => fetch(PATH, { method: "DELETE" })));
   tabs.postMessage(null);
   left();
 }
@@ -95,7 +98,7 @@ export function tokenRefused() {
 
 async function refresh() {
   const before = token;
-  await navigator.locks.request("penstock-session", async () => {
+  await navigator.locks.request(LOCK, async () => {
     if (token !== before && token !== null) return; // another request of this page refreshed meanwhile
     const answer = await alone(() => fetch(`${PATH}/refresh`, { method: "POST", headers: { "X-Penstock-CSRF": "1" }, keepalive: true }));
     if (answer.status === 200) accept(await answer.json());
@@ -106,7 +109,7 @@ async function refresh() {
 
 /**
  * Asks when no page that was left meanwhile still waits for its answer: the lock goes with the page, the request does not,
- * and a cookie that is used twice ends the session.
+ * and a cookie that is used twice ends the session. The mark is the time alone, and goes with the answer.
  */
 async function alone(ask) {
   const left = Number(localStorage.getItem(UNDER_WAY)) + PATIENCE - Date.now();

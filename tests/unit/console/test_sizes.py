@@ -8,14 +8,13 @@ import pytest
 
 from service.console import site
 
-STYLES = ("style", "uplot")
 LISTS = ("pipelines", "runs", "schedules", "files", "accounts", "system")
 OTHERS = ("pipeline", "run", "data", "sql", "new_pipeline")
 KB = 1000
 
 
 def screens() -> list[str]:
-    return [one for one in re.findall(r'"(console/screens/[^"]+)"', page()) if "/pipeline/" not in one]
+    return [one for one in re.findall(r'"(console/screens/[^"]+)"', page()) if one.count("/") == 2]
 
 
 def page() -> str:
@@ -45,7 +44,7 @@ def parts(screen: str) -> list[str]:
 def size(modules: list[str]) -> int:
     """The bytes of scripts and styles, as they are sent."""
     names = [script(module) for module in modules]
-    names += [name for name in site.assets() if name.endswith(".css") and name.partition(".")[0] in STYLES]
+    names += [name for name in site.assets() if name.endswith(".css")]
     return sum(len(site.compressed(name, "gzip")) for name in names)
 
 

@@ -96,5 +96,12 @@ export function Title({ text, children }) {
 export const Facts = ({ facts }) =>
   html`<dl class="facts">${facts.filter(Boolean).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 
-/** Links that look like tabs: each has an address of its own. */
-export const Tabs = ({ label, children }) => html`<nav class="tabs" aria-label=${label}>${children}</nav>`;
+/** Links that look like tabs: each has an address of its own. The current one is in sight on a narrow screen too. */
+export function Tabs({ label, children }) {
+  const nav = useRef(null);
+  useEffect(() => {
+    const current = nav.current.querySelector("[aria-current]");
+    if (current) nav.current.scrollLeft = current.offsetLeft - nav.current.offsetLeft - (nav.current.clientWidth - current.offsetWidth) / 2;
+  }, [location.pathname]);
+  return html`<nav class="tabs" ref=${nav} aria-label=${label}>${children}</nav>`;
+}

@@ -1,7 +1,7 @@
 /** How the values of a column are spread: bars that can be pointed at, reached by key, and lead to their rows. */
 
 import { html, useMemo, useState } from "preact";
-import { cell, compact, count, percent } from "console/format";
+import { cell, compact, count, counted, percent } from "console/format";
 import { Link } from "console/router";
 
 const HEIGHT = 140;
@@ -33,7 +33,7 @@ export function Distribution({ column, show, quoted }) {
   const largest = Math.max(...counts, 1);
   const days = isTime(column) && edges.at(-1) - edges[0] > counts.length * 86400;
   const edge = (value) => (isTime(column) ? moment(value).slice(0, days ? 10 : undefined) : Math.abs(value) >= 1e7 ? compact(value) : String(+value.toPrecision(5)));
-  const told = useMemo(() => counts.map((value, place) => `${edge(edges[place])} to ${edge(edges[place + 1])}: ${count(value)} rows`), [column]);
+  const told = useMemo(() => counts.map((value, place) => `${edge(edges[place])} to ${edge(edges[place + 1])}: ${counted(value, "row")}`), [column]);
   const key = (event) => {
     const next = { ArrowLeft: stop - 1, ArrowRight: stop + 1, Home: 0, End: counts.length - 1 }[event.key];
     if (next === undefined) return;

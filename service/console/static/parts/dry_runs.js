@@ -2,7 +2,7 @@
 
 import { html, useEffect, useMemo, useState } from "preact";
 import { call } from "console/api";
-import { bytes, cell, count } from "console/format";
+import { bytes, cell, count, counted } from "console/format";
 import { Facts, Problem } from "console/parts/basics";
 import { asJson, mediaType } from "console/parts/document";
 import { SampleTable } from "console/parts/making/sample_table";
@@ -41,7 +41,7 @@ export function Previewed({ text, document, onColumns }) {
   const counts = Object.fromEntries((found?.steps ?? []).map((step) => [step.step, step]));
   const before = useMemo(() => renames(document, place - 1), [document, place]);
   return html`<section class="stack" aria-label="Preview" aria-busy=${request.busy}>
-    <p class="quiet" role="status">${request.busy ? "Reading a few rows …" : found ? `${count(found.total_rows)} rows remain of ${count(found.rows_collected)} that were read${found.rows_rejected ? `, ${count(found.rows_rejected)} go to quarantine` : ""}. Cells that the step changed are marked.` : ""}</p>
+    <p class="quiet" role="status">${request.busy ? "Reading a few rows …" : found ? `${counted(found.total_rows, "row")} remain of ${count(found.rows_collected)} that were read${found.rows_rejected ? `, ${count(found.rows_rejected)} go to quarantine` : ""}. Cells that the step changed are marked.` : ""}</p>
     <${Problem} error=${request.error} />
     ${steps.length > 0 && html`<ol class="step-choice" aria-label="After step">${steps.map((step, number) => html`<li key=${step.step}><button type="button" aria-pressed=${number === place} onClick=${() => setAfter(number)}>
       <strong>${number === 0 ? "As collected" : `${number}. ${types[number - 1] ?? ""}`}</strong><span class="quiet">${flow(number === 0 ? { rows_out: step.total_rows } : counts[step.step])}</span></button></li>`)}</ol>
@@ -53,7 +53,7 @@ export function Previewed({ text, document, onColumns }) {
 function flow(step) {
   if (!step) return "";
   const lost = (step.rows_in ?? step.rows_out) - step.rows_out;
-  return `${count(step.rows_out)} rows${lost > 0 ? `, ${count(lost)} fewer` : lost < 0 ? `, ${count(-lost)} more` : ""}`;
+  return `${counted(step.rows_out, "row")}${lost > 0 ? `, ${count(lost)} fewer` : lost < 0 ? `, ${count(-lost)} more` : ""}`;
 }
 
 /** The earlier name of a column, by the names that a step changes. */
@@ -81,7 +81,7 @@ export function Planned({ text, onColumns }) {
       plan.compared_with && ["Compared with", `version ${plan.compared_with}`],
     ]} />
     ${plan.changes?.length > 0 && html`<div class="warning"><strong>Other columns than version ${plan.compared_with}</strong>: ${plan.changes.map((one) => Object.values(one).filter(Boolean).map(cell).join(" ")).join("; ")}</div>`}
-    <ol class="plan">${plan.sources.map((one) => html`<li class="card"><h3>${one.id} <span class="quiet">${one.type}${one.rows !== null ? `, ${count(one.rows)} rows` : ""}</span></h3>
+    <ol class="plan">${plan.sources.map((one) => html`<li class="card"><h3>${one.id} <span class="quiet">${one.type}${one.rows !== null ? `, ${counted(one.rows, "row")}` : ""}</span></h3>
         ${one.columns ? html`<${Columns} now=${one.columns} />` : html`<p class="quiet">${one.why}</p>`}</li>`)}
       ${plan.steps.map((one, place) => html`<li class="card"><h3>${place + 1}. ${one.type} <span class="quiet">${one.row_local === null ? "" : one.row_local ? (one.measured ? "measures all rows, then goes row by row" : "row by row") : `over all rows: ${one.operations.join(", ")}`}${one.held_bytes ? `, holds about ${bytes(one.held_bytes)}` : ""}</span></h3>
         ${one.output ? html`<${Columns} now=${one.output} before=${one.input} />` : html`<p class="quiet">${one.why}</p>`}</li>`)}</ol>

@@ -1,7 +1,7 @@
 /** The steps of a run over its time: when each began and ended, its rows in and out, and what its collector found. */
 
 import { html, useEffect, useState } from "preact";
-import { bytes, count, duration, NONE } from "console/format";
+import { bytes, count, counted, duration, NONE } from "console/format";
 import { Link, to } from "console/router";
 
 const KINDS = { collectors: "Collect", processors: "Process", storage: "Store" };
@@ -47,7 +47,7 @@ function Step({ run, step, document, from, until, span, now }) {
   return html`<tr>
     <td class="whole"><strong>${word}</strong>${what && html` <span class="clip" title=${what}>${what}</span>`} ${PLACE.test(step.step) && html`<${Link} class="quiet" href=${to(["pipelines", run.pipeline, "configuration"], { revision: run.revision, at: step.step })}><code>${step.step}</code><//>`}
       ${!step.ended && step.started && !run.end_time && html`<div class="now"><progress max="1" value=${step.fraction ?? null} aria-label=${`Progress of ${step.step}`}></progress> <span class="quiet">${step.rows_per_second ? `${count(Math.round(step.rows_per_second))} rows/s` : ""}</span></div>`}
-      ${step.stages.length > 0 && html`<div class="quiet">kept ${step.stages.map((one) => `${count(one.rows)} rows in ${one.place === "memory" ? "memory" : `a ${one.place}`} (${bytes(one.bytes)})`).join(", ")}</div>`}
+      ${step.stages.length > 0 && html`<div class="quiet">kept ${step.stages.map((one) => `${counted(one.rows, "row")} in ${one.place === "memory" ? "memory" : `a ${one.place}`} (${bytes(one.bytes)})`).join(", ")}</div>`}
       ${warnings > 0 && html`<div class="late">${warnings} ${warnings === 1 ? "warning" : "warnings"}</div>`}
       ${step.evidence && html`<${Evidence} found=${step.evidence} />`}</td>
     <td class="number" data-label="In">${count(step.rows_in)}</td>
@@ -68,7 +68,7 @@ function Evidence({ found }) {
   told("requests", "request", "requests");
   told("retries", "retry", "retries");
   if (found.bytes) parts.push(bytes(found.bytes));
-  if (found.declared_total !== null && found.declared_total !== undefined) parts.push(`the source says ${count(found.declared_total)} rows`);
+  if (found.declared_total !== null && found.declared_total !== undefined) parts.push(`the source says ${counted(found.declared_total, "row")}`);
   told("repeated_rows", "row came twice", "rows came twice");
   if (found.stop_reason) parts.push(`ended: ${found.stop_reason.replaceAll("_", " ")}`);
   const all = Object.entries(found).filter(([, value]) => value !== null && value !== undefined);

@@ -2,7 +2,7 @@
 
 import { html } from "preact";
 import { post, useAction, useApi } from "console/api";
-import { bytes, count, duration, instant } from "console/format";
+import { bytes, count, counted, duration, instant } from "console/format";
 import { ActionButton, Facts, Loaded, Problem, Progress, Status, Time, Title } from "console/parts/basics";
 import { ENDED, useFollowedRun } from "console/parts/followed_run";
 import { Log } from "console/parts/log";
@@ -56,7 +56,7 @@ function State({ run, going, state }) {
       ${run.full_refresh && html`<span class="tag">from the start</span>`}${run.label && html`<span class="tag">needs a process labelled ${run.label}</span>`}</div>
     ${run.waiting_for && html`<div class="warning"><strong>Waits for ${run.waiting_for}.</strong> <${Link} href=${to(["system"])}>See the processes<//></div>`}
     ${going && html`<div><${Progress} value=${run.progress} label="Progress" />
-      <p class="quiet">${Math.floor(run.progress)} %${run.phase && `, ${run.phase}`}${run.step && html` <code>${run.step}</code>`}${run.rows_collected > 0 && `, ${count(run.rows_collected)} rows collected`}${run.estimated_end && html`, ends <${Time} at=${run.estimated_end} />`}${run.retry_at && html`, tries again <${Time} at=${run.retry_at} />`}</p></div>`}</div>`;
+      <p class="quiet">${Math.floor(run.progress)} %${run.phase && `, ${run.phase}`}${run.step && html` <code>${run.step}</code>`}${run.rows_collected > 0 && `, ${counted(run.rows_collected, "row")} collected`}${run.estimated_end && html`, ends <${Time} at=${run.estimated_end} />`}${run.retry_at && html`, tries again <${Time} at=${run.retry_at} />`}</p></div>`}</div>`;
 }
 
 /** What went wrong, where, and what to do about it. */

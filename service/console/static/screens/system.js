@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "preact";
 import { fetched, get, post, useAction } from "console/api";
-import { bytes, cell, count, duration, percent } from "console/format";
+import { bytes, cell, count, counted, duration, percent } from "console/format";
 import { ActionButton, Facts, Problem, Progress, Time, Title } from "console/parts/basics";
 import { useFresh } from "console/parts/fresh";
 import { Snippet } from "console/parts/snippet";
@@ -103,7 +103,7 @@ function Care({ metrics }) {
   const backup = useAction(async () => { setFound(null); setFound({ backup: await post("/admin/backup", { directory: folder.current.value }) }); });
   const damaged = one(metrics, "penstock_damaged_versions");
   return html`<section class="card"><h2>Care</h2>
-    <p class="quiet">Each night every stored file is read and compared with its checksum. ${damaged ? html`<strong class="late">${count(damaged)} versions are damaged.</strong>` : "Nothing is known to be damaged."}
+    <p class="quiet">Each night every stored file is read and compared with its checksum. ${damaged ? html`<strong class="late">${counted(damaged, "version")} ${damaged === 1 ? "is" : "are"} damaged.</strong>` : "Nothing is known to be damaged."}
       ${" "}${last ? html`Last verified by hand <${Time} at=${last.time} />, by ${last.actor ?? "the command line"}${last.outcome === "ok" ? "" : `: ${last.code ?? last.outcome}`}.` : "Nobody has verified by hand yet."}</p>
     <div class="row"><${ActionButton} action=${{ busy: verify.busy, run: () => verify.run(false) }}>Verify<//>
       <${ActionButton} action=${{ busy: verify.busy, run: () => verify.run(true) }}>Verify every checksum<//></div>
@@ -112,12 +112,12 @@ function Care({ metrics }) {
     <p role="status" class="quiet">${verify.busy ? "Verifying …" : backup.busy ? "Backing up …" : ""}</p>
     <${Problem} error=${verify.error ?? backup.error} />
     ${found?.verified && html`<${Verified} of=${found.verified} />`}
-    ${found?.backup && html`<p role="status">Backed up ${count(found.backup.versions)} versions, ${bytes(found.backup.bytes)}, of which ${bytes(found.backup.shared_bytes)} are shared with the backup before, to <code>${found.backup.directory}</code>.</p>`}
+    ${found?.backup && html`<p role="status">Backed up ${counted(found.backup.versions, "version")}, ${bytes(found.backup.bytes)}, of which ${bytes(found.backup.shared_bytes)} are shared with the backup before, to <code>${found.backup.directory}</code>.</p>`}
   </section>`;
 }
 
 const Verified = ({ of }) => html`<p role="status">${of.findings.length ? html`<strong class="late">${count(of.findings.length)} findings</strong>` : html`<span class="status status-completed"><span class="dot" aria-hidden="true"></span>All is whole</span>`}
-    <span class="quiet"> in ${count(of.versions)} versions and ${count(of.files)} files</span></p>
+    <span class="quiet"> in ${counted(of.versions, "version")} and ${counted(of.files, "file")}</span></p>
   ${of.findings.length > 0 && html`<ul class="problems">${of.findings.map((finding) => html`<li><span class="tag">${finding.kind}</span> <code>${finding.folder}</code> ${finding.message}</li>`)}</ul>`}`;
 
 function Figures({ metrics }) {

@@ -1,7 +1,7 @@
 /** Which columns move together: a matrix of those that do most, and the closest of one column. */
 
 import { html, useMemo, useState } from "preact";
-import { count } from "console/format";
+import { counted } from "console/format";
 import { setQuery } from "console/router";
 
 const MOST = 24;
@@ -26,7 +26,7 @@ export function Correlations({ correlation: { method, columns, matrix } }) {
   const places = useMemo(() => strongest(matrix), [matrix]);
   const [told, setTold] = useState(null);
   const share = (value) => (value === null ? {} : { "--share": `${Math.round(Math.abs(value) * 70)}%` });
-  return html`<section class="card" aria-label="Correlation"><header class="row spread"><h2>Correlation <span class="quiet">${method}${columns.length > MOST ? `, the ${MOST} of ${count(columns.length)} columns that move together most` : ""}</span></h2><span class="quiet" aria-hidden="true">${told}</span></header>
+  return html`<section class="card" aria-label="Correlation"><header class="row spread"><h2>Correlation <span class="quiet">${method}${columns.length > MOST ? `, the ${MOST} of ${counted(columns.length, "column")} that move together most` : ""}</span></h2><span class="quiet" aria-hidden="true">${told}</span></header>
     <div class="scroll" tabindex="0" role="region" aria-label="Correlation matrix"><table class="matrix">
       <thead><tr><td></td>${places.map((place) => html`<th scope="col"><span class="clip" title=${columns[place]}>${columns[place]}</span></th>`)}</tr></thead>
       <tbody>${places.map((row) => html`<tr><th scope="row"><button type="button" class="link clip" onClick=${() => setQuery({ column: columns[row] })}>${columns[row]}</button></th>

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "preact";
 import { useApi } from "console/api";
-import { count } from "console/format";
+import { count, counted } from "console/format";
 import { Loaded, Problem } from "console/parts/basics";
 import { Snippet } from "console/parts/snippet";
 import { useWindow } from "console/parts/windowed";
@@ -49,7 +49,7 @@ function Columns({ columns, why, chosen }) {
   const [words, setWords] = useState("");
   if (!columns) return html`<p class="quiet">${why ?? "The columns are known after the first run."}</p>`;
   const shown = columns.filter((column) => column.name.toLowerCase().includes(words.toLowerCase()));
-  return html`<section class="stack" aria-label="Columns"><input type="search" aria-label="Search columns" placeholder=${`Search ${count(columns.length)} columns`} value=${words} onInput=${(event) => setWords(event.currentTarget.value)} />
+  return html`<section class="stack" aria-label="Columns"><input type="search" aria-label="Search columns" placeholder=${`Search ${counted(columns.length, "column")}`} value=${words} onInput=${(event) => setWords(event.currentTarget.value)} />
     <${List} columns=${shown} chosen=${chosen} /></section>`;
 }
 

@@ -2,7 +2,7 @@
 
 import { html, useMemo } from "preact";
 import { useApi } from "console/api";
-import { cell, compact, count, percent } from "console/format";
+import { cell, compact, count, counted, percent } from "console/format";
 import { Empty, Loaded } from "console/parts/basics";
 import { Distribution, Shape, Top } from "console/parts/distribution";
 import { Snippet } from "console/parts/snippet";
@@ -22,7 +22,7 @@ export default function Profile({ name, query, versions }) {
     const found = data.profiles[place];
     if (!found) return html`<${Empty} title="No profile"><p>An <code>analyzer</code> among the processors makes one with each version.</p><${Link} class="button" href=${to(["pipelines", name, "configuration"])}>Add one to the configuration<//><//>`;
     return html`
-      <div class="row spread"><p><${Link} href=${to(["data", name], { version: data.version })}>Version ${data.version}<//>: ${count(found.row_count)} rows, ${count(found.column_count)} columns${found.duplicate_rows > 0 && html`, <span class="late">${count(found.duplicate_rows)} rows are there twice</span>`}</p>
+      <div class="row spread"><p><${Link} href=${to(["data", name], { version: data.version })}>Version ${data.version}<//>: ${counted(found.row_count, "row")}, ${counted(found.column_count, "column")}${found.duplicate_rows > 0 && html`, <span class="late">${counted(found.duplicate_rows, "row")} are there twice</span>`}</p>
         <div class="row">${data.profiles.length > 1 && html`<label class="inline">Analyzer <select value=${String(place)} onChange=${(event) => setQuery({ analyzer: event.currentTarget.value })}>${data.profiles.map((_, number) => html`<option value=${String(number)}>${number + 1}</option>`)}</select></label>`}
           <${Snippet} request=${{ path, query: { version } }} /></div></div>
       ${found.estimates && html`<${Estimates} estimates=${found.estimates} />`}
@@ -48,7 +48,7 @@ function Columns({ name, version, found, query }) {
   const chosen = found.columns.find((column) => column.name === query.get("column")) ?? shown[0];
   return html`<div class="profile">
     <section class="stack" aria-label="Columns">
-      <input type="search" aria-label="Search columns" placeholder=${`Search ${count(found.columns.length)} columns`} value=${query.get("q") ?? ""} onInput=${(event) => setQuery({ q: event.currentTarget.value })} />
+      <input type="search" aria-label="Search columns" placeholder=${`Search ${counted(found.columns.length, "column")}`} value=${query.get("q") ?? ""} onInput=${(event) => setQuery({ q: event.currentTarget.value })} />
       ${shown.length ? html`<${List} columns=${shown} chosen=${chosen} />` : html`<p class="quiet">No column has this name.</p>`}</section>
     ${chosen && html`<${Column} key=${chosen.name} name=${name} version=${version} column=${chosen} found=${found} />`}
   </div>`;

@@ -2,7 +2,7 @@
 
 import { html, useMemo, useState } from "preact";
 import { post, useAction, useApi } from "console/api";
-import { count } from "console/format";
+import { count, counted } from "console/format";
 import { ActionButton, Empty, Loaded, Problem, Status } from "console/parts/basics";
 import { useKept } from "console/parts/kept";
 import { Pages } from "console/parts/pages";
@@ -53,7 +53,7 @@ function Rules({ data, rule }) {
   const most = Math.max(...data.rules.map((one) => one.rows), 1);
   const choose = (wanted) => setQuery({ rule: wanted, offset: null });
   return html`<div class="rules" role="group" aria-label="Rules">
-    <button type="button" aria-pressed=${rule === null} onClick=${() => choose(null)}><strong>All rules</strong><span class="quiet">${count(data.rules.length)} were broken</span></button>
+    <button type="button" aria-pressed=${rule === null} onClick=${() => choose(null)}><strong>All rules</strong><span class="quiet">${counted(data.rules.length, "rule")} broken</span></button>
     ${data.rules.map((one) => html`<button type="button" key=${`${one.step} ${one.rule}`} aria-pressed=${rule === one.rule} onClick=${() => choose(rule === one.rule ? null : one.rule)}>
       <strong>${one.rule}</strong><span class="quiet">${one.column && html`<code>${one.column}</code> `}${one.step}</span>
       <svg width="100%" height="4" aria-hidden="true"><rect class="bar-held" width=${`${(one.rows / most) * 100}%`} height="4" rx="2" /></svg>
@@ -78,7 +78,7 @@ function Deeds({ data, drafts, busy, clear, send }) {
 function Outcome({ name, run }) {
   const link = html`<${Link} href=${to(["runs", run.run_id])}>See the run<//>`;
   if (run.status === "completed" || run.status === "held") {
-    return html`<section class="card told" role="status" aria-label="Replayed"><div class="row spread"><p><${Status} status=${run.status} /> Version <${Link} href=${to(["data", name], { version: run.version })}>${run.version}<//> has ${count(run.rows_stored)} rows; ${count(run.rows_collected)} ${run.rows_collected === 1 ? "was" : "were"} tried, ${count(run.rows_rejected)} are in its quarantine.</p>
+    return html`<section class="card told" role="status" aria-label="Replayed"><div class="row spread"><p><${Status} status=${run.status} /> Version <${Link} href=${to(["data", name], { version: run.version })}>${run.version}<//> has ${counted(run.rows_stored, "row")}; ${count(run.rows_collected)} ${run.rows_collected === 1 ? "was" : "were"} tried, ${count(run.rows_rejected)} are in its quarantine.</p>
       <div class="row">${run.replay_of && html`<${Link} href=${to(["pipelines", name, "versions"], { compare: run.version })}>What changed<//>`} ${link}</div></div></section>`;
   }
   return html`<section class="card told" role="status" aria-label="Replayed"><div class="row spread"><${Status} status=${run.status} />${link}</div>

@@ -2,7 +2,7 @@
 
 import { html, useState } from "preact";
 import { useApi } from "console/api";
-import { count, duration, instant } from "console/format";
+import { count, counted, duration, instant } from "console/format";
 import { Empty, Loaded, Status, Time } from "console/parts/basics";
 import { useFresh } from "console/parts/fresh";
 import { Pages } from "console/parts/pages";
@@ -49,7 +49,7 @@ function Line({ name, run }) {
     <td data-label="By">${run.requested_by ?? html`<span class="quiet">schedule</span>`}</td></tr>`;
 }
 
-const told = (run) => `${run.status}, ${duration(run.duration)}, ${count(run.rows_stored)} rows, ${instant(run.start_time ?? run.queued_at)}`;
+const told = (run) => `${run.status}, ${duration(run.duration)}, ${counted(run.rows_stored, "row")}, ${instant(run.start_time ?? run.queued_at)}`;
 
 /** One stop for the tab key; the arrows go from bar to bar, and each is a link to its run. */
 function Bars({ runs }) {

@@ -2,7 +2,7 @@
 
 import { html, useState } from "preact";
 import { call, post, useAction, useApi } from "console/api";
-import { bytes, count } from "console/format";
+import { bytes, count, counted } from "console/format";
 import { ActionButton, Empty, Loaded, Problem, Time } from "console/parts/basics";
 import { useFresh } from "console/parts/fresh";
 import { Pages } from "console/parts/pages";
@@ -53,7 +53,7 @@ function Judgement({ name, version, published, reload }) {
   const button = (how, text, kind, question) => html`<${ActionButton} action=${{ busy: decide.busy, run: () => decide.run(how) }} kind=${kind} confirm=${question}>${text}<//>`;
   return html`<section class="card held" aria-label=${`Version ${version.version} is held`}><h2>Version ${version.version} is held <span class="quiet">until somebody decides</span></h2>
     <ul class="reasons">${version.held_because.map((why) => html`<li>${why.column && html`<code>${why.column}</code> `}${why.message}</li>`)}</ul>
-    <p class="quiet">Accept publishes it: its ${count(version.rows)} rows become the data, and pipelines that follow start. Reject deletes it; the published version stays as it is, and the next run starts from that.</p>
+    <p class="quiet">Accept publishes it: its ${counted(version.rows, "row")} become the data, and pipelines that follow start. Reject deletes it; the published version stays as it is, and the next run starts from that.</p>
     <div class="row">${may("operator") && html`${button("accept", `Accept version ${version.version}`, "primary")}${button("reject", "Reject", "danger", `Reject version ${version.version}? Its rows are deleted.`)}`}
       ${published && html`<button type="button" onClick=${() => setQuery({ compare: version.version, with: published.version }, { replace: false })}>Compare with version ${published.version}</button>`}
       <${Link} class="button" href=${to(["data", name], { version: version.version })}>Look at its rows<//>
