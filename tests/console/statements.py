@@ -1,4 +1,4 @@
-"""The SQL screen as a person uses it, and a table to ask."""
+"""What tests of SQL in the console share: a table with hostile names, and how a person writes and runs a statement."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Locator, Page, expect
 
 from tests.acceptance.served import PASSWORD, Served
+from tests.console.visits import Visits
 
 HOSTILE = "<img src=x onerror=window.taken=1>"
 EXACT = "9007199254740993"
@@ -17,9 +18,11 @@ ROWS = [
     for number in range(60)
 ]
 CSV = "\n".join([f'id,day,Home Town,amount,"{HOSTILE}"', *ROWS]) + "\n"
+HEAVY = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range % 7 = b.range % 11"
+BY_DAY = "SELECT day, sum(amount) AS total FROM orders GROUP BY day ORDER BY day"
 
 
-def make_orders(served: Served) -> None:
+def store_orders(served: Served) -> None:
     """A table with hostile names and values and whole numbers beyond 2^53, and an account that only reads."""
     served.http.put("/files/orders.csv", content=CSV).raise_for_status()
     source = {"type": "csv", "file_path": "orders.csv"}
@@ -65,3 +68,10 @@ def take(page: Page, name: str) -> None:
     """Takes what is proposed first; the keys are deaf for its first moment, so that nobody takes it unseen."""
     expect(proposal(page, name)).to_have_attribute("aria-selected", "true")
     proposal(page, name).click()
+
+
+def expect_refusals(visits: Visits, number: int) -> None:
+    """The browser told of so many requests that the service refused, and of nothing else."""
+    assert [fault for fault in visits.faults if "400" not in fault] == []
+    assert len(visits.faults) == number
+    visits.faults.clear()

@@ -1,24 +1,18 @@
-"""SQL in the console: completion, parameters, errors, the history and the draft, Stop, the keyboard."""
+"""Writing SQL in the console: completion, parameters, faults, history, drafts."""
 
 from __future__ import annotations
 
-import json
-import re
-import time
-
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.acceptance.served import Served
-from tests.console.statements import EXACT, at, cells, editor, make_orders, run, status, take, write
+from tests.console.statements import EXACT, at, cells, editor, expect_refusals, run, status, store_orders, take, write
 from tests.console.visits import Visits
-
-HEAVY = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range % 7 = b.range % 11"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def orders(served: Served) -> None:
-    make_orders(served)
+    store_orders(served)
 
 
 def test_tables_columns_and_functions_are_completed(visits: Visits) -> None:
@@ -84,9 +78,9 @@ def test_parameters_have_kinds_and_whole_numbers_stay_exact(visits: Visits) -> N
     page.get_by_label("$since, value").fill("2026-01-01")
     kinds["none"].select_option("null")
     page.get_by_label("$id, value").press("Control+Enter")
-    expect(cells(page)).to_have_text([EXACT, "", "null"])
+    expect(cells(page)).to_have_text([EXACT, "empty", "null"])
     page.reload()
-    expect(cells(page)).to_have_text([EXACT, "", "null"])
+    expect(cells(page)).to_have_text([EXACT, "empty", "null"])
     expect(page.get_by_label("$id, value")).to_have_value(EXACT)
     page.get_by_role("button", name="As curl / Python").click()
     shown = page.get_by_role("dialog", name="As curl or Python")
@@ -116,13 +110,6 @@ def test_an_error_is_marked_at_its_place(visits: Visits) -> None:
     expect(alert).to_contain_text("this is DELETE")
     expect(alert).to_contain_text("changes nothing")
     expect_refusals(visits, 2)
-
-
-def expect_refusals(visits: Visits, number: int) -> None:
-    """The browser told of so many requests that the service refused, and of nothing else."""
-    assert [fault for fault in visits.faults if "400" not in fault] == []
-    assert len(visits.faults) == number
-    visits.faults.clear()
 
 
 def test_what_is_selected_runs_alone(visits: Visits) -> None:
@@ -172,41 +159,6 @@ def test_a_draft_survives_other_screens(visits: Visits) -> None:
     expect(editor(page)).to_have_text("SELECT 2 AS two")
 
 
-def busy(served: Served) -> float:
-    """The query workers that are at work."""
-    told = served.http.get(f"{served.address}/metrics").text
-    found = re.search(r'^penstock_workers\{kind="query",state="busy"\} (\S+)$', told, re.MULTILINE)
-    assert found is not None, told
-    return float(found[1])
-
-
-def until_busy(served: Served, wanted: float) -> None:
-    """Asks again and again, for as long as a statement may take."""
-    end = time.monotonic() + 25
-    while busy(served) != wanted:
-        assert time.monotonic() < end
-
-
-def test_stop_ends_the_statement_in_the_service(visits: Visits, served: Served) -> None:
-    page = visits.open("/sql")
-    until_busy(served, 0)
-    run(page, HEAVY)
-    until_busy(served, 1)
-    page.get_by_role("button", name="Stop").click()
-    expect(status(page)).to_have_text("Stopped.")
-    until_busy(served, 0)
-    run(page, HEAVY)
-    until_busy(served, 1)
-    page.goto("about:blank")
-    until_busy(served, 0)
-
-
-def test_a_viewer_asks_and_saves_nothing(visits: Visits) -> None:
-    page = visits.open(at(sql="SELECT count(*) AS orders FROM orders"), user="vera")
-    expect(cells(page)).to_have_text(["60"])
-    expect(page.get_by_role("button", name="Save as query")).to_have_count(0)
-
-
 def test_all_of_it_by_keyboard(visits: Visits) -> None:
     page = visits.open("/sql")
     for _ in range(60):
@@ -233,27 +185,3 @@ def test_on_a_telephone_nothing_goes_sideways(visits: Visits, dark: bool) -> Non
         wide, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert wide <= room, view
         page.context.close()
-
-
-def test_an_answer_that_comes_late_does_not_take_the_place_of_a_newer_one(visits: Visits) -> None:
-    page = visits.open("/sql")
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        if "41" in (route.request.post_data or ""):
-            held.append(route)
-        else:
-            route.continue_()
-
-    page.route("**/api/v1/query", hold)
-    run(page, "SELECT 41 AS answer")
-    expect(status(page)).to_have_text("Running …")
-    write(page, "SELECT 42 AS answer")
-    page.keyboard.press("Control+Enter")
-    expect(cells(page)).to_have_text(["42"])
-    assert len(held) == 1
-    body = {"columns": [{"name": "answer", "type": "INTEGER"}], "data": [{"answer": 41}], "row_count": 1}
-    held[0].fulfill(body=json.dumps({**body, "truncated": False, "elapsed_ms": 1}), content_type="application/json")
-    page.get_by_text("History of this tab").click()
-    expect(page.get_by_role("list", name="History").get_by_role("listitem")).to_have_count(1)
-    expect(cells(page)).to_have_text(["42"])

@@ -1,22 +1,34 @@
-"""What the SQL screen makes of an answer: rows, charts, plans, files, and saved queries with their addresses."""
+"""Answers of SQL in the console: rows, chart, plan, downloads, saved queries."""
 
 from __future__ import annotations
 
+import json
 import re
+import time
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.acceptance.served import Served
-from tests.console.statements import EXACT, HOSTILE, at, cells, editor, make_orders, run, status, write
+from tests.console.statements import (
+    BY_DAY,
+    EXACT,
+    HEAVY,
+    HOSTILE,
+    at,
+    cells,
+    editor,
+    run,
+    status,
+    store_orders,
+    write,
+)
 from tests.console.visits import Visits
-
-BY_DAY = "SELECT day, sum(amount) AS total FROM orders GROUP BY day ORDER BY day"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def orders(served: Served) -> None:
-    make_orders(served)
+    store_orders(served)
 
 
 def test_a_chart_in_two_clicks_has_an_address(visits: Visits) -> None:
@@ -137,6 +149,41 @@ def test_a_public_query_is_answered_in_any_browser(visits: Visits, served: Serve
     served.http.delete("/queries/towns").raise_for_status()
 
 
+def busy(served: Served) -> float:
+    """The query workers that are at work."""
+    told = served.http.get(f"{served.address}/metrics").text
+    found = re.search(r'^penstock_workers\{kind="query",state="busy"\} (\S+)$', told, re.MULTILINE)
+    assert found is not None, told
+    return float(found[1])
+
+
+def until_busy(served: Served, wanted: float) -> None:
+    """Asks again and again, for as long as a statement may take."""
+    end = time.monotonic() + 25
+    while busy(served) != wanted:
+        assert time.monotonic() < end
+
+
+def test_stop_ends_the_statement_in_the_service(visits: Visits, served: Served) -> None:
+    page = visits.open("/sql")
+    until_busy(served, 0)
+    run(page, HEAVY)
+    until_busy(served, 1)
+    page.get_by_role("button", name="Stop").click()
+    expect(status(page)).to_have_text("Stopped.")
+    until_busy(served, 0)
+    run(page, HEAVY)
+    until_busy(served, 1)
+    page.goto("about:blank")
+    until_busy(served, 0)
+
+
+def test_a_viewer_asks_and_saves_nothing(visits: Visits) -> None:
+    page = visits.open(at(sql="SELECT count(*) AS orders FROM orders"), user="vera")
+    expect(cells(page)).to_have_text(["60"])
+    expect(page.get_by_role("button", name="Save as query")).to_have_count(0)
+
+
 def test_more_rows_than_are_shown_are_downloaded(visits: Visits) -> None:
     page = visits.open(at(sql="SELECT range AS number FROM range(10500)"))
     expect(page.get_by_role("note")).to_contain_text("There are more rows than the 10,000 here")
@@ -162,3 +209,27 @@ def test_a_row_is_shown_whole_and_as_text_only(visits: Visits) -> None:
     expect(row).to_contain_text("x" * 2000)
     page.keyboard.press("Escape")
     expect(row).to_have_count(0)
+
+
+def test_an_answer_that_comes_late_does_not_take_the_place_of_a_newer_one(visits: Visits) -> None:
+    page = visits.open("/sql")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if "41" in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/query", hold)
+    run(page, "SELECT 41 AS answer")
+    expect(status(page)).to_have_text("Running …")
+    write(page, "SELECT 42 AS answer")
+    page.keyboard.press("Control+Enter")
+    expect(cells(page)).to_have_text(["42"])
+    assert len(held) == 1
+    body = {"columns": [{"name": "answer", "type": "INTEGER"}], "data": [{"answer": 41}], "row_count": 1}
+    held[0].fulfill(body=json.dumps({**body, "truncated": False, "elapsed_ms": 1}), content_type="application/json")
+    page.get_by_text("History of this tab").click()
+    expect(page.get_by_role("list", name="History").get_by_role("listitem")).to_have_count(1)
+    expect(cells(page)).to_have_text(["42"])
