@@ -15,7 +15,8 @@ import { Snippet } from "console/parts/snippet";
 import { go, Link, setQuery, to, useLocation } from "console/router";
 
 const BEGINNING = "name: my-pipeline\ncollectors:\n  - type: csv\n    file_path: orders.csv\nprocessors:\n  - type: analyzer\n";
-let given = null; // the login for the address that was pasted: it belongs in no address bar
+const ASKED = "penstock:asked"; // the address that was pasted in this tab: a link may bring another one
+let given = { url: null, auth: null }; // the login for it, which belongs in no address bar, and to nobody else's address
 
 export default function NewPipeline() {
   const { query } = useLocation();
@@ -31,8 +32,10 @@ function Choose() {
   const files = useApi("/files", { limit: 8 });
   const submit = (event) => {
     event.preventDefault();
-    given = auth;
-    setQuery({ url: new FormData(event.currentTarget).get("url").trim() }, { replace: false });
+    const url = new FormData(event.currentTarget).get("url").trim();
+    given = { url, auth };
+    sessionStorage.setItem(ASKED, url);
+    setQuery({ url }, { replace: false });
   };
   return html`<p class="quiet">Where are the data? Penstock looks at them and proposes the rest.</p>
   <div class="two">
@@ -47,17 +50,23 @@ function Choose() {
 
 /** Looks at a source; what it needs to be read is asked for where it is refused. */
 function Found({ file, url }) {
-  const [auth, setAuth] = useState(file ? null : given);
-  const [state, setState] = useState({ probe: null, error: null, busy: true });
+  const [auth, setAuth] = useState(url !== null && given.url === url ? given.auth : null);
+  const known = file !== null || sessionStorage.getItem(ASKED) === url;
+  const [state, setState] = useState({ probe: null, error: null, busy: known });
   const body = file ? { file_path: file } : { url, ...(auth ? { auth } : {}) };
   const look = () => {
-    given = auth;
+    if (url !== null) {
+      given = { url, auth };
+      sessionStorage.setItem(ASKED, url);
+    }
     setState({ probe: null, error: null, busy: true });
     return post("/pipeline/probe", body).then((probe) => setState({ probe, error: null, busy: false }), (error) => setState({ probe: null, error, busy: false }));
   };
-  useEffect(() => { look(); }, []);
+  useEffect(() => { if (known) look(); }, []);
   const refused = /\b40[13]\b/.test(state.error?.message ?? "");
   return html`<div class="row spread"><p class="source-line">${file ? "File" : "Address"} <code>${file ?? url}</code></p><${Snippet} request=${{ method: "POST", path: "/pipeline/probe", body: { ...body, auth: undefined } }} /></div>
+    ${!known && !state.busy && !state.probe && !state.error && html`<p>A link led here. The service asks this address when you say so.</p>
+      <section class="card"><${Login} value=${auth} onChange=${setAuth} /><div><button type="button" class="primary" onClick=${look}>Look at it</button></div></section>`}
     ${state.busy && html`<p class="quiet" role="status" aria-busy="true">Looking at it …</p>`}
     ${state.error && html`<${Problem} error=${state.error} retry=${look} />
       ${url && html`<section class="card"><${Login} value=${auth} onChange=${setAuth} open=${refused} />${auth && html`<div><button type="button" class="primary" onClick=${look}>Look again</button></div>`}</section>`}`}
