@@ -88,6 +88,12 @@ def test_parameters_have_kinds_and_whole_numbers_stay_exact(visits: Visits) -> N
     expect(shown).to_contain_text('"none": None')
 
 
+def test_a_value_that_somebody_wrote_into_the_address_has_the_kind_of_its_column(visits: Visits) -> None:
+    page = visits.open(at(sql="SELECT id FROM orders WHERE id = $id", **{"p.id": EXACT}))
+    expect(cells(page)).to_have_text([EXACT])
+    expect(page.get_by_label("$id, kind")).to_have_value("integer")
+
+
 def test_an_error_is_marked_at_its_place(visits: Visits) -> None:
     page = visits.open("/sql")
     run(page, "SELECT '😀ü',\n  nope\nFROM orders")
