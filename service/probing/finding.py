@@ -13,6 +13,8 @@ from service.collectors.source_file import paths
 from service.kit.errors import Problem
 from service.network import request
 
+_SOURCES = {"type", "url", "endpoint", "file_path"}
+
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One source to probe: a URL or a file. ``headers``, ``auth``, ``method`` and ``body`` are those of the api
@@ -34,6 +36,14 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     body: Annotated[
         dict[str, Any] | None, msgspec.Meta(description="JSON body of a POST, as in the api collector.")
     ] = None
+    collector: Annotated[
+        dict[str, Any],
+        msgspec.Meta(
+            description="Settings of the proposed collector to use in place of those that are found, such as another "
+            "encoding, table or records_path; null leaves one out.",
+            examples=[{"encoding": "cp1252", "separator": ";"}],
+        ),
+    ] = {}
 
     def problems(self) -> Iterable[Problem]:
         """What is wrong with the request; field paths relative to the body."""
@@ -47,6 +57,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             for name, value in given.items():
                 if value:
                     yield Problem(name, "is for a url; omit it for a file")
+        for name in _SOURCES & self.collector.keys():
+            yield Problem(f"collector.{name}", "is what the probe finds; name the source by url or file_path")
         if self.body is not None and self.method == "GET":
             yield Problem("body", "a GET has no body; set method to POST")
         yield from headers.problems(self.headers)

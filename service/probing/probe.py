@@ -18,6 +18,7 @@ import polars as pl
 from service.engine.polars_frame import PolarsFrame
 from service.files.allowed_files import Files
 from service.kit import errors
+from service.kit.errors import Problem
 from service.probing import endpoints, sources, suggestions, traits
 from service.probing.finding import Finding, Pagination, Probe, RobotsFinding
 from service.probing.sources import STEP
@@ -39,6 +40,8 @@ def probe(asked: Probe, ctx: CollectContext, decode: Decode) -> Finding:
         found = asyncio.run(endpoints.remote(target, ctx))
     else:
         found = sources.local(str(asked.file_path), ctx)
+    if found.collector is not None and asked.collector:
+        found.collector = _with_chosen(found, asked, decode)
     if found.collector is None or not found.tried:
         if found.collector is not None:
             decode(found.collector)
@@ -56,6 +59,22 @@ def probe(asked: Probe, ctx: CollectContext, decode: Decode) -> Finding:
         except errors.StepError as again:
             raise _blamed(again, asked) from None
     return _finding(found, sample)
+
+
+def _with_chosen(found: sources.ProbedSource, asked: Probe, decode: Decode) -> dict[str, Any]:
+    """The proposed settings with those of the request. Raises ``errors.Invalid`` naming its fields."""
+    assert found.collector is not None
+    found.lenient = {name: value for name, value in found.lenient.items() if name not in asked.collector}
+    merged = {name: value for name, value in {**found.collector, **asked.collector}.items() if value is not None}
+    try:
+        decode(merged)
+    except errors.Invalid as error:
+        faults = error.details.get("errors") or [{"field": error.details.get("field", ""), "message": error.message}]
+        raise errors.Invalid.of(
+            [Problem(str(fault["field"]).replace("collectors[0]", "collector"), fault["message"]) for fault in faults],
+            "body",
+        ) from None
+    return merged
 
 
 def _sample(found: sources.ProbedSource, ctx: CollectContext, decode: Decode) -> pl.DataFrame:
@@ -102,7 +121,7 @@ def _finding(found: sources.ProbedSource, sample: pl.DataFrame | None) -> Findin
     return Finding(
         format=found.format,
         collector=found.collector,
-        records_path=found.records_path,
+        records_path=(found.collector or {}).get("records_path", found.records_path),
         pagination=paged,
         primary_keys=keys,
         cursors=cursors,

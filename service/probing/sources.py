@@ -65,7 +65,8 @@ def kind(head: bytes, content_type: str = "") -> SourceFormat:
         return "parquet"
     what = utf8.file_kind(head)
     if what is not None:
-        raise Unusable(f"this is {what}; json, ndjson, csv, parquet and html are read")
+        hint = "; unpack it, or save the sheet as CSV" if "spreadsheet" in what else ""
+        raise Unusable(f"this is {what}; json, ndjson, csv, parquet and html are read{hint}")
     marked = utf8.bom_encoding(head)
     begin = head if marked is None else codecs.getincrementaldecoder(marked)("replace").decode(head[:65536]).encode()
     begin = begin.lstrip(_SPACE)

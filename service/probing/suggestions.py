@@ -1,7 +1,8 @@
 """Suggestions for a column of text: texts in it that mean missing, and the cast that reads all others.
 
-A suggestion is tried on every value of the sample. Texts with leading zeros stay text, since they are names of things,
-not numbers. Dates that can be read day first and month first are read day first, with a note.
+A suggestion is tried on every value of the sample. Dates in several forms get all of them. Texts with
+leading zeros stay text, since they are names of things, not numbers. Dates that can be read day first and month first
+are read day first, with a note.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MISSING = frozenset(
 )  # fmt: skip
 _NUMBER = re.compile(r"[(+-]?\s*(?:\D{1,4}\s?)?-?\d[\d.,'’_\s  ]*(?:e[+-]?\d+)?(?:\s?\D{1,4})?\)?", re.IGNORECASE)
 _NAME_OF_A_THING = re.compile(r"[+-]?0\d+")
-_MOMENT = re.compile(r".*\d\D+.*\d.*")
+_MOMENT = re.compile(r"(?=.*\d\D+.*\d)(.*\d{4}.*|.*\d\D+\d+\D+\d{2}(\D.*)?)", re.DOTALL)  # a year: 1.5.2 has none
 _WORDS = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))
 _FOREIGN_WORDS = (("ja", "nein"), ("oui", "non"), ("sí", "no"), ("sì", "no"), ("wahr", "falsch"))
 _PLAIN = r"^[+-]?\d+(\.\d+)?$"
@@ -73,10 +74,34 @@ def cast_of_most(series: pl.Series, missing: Sequence[str]) -> tuple[dict[str, A
     return ({**found, "on_error": "null"}, lost) if found is not None else (None, 0)
 
 
+def cast_of_moments(series: pl.Series, missing: Sequence[str]) -> tuple[dict[str, Any] | None, int]:
+    """The setting that reads a column of dates in several forms, but for a few values, and how many; None: no such.
+
+    Forms that differ only in the order of day and month are not taken together: which one a value has cannot be told.
+    """
+    trimmed = series.drop_nulls().str.strip_chars()
+    values = trimmed.filter(~trimmed.is_in(list(missing)))
+    texts = values.unique(maintain_order=True)
+    all_texts = texts.to_list()
+    if not any(map(_MOMENT.fullmatch, all_texts[:_ENOUGH])):
+        return None, 0
+    target = pl.Datetime("us") if any(":" in text for text in all_texts) else pl.Date()
+    ways: list[tuple[Sequence[str], list[str]]] = [
+        ((), cast_hints.unread(all_texts, target)), cast_hints.forms(all_texts, target)
+    ]  # fmt: skip
+    for formats, left in sorted(ways, key=lambda way: len(way[1])):
+        lost = int(values.is_in(left).sum())
+        if lost and (len(values) < _ENOUGH or lost > len(values) * _FEW_SHARE):
+            continue
+        written = {"format": [*formats] if len(formats) > 1 else formats[0]} if formats else {}
+        return {"type": dtypes.name_of(target), **written, **({"on_error": "null"} if lost else {})}, lost
+    return None, 0
+
+
 def month_first(series: pl.Series, setting: dict[str, Any] | None) -> bool:
     """Whether the dates that ``setting`` reads day first can be read month first, too."""
     day, month = "%d/%m", "%m/%d"
-    if setting is None or not str(setting.get("format")).startswith(day):
+    if setting is None or not str(setting.get("format")).startswith(day):  # several forms are a list
         return False
     texts = series.drop_nulls().str.strip_chars().unique().to_list()
     return cast_hints.reads(texts, dtypes.parse(setting["type"]), (month + setting["format"].removeprefix(day),))

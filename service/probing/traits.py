@@ -47,6 +47,8 @@ def columns(sample: pl.DataFrame) -> list[ColumnTraits]:
         cast, lost = (suggestions.cast(series, missing), 0) if text else (None, 0)
         if text and cast is None:
             cast, lost = suggestions.cast_of_most(series, missing)
+        if text and cast is None:
+            cast, lost = suggestions.cast_of_moments(series, missing)
         found.append(
             ColumnTraits(
                 name=series.name,

@@ -39,6 +39,11 @@ def test_a_child_looks_and_its_answer_is_relayed(client: Client, tasks: Tasks) -
     assert "${T}" in str(given["document"])
 
 
+def test_secrets_that_chosen_settings_name_are_given(client: Client, tasks: Tasks) -> None:
+    assert client.post(P, json={"url": "https://x.test", "collector": {"headers": {"X": "${Y}"}}}).status_code == 200
+    assert "${Y}" in str(tasks.given[0]["document"])
+
+
 def test_a_file_needs_no_network(client: Client, tasks: Tasks) -> None:
     assert client.post(P, json={"file_path": "a.csv"}).status_code == 200
     assert tasks.given[0]["network"] is False
@@ -54,6 +59,7 @@ def test_the_example_is_what_the_route_answers() -> None:
         ({}, ["url"]), ({"url": 1}, ["url"]), ({"url": "x", "why": 1}, ["why"]),
         ({"file_path": "~/x", "headers": {"Host": "a"}}, ["file_path", "headers", "headers.Host"]),
         ({"url": "https://x.test", "auth": {"type": "none"}}, ["auth.type"]),
+        ({"file_path": "x", "collector": {"type": "web"}}, ["collector.type"]),
     ],
 )  # fmt: skip
 def test_what_is_no_question(client: Client, tasks: Tasks, asked: Any, fields: list[str]) -> None:

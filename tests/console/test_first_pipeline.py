@@ -203,7 +203,7 @@ def test_choices_become_steps(visits: Visits, served: Served) -> None:
     page.get_by_label("Least").fill("18")
     page.get_by_label("Greatest").fill("40")
     page.get_by_label("Greatest").press("Tab")
-    expect(page.get_by_text("1 of the first 2 rows remain, 1 go to quarantine")).to_be_visible()
+    expect(page.get_by_text("1 of the first 2 rows remains, 1 goes to quarantine")).to_be_visible()
     page.get_by_role("button", name="Create and run").click()
     page.wait_for_url("**/pipelines/people/profile")
     assert [step["type"] for step in steps(served, "people")] == ["cleaner", "validator", "sql", "analyzer"]

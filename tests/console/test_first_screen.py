@@ -35,3 +35,4 @@ def test_an_empty_installation_says_what_to_do_next(page: Page) -> None:
     page.go_back()
     page.get_by_role("link", name="Make the first one").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("New pipeline")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()  # the link is gone, and the keys go on from here

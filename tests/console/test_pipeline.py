@@ -188,6 +188,9 @@ def test_a_row_in_quarantine_is_mended_and_becomes_data(shop: Served, visits: Vi
     page.keyboard.type("sixty")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("takes a whole number")
+    page.goto("/console/pipelines/shop/runs")
+    page.go_back()
+    expect(page.get_by_role("region", name="Replay")).to_contain_text("1 chosen, 1 mended")  # leaving lost nothing
     expect(page.get_by_role("button", name="Replay 1 row")).to_be_disabled()
     page.get_by_role("button", name="Edit price of row 5: sixty").click()
     page.keyboard.type("61")

@@ -154,6 +154,26 @@ def test_following_stops_for_whoever_scrolls_up(served: Served, visits: Visits, 
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
+def test_a_line_is_opened_by_key(served: Served, visits: Visits, source: Source) -> None:
+    run = started(served, source, "keyed")
+    source.open.set()
+    served.http.get(f"/runs/{run}/events").raise_for_status()
+    page = visits.open(f"/runs/{run}")
+    expect(log(page)).to_contain_text("run.published")
+    log(page).focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    second = log(page).get_by_role("button").nth(1)
+    expect(second).to_be_focused()
+    page.keyboard.press("Enter")
+    opened = page.get_by_role("region", name="The line")
+    expect(opened.get_by_role("heading")).to_be_focused()
+    expect(opened).to_contain_text(run)
+    page.keyboard.press("Escape")
+    expect(opened).to_have_count(0)
+    expect(second).to_be_focused()
+
+
 def test_a_run_fits_a_telephone(served: Served, visits: Visits, source: Source) -> None:
     run = started(served, source, "narrow")
     source.open.set()

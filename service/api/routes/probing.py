@@ -61,9 +61,11 @@ FOUND: dict[str, Any] = {
         "Reads one URL or one file and proposes a collector for it that can be used in a pipeline as it is: the "
         "format, the place of the records, the pagination (proposed only if a second page was fetched and has other "
         "records), candidates for a primary key and a cursor, columns with types and samples; for an HTML page, the "
-        "tables and repeated structures with their selectors, and the verdict of robots.txt. The proposed collector "
-        "itself read the columns, from one or two pages or from the beginning of the file. Nothing is stored. The "
-        "network policy, the file roots and the secrets (`${NAME}`) are those of a run. It takes 30 s at most.",
+        "tables and repeated structures with their selectors, and the verdict of robots.txt. `collector` in the "
+        "request names settings to use in place of those found, such as another table or encoding. The proposed "
+        "collector itself read the columns, from one or two pages or from the beginning of the file. Nothing is "
+        "stored. The network policy, the file roots and the secrets (`${NAME}`) are those of a run. It takes 30 s at "
+        "most.",
         ResponseDoc(text="The findings.", kind=Finding, example=FOUND),
         errors=("QUERY_TIMEOUT", "OVERLOADED"),
         body=RequestBody(kind=Probe, example=PROBE),
@@ -76,10 +78,10 @@ async def probe_source(request: TypedRequest, services: ServicesDependency) -> R
     problems = list(probe.problems())
     if problems:
         raise errors.Invalid.of(problems, "body")
+    named = [probe.url, probe.file_path, probe.headers, probe.auth, probe.collector]
     answer = await services.tasks.ask(
-        Probing(probe=probe), seconds=SECONDS, document=[probe.url, probe.file_path, probe.headers, probe.auth],
-        network=probe.url is not None,
-    )  # fmt: skip
+        Probing(probe=probe), seconds=SECONDS, document=named, network=probe.url is not None
+    )
     return Response(answer, media_type=JSON)
 
 

@@ -10,7 +10,7 @@ export const NONE = "–";
 
 export const count = (value) => (value === null || value === undefined ? NONE : whole.format(value));
 /** A number of things: "1 row", "2 rows". */
-export const counted = (value, noun) => `${count(value)} ${value === 1 ? noun : `${noun}s`}`;
+export const counted = (value, noun, many = `${noun}s`) => `${count(value)} ${value === 1 ? noun : many}`;
 export const compact = (value) => (value === null || value === undefined ? NONE : short.format(value));
 
 export function bytes(value) {
@@ -43,6 +43,9 @@ export function ago(time, now = Date.now()) {
 
 export const instant = (time) => (time ? exact.format(new Date(time)) : NONE);
 export const percent = (share) => (share === null || share === undefined ? NONE : `${+(share * 100).toPrecision(3)} %`);
+
+/** Words of the service as a sentence; a name at the beginning, such as that of a file, stays as it is. */
+export const sentence = (words) => words.replace(/^[a-z]+(?=[ ,;'])/, (word) => word[0].toUpperCase() + word.slice(1));
 
 /** A cell's value as text: what a person sees and what a copy holds. */
 export function cell(value) {

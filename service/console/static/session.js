@@ -7,13 +7,14 @@
 const PATH = "/api/v1/auth/session";
 const MARGIN_SECONDS = 60;
 const LOCK = "penstock-session";
+const OWNER = "penstock:owner"; // whose drafts this tab keeps: they outlast a session, since it may end while somebody writes
 const UNDER_WAY = "penstock-refresh-began";
 const PATIENCE = 1500;
 
 /** The tabs of one browser have one session: what one does to it holds in all. */
 const tabs = new BroadcastChannel("penstock-session");
 tabs.onmessage = ({ data }) => {
-  if (data === null) forget();
+  if (data === null) leave();
   else if (user !== null && user.username !== data) location.reload();
 };
 
@@ -68,7 +69,7 @@ async function open(path, body) {
 export async function signOut() {
   await navigator.locks.request(LOCK, () => alone(() => fetch(PATH, { method: "DELETE" })));
   tabs.postMessage(null);
-  forget();
+  leave();
 }
 
 /** Takes up the session that the browser's cookie holds; returns whether there is one. Raises if nobody answers. */
@@ -115,7 +116,16 @@ async function alone(ask) {
   }
 }
 
+/** What somebody wrote and did not save is for nobody else who sits down here. */
+function leave() {
+  sessionStorage.clear();
+  forget();
+}
+
 function accept(answer) {
+  if (sessionStorage.getItem(OWNER) !== answer.user.username) sessionStorage.clear();
+  sessionStorage.setItem(OWNER, answer.user.username);
+  if (user !== null && user.username !== answer.user.username) return location.reload(); // what is shown is another's
   const changed = user?.username !== answer.user.username || user.role !== answer.user.role;
   token = answer.access_token;
   expires = Date.now() / 1000 + answer.expires_in;

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from service.engine.polars_frame import PolarsFrame
-from service.jobs import collect, dry_run, lost_values, plugins, process, store
+from service.jobs import collect, combine, dry_run, lost_values, plugins, process, store
 from service.jobs.collect import Collected
 from service.jobs.job import Job
 from service.jobs.process import Processed
@@ -74,6 +74,8 @@ def _shown(step: str, frame: Frame, task: Preview, total: int) -> bytes | None:
     """A ``StepRows`` as JSON, if it is asked for and the engine can show rows."""
     if not (task.each_step and isinstance(frame, PolarsFrame)):
         return None
+    if not frame.schema:
+        raise combine.without_columns("show")
     rows = frame.lazy.select(originals.visible(frame.schema)).head(task.rows).collect()
     return inline.document(rows, {"step": step, "total_rows": total})
 

@@ -23,7 +23,10 @@ def probe(task: Probing, job: Job) -> bytes:
     try:
         with job.translated(STEP):
             found = look(task.probe, job.collect_context(STEP), decode)
-    except errors.StepError as error:  # there is no pipeline: the fields are those of the request's body
+    except (
+        errors.StepError,
+        errors.Invalid,
+    ) as error:  # there is no pipeline: the fields are those of the request's body
         job.step = ""
         error.details.pop("step", None)
         if "field" in error.details:

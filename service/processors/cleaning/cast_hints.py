@@ -23,6 +23,8 @@ _NUMBERS = tuple(
 )
 _DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y%m%d", "%d-%m-%Y", "%d.%m.%y", "%b %d, %Y", "%d %b %Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", "T%H:%M:%S")
+_ISO = (("%Y-%m-%d",), ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"))
+_MOST_FORMS = 3
 _FEW = 50  # texts that rule out most ways of writing
 _TIMES = ("%H%M", "%H%M%S", "%I:%M %p", "%I:%M:%S %p", "%Hh%M")
 
@@ -63,6 +65,41 @@ def spelling(texts: Sequence[str], target: pl.DataType) -> dict[str, Any] | None
         if reads(few, target, (format_,)) and reads(texts, target, (format_,)):
             return {"format": format_}
     return None
+
+
+def forms(texts: Sequence[str], target: pl.DataType) -> tuple[list[str], list[str]]:
+    """The formats that together read the most of these texts, the most frequent first, and the texts that none reads.
+
+    ``target`` is a date or a datetime. Formats that differ only in the order of day and month are not mixed.
+    """
+    found: list[str] = []
+    left = list(texts)
+    while left and len(found) < _MOST_FORMS:
+        free = [form for form in (*_ISO[isinstance(target, pl.Datetime)], *_formats(target)) if _free(form, found)]
+        some = left[: _FEW * 4]
+        counts = {form: len(some) - len(unread(some, target, (form,))) for form in free}
+        best = max(counts, key=lambda form: counts[form], default=None)
+        if best is None or not counts[best]:
+            break
+        found.append(best)
+        left = unread(left, target, (best,))
+    return found, left
+
+
+def _free(form: str, taken: Sequence[str]) -> bool:
+    """Whether a format can be told from those that are taken."""
+    return form not in time_text.EPOCHS and all(_shape(form) != _shape(other) for other in taken)
+
+
+def _shape(form: str) -> str:
+    return form.replace("%m", "%d")
+
+
+def unread(texts: Sequence[str], target: pl.DataType, formats: Sequence[str] = ()) -> list[str]:
+    """The texts that a cast to ``target`` does not read."""
+    read = cast.cast("text", pl.String(), target, formats, form=TextForm())
+    frame = pl.DataFrame({"text": list(texts)}, schema={"text": pl.String()})
+    return frame.filter(read.is_null())["text"].to_list()
 
 
 def _formats(target: pl.DataType) -> Sequence[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from service.kit import errors
 from service.probing import dialects
 from service.probing.finding import Probe
 from tests.unit.probing.probes import collected, looked, refused
@@ -193,3 +194,29 @@ def test_json_in_another_width_is_json(body: str, encoding: str, tmp_path: Path)
     found = looked(tmp_path / "probe", tmp_path, file_path="x.json")
     assert found.collector == {"type": "json", "file_path": "x.json"}
     assert found.sample_rows == 2
+
+
+def test_settings_that_were_chosen_are_used_in_place_of_those_found(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("Name;Preis\nŁódź;1,5\nKraków;2,5\n".encode("cp1250"))
+    chosen = {"encoding": "cp1250", "has_header": False, "decimal_comma": None}
+    found = looked(tmp_path / "probe", tmp_path, file_path="x.csv", collector=chosen)
+    assert found.collector is not None
+    assert found.collector | {"encoding": "cp1250", "has_header": False, "separator": ";"} == found.collector
+    assert "decimal_comma" not in found.collector
+    assert found.columns[0].samples == ["Name", "Łódź", "Kraków"]
+
+
+def test_chosen_records_of_a_document(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"a": [{"x": 1}, {"x": 2}], "b": [{"y": 1}]}')
+    found = looked(tmp_path / "probe", tmp_path, file_path="x.json", collector={"records_path": "b"})
+    assert (found.records_path, [column.name for column in found.columns]) == ("b", ["y"])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "field"), [({"encoding": "klingon"}, "collector.encoding"), ({"separat": ";"}, "collector.separat")]
+)
+def test_chosen_settings_that_are_wrong_are_named(chosen: dict[str, str], field: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a;b\n1;2\n")
+    with pytest.raises(errors.Invalid) as caught:
+        looked(tmp_path / "probe", tmp_path, file_path="x.csv", collector=chosen)
+    assert caught.value.details["field"] == field

@@ -62,6 +62,33 @@ def test_few_values_that_are_no_numbers_are_counted(
     assert suggestions.cast_of_most(few, []) == (None, 0)
 
 
+DAYS = [f"{n % 28 + 1:02d}.03.2026" for n in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "cast", "lost"),
+    [
+        (["03.01.2026", "04.01.2026", "2026-01-07"], {"type": "date", "format": ["%d.%m.%Y", "%Y-%m-%d"]}, 0),
+        (["03.01.2026", "03.01.26"], {"type": "date", "format": ["%d.%m.%Y", "%d.%m.%y"]}, 0),
+        (
+            ["03.01.2026 10:00", "2026-01-07 11:00"],
+            {"type": "datetime", "format": ["%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M"]},
+            0,
+        ),
+        ([*DAYS, "soon"], {"type": "date", "format": "%d.%m.%Y", "on_error": "null"}, 1),
+        ([*DAYS, "2026-03-01", "soon"], {"type": "date", "format": ["%d.%m.%Y", "%Y-%m-%d"], "on_error": "null"}, 1),
+        (["2026-01-07", *["2026-01-08"] * 60, "soon"], {"type": "date", "on_error": "null"}, 1),
+        ([*DAYS, *["soon"] * 5], None, 0),  # too many
+        (["03.01.2026", "soon"], None, 0),  # too few
+        (["13/01/2026", "01/25/2026"], None, 0),  # which of them is 03/04/2026?
+        (["1.5.2", "2.3.4"], None, 0),  # versions
+    ],
+)
+def test_dates_in_several_forms(texts: list[str], cast: dict[str, Any] | None, lost: int) -> None:
+    (found,) = traits.columns(pl.DataFrame({"x": texts}))
+    assert (found.cast, found.cast_losses) == (cast, lost)
+
+
 def test_dates_that_are_ambiguous() -> None:
     day = {"type": "date", "format": "%d/%m/%Y"}
     assert suggestions.month_first(pl.Series(["03/04/2026", "01/02/2026"]), day)

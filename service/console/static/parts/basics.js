@@ -1,19 +1,17 @@
 /** Small parts that every screen uses: states of loading and failure, statuses, times, buttons that act. */
 
 import { html, useEffect, useRef, useState } from "preact";
-import { ago, instant } from "console/format";
+import { ago, instant, sentence } from "console/format";
 
-/** An error as the service answers it: what, where, what to do. */
+/** An error as the service answers it: what is wrong and what to do, then where, its code, and the request in the log. */
 export function Problem({ error, retry }) {
   if (!error) return null;
   const problems = error.problems ?? [{ field: null, message: error.message }];
+  const only = problems.length === 1 ? problems[0] : null;
   return html`<div class="problem" role="alert">
-    <strong>${error.code ?? "Error"}</strong>
-    ${problems.length === 1 && problems[0].message === error.message
-      ? html`<p>${problems[0].field && html`<code>${problems[0].field}</code> `}${error.message}</p>`
-      : html`<p>${error.message}</p>
-          <ul>${problems.map(({ field, message }) => html`<li>${field && html`<code>${field}</code> `}${message}</li>`)}</ul>`}
-    ${error.requestId && html`<p class="quiet">Request <code>${error.requestId}</code></p>`}
+    <p class="what">${sentence(only ? only.message : error.message.replace(/; the first: .*$/s, ":"))}</p>
+    ${!only && html`<ul>${problems.map(({ field, message }) => html`<li>${field && html`<code>${field}</code> `}${message}</li>`)}</ul>`}
+    <p class="quiet">${[only?.field && html`at <code>${only.field}</code>`, error.code && html`<code>${error.code}</code>`, error.requestId && html`request <code>${error.requestId}</code>`].filter(Boolean).map((part, place) => html`${place > 0 && " · "}${part}`)}</p>
     ${retry && html`<button type="button" onClick=${retry}>Try again</button>`}
   </div>`;
 }
@@ -75,12 +73,23 @@ export function ActionButton({ action, children, confirm: question, kind = "", .
   </button>`;
 }
 
-/** A page's title, for the tab and history of the browser, and its heading. */
+let shown = null; // the address whose title was drawn last
+
+/**
+ * A page's title, for the tab and history of the browser, and its heading. Whoever followed a link that is gone with its
+ * page goes on from there, by key and by ear.
+ */
 export function Title({ text, children }) {
+  const heading = useRef(null);
+  useEffect(() => {
+    const now = location.pathname + location.search;
+    if (shown !== null && shown !== now && document.activeElement === document.body) heading.current.focus({ preventScroll: true });
+    shown = now;
+  });
   useEffect(() => {
     document.title = `${text} · Penstock`;
   }, [text]);
-  return html`<header class="title"><h1>${text}</h1>${children}</header>`;
+  return html`<header class="title"><h1 ref=${heading} tabindex="-1">${text}</h1>${children}</header>`;
 }
 
 /** Names and values in two columns. */

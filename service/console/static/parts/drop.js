@@ -17,12 +17,18 @@ function errorOf(request) {
   }
 }
 
+/** The name under which a file is kept: browsers and people write more into names than a path may hold, such as "orders (1).csv". */
+export function storedName(name) {
+  const simple = name.normalize("NFC").replace(/[^\p{L}\p{N}\p{M}._=-]+/gu, " ").replace(/ *\. */g, ".").replace(/^[. ]+|[. ]+$/g, "");
+  return simple.includes(".") || !name.includes(".") ? simple || "file" : `file.${simple}`;
+}
+
 /** Sends a file; `onProgress` gets a share. `fetch` cannot tell how much of a body is sent. */
-async function send(file, onProgress, signal) {
+async function send(name, file, onProgress, signal) {
   const token = await accessToken();
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("PUT", address(`/files/${encodeURIComponent(file.name)}`));
+    request.open("PUT", address(`/files/${encodeURIComponent(name)}`));
     request.setRequestHeader("authorization", `Bearer ${token}`);
     request.setRequestHeader("content-type", "application/octet-stream");
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
@@ -55,9 +61,10 @@ export function Drop({ onDone, children }) {
     stop.current = new AbortController();
     try {
       for (const file of files) {
-        if (!(await mayReplace(file.name))) continue;
-        setSending({ name: file.name, size: file.size, share: 0 });
-        const stored = await send(file, (share) => setSending({ name: file.name, size: file.size, share }), stop.current.signal);
+        const name = storedName(file.name);
+        if (!(await mayReplace(name))) continue;
+        setSending({ name, size: file.size, share: 0 });
+        const stored = await send(name, file, (share) => setSending({ name, size: file.size, share }), stop.current.signal);
         onDone(stored.path);
       }
     } catch (failed) {

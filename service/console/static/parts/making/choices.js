@@ -33,6 +33,15 @@ export function proposed(probe, source) {
   };
 }
 
+/** Proposed choices for a source that is read in another way: name, times, and what was chosen for columns that are as they were stay. */
+export function carried(choices, probe, last) {
+  if (last === null) return choices;
+  const before = Object.fromEntries(last.probe.columns.map((column) => [column.name, JSON.stringify(column)]));
+  const same = probe.columns.filter((column) => before[column.name] === JSON.stringify(column)).map((column) => column.name);
+  const kept = Object.fromEntries(same.map((name) => [name, last.choices.columns[name]]));
+  return { ...choices, name: last.choices.name, schedule: last.choices.schedule, columns: { ...choices.columns, ...kept } };
+}
+
 /** The name that a column gets. */
 export const nameOf = (choices, column) => choices.columns[column].name || (choices.simple ? choices.names[column] : column);
 

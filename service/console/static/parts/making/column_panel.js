@@ -1,10 +1,10 @@
 /** What can be done with one column of a new pipeline: its name, type, missing and odd values, checks, masking. */
 
 import { html, useEffect, useRef, useState } from "preact";
-import { cell, count } from "console/format";
+import { cell, counted } from "console/format";
 import { Draft } from "console/parts/draft";
 import { nameOf, withColumn } from "console/parts/making/choices";
-import { FORMATS, isNumber, NUMBERS, numberExample, TYPES, typeWord } from "console/parts/making/types";
+import { FORMATS, formatWords, isNumber, NUMBERS, numberExample, TYPES, typeWord } from "console/parts/making/types";
 
 const FILLS = [["", "leave them missing"], ["drop", "leave out these rows"], ["value", "fill with a value"], ["mean", "fill with the mean"], ["median", "fill with the median"], ["mode", "fill with the most frequent value"], ["forward", "fill with the value of the row above"]];
 const OUTLIERS = [["", "keep them"], ["clip", "move them to the bound"], ["null", "make them missing"], ["drop", "leave out these rows"]];
@@ -23,7 +23,7 @@ export function ColumnPanel({ probe, choices, column, onChange, onClose }) {
   const type = own.cast?.type ?? found.type;
   return html`<section class="card column-panel" aria-label=${`Column ${column}`} onKeyDown=${(event) => event.key === "Escape" && onClose()}>
     <header class="row spread"><h2 tabindex="-1" ref=${heading}>${column}</h2><button type="button" class="plain" onClick=${onClose}>Close</button></header>
-    <p class="quiet">${typeWord(found.type)}${found.distinct !== null ? `, ${count(found.distinct)} values` : ""}: ${found.samples.slice(0, 4).map(cell).join(" · ")}</p>
+    <p class="quiet">${typeWord(found.type)}${found.distinct !== null ? `, ${counted(found.distinct, "value")}` : ""}: ${found.samples.slice(0, 4).map(cell).join(" · ")}</p>
     <label>Name <${Draft} value=${nameOf(choices, column)} onTake=${(text) => change({ name: text.trim() })} /></label>
     <${TypeChoice} found=${found} cast=${own.cast} change=${(cast) => change({ cast })} />
     ${found.type === "string" && html`<label class="inline"><input type="checkbox" checked=${Boolean(own.trim)} onChange=${(event) => change({ trim: event.currentTarget.checked })} /> Trim spaces around values</label>`}
@@ -42,9 +42,10 @@ function TypeChoice({ found, cast, change }) {
   const choose = (type) => change(type === "" ? null : found.cast?.type === type ? found.cast : { type });
   const formats = FORMATS[kind];
   const text = found.type === "string";
-  const own = formats && cast.format && !formats.some(([format]) => format === cast.format);
+  const format = String(cast?.format ?? ""); // several are a list, which stays one as long as nobody chooses another
+  const own = formats && format && !formats.some(([one]) => one === format);
   return html`<label>Type ${select(cast?.type ?? "", known ? options : [...options, [cast.type, cast.type]], choose)}</label>
-    ${text && formats && html`<label>Written like ${select(cast.format ?? "", own ? [...formats, [cast.format, cast.format]] : formats, (format) => change({ ...cast, format: format || undefined }))}</label>`}
+    ${text && formats && html`<label>Written like ${select(format, own ? [...formats, [format, formatWords(kind, cast.format)]] : formats, (next) => change({ ...cast, format: next || undefined }))}</label>`}
     ${text && cast && isNumber(cast.type) && html`<label>Written like <select value=${numberExample(cast)} onChange=${(event) => {
         const { thousands: _, decimal_comma: __, ...rest } = cast;
         change({ ...rest, ...NUMBERS.find(([example]) => example === event.currentTarget.value)[1] });

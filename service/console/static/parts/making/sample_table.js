@@ -1,7 +1,7 @@
 /** A few rows as a table: each column's head says its type and shape, and opens its choices; changed cells are marked. */
 
 import { html, useMemo } from "preact";
-import { cell, count } from "console/format";
+import { cell, count, counted } from "console/format";
 import { changed, earlierRows } from "console/parts/making/row_changes";
 import { typeWord } from "console/parts/making/types";
 
@@ -24,7 +24,7 @@ export function SampleTable({ label, rows, earlier, before = (name) => name, pro
 }
 
 function Head({ column, profile, rows, opened, onOpen }) {
-  const facts = profile && html`<span class="quiet">${profile.missing ? `${count(profile.missing)} missing` : `${count(profile.distinct)} values`}</span>`;
+  const facts = profile && html`<span class="quiet">${profile.missing ? `${count(profile.missing)} missing` : counted(profile.distinct, "value")}</span>`;
   const inner = html`<span class="column-name">${column.name}</span><span class="quiet">${typeWord(column.type)}</span><${Shape} profile=${profile} rows=${rows} />${facts}`;
   return onOpen ? html`<button type="button" class="column-head" aria-expanded=${opened} aria-label=${`Column ${column.name}, ${typeWord(column.type)}: clean and type`} onClick=${() => onOpen(column.name)}>${inner}</button>` : html`<div class="column-head">${inner}</div>`;
 }

@@ -40,11 +40,15 @@ export function numberExample(cast) {
   return (NUMBERS.find(([, how]) => (how.thousands ?? "") === (cast?.thousands || "") && Boolean(how.decimal_comma) === Boolean(cast?.decimal_comma)) ?? NUMBERS[0])[0];
 }
 
+/** One format or several of dates as examples. */
+export const formatWords = (kind, formats) => [formats].flat().map((format) => (EXAMPLES[format] ?? FORMATS[kind].find(([one]) => one === format)?.[1] ?? format)).join(" or ");
+const EXAMPLES = { "%Y-%m-%d": "2026-12-31", "%Y-%m-%d %H:%M": "2026-12-31 18:05", "%Y-%m-%d %H:%M:%S": "2026-12-31 18:05:09", "%Y-%m-%dT%H:%M:%S": "2026-12-31T18:05:09" };
+
 /** A cast in words: "a date such as 31.12.2026". */
 export function castWords(cast) {
   const word = typeWord(cast.type).toLowerCase();
   const kind = cast.type.replace(/\[.*/, "");
-  if (FORMATS[kind] && cast.format) return `${word} such as ${(FORMATS[kind].find(([format]) => format === cast.format) ?? [, cast.format])[1]}`;
+  if (FORMATS[kind] && cast.format) return `${word} such as ${formatWords(kind, cast.format)}`;
   if (isNumber(cast.type)) {
     const how = [cast.thousands || cast.decimal_comma ? `such as ${numberExample(cast)}` : "", cast.percent ? "with percent signs" : "", cast.currency ? "with a currency" : ""].filter(Boolean);
     return [word, ...how].join(" ");

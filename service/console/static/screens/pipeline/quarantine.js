@@ -1,9 +1,10 @@
 /** Rows that a step refused, by rule: why, with the values as they came; mend some and replay them, or replay all. */
 
-import { html, useState } from "preact";
+import { html, useMemo, useState } from "preact";
 import { post, useAction, useApi } from "console/api";
 import { count, counted } from "console/format";
 import { ActionButton, Empty, Loaded, Problem, Status } from "console/parts/basics";
+import { useKept } from "console/parts/kept";
 import { Pages } from "console/parts/pages";
 import { Snippet } from "console/parts/snippet";
 import { Link, setQuery, to } from "console/router";
@@ -18,7 +19,9 @@ export default function Quarantine({ name, query, versions, table }) {
   const [version, rule, offset] = [query.get("version"), query.get("rule"), Number(query.get("offset") ?? 0)];
   const asked = { version, rule, limit: SIZE, offset };
   const request = useApi(versions ? path : null, asked);
-  const [drafts, setDrafts] = useState(new Map());
+  const [kept, keep] = useKept(`mended:${name}:${request.data?.version}`, null); // what is not sent yet outlives the page
+  const drafts = useMemo(() => new Map(kept), [kept]);
+  const setDrafts = (changed) => keep(changed.size ? [...changed] : null);
   const replay = useAction(async (rows, of) => {
     const run = await post(`${path}/replay?wait=${WAIT}`, { version: of, ...(rows.length ? { rows } : {}) });
     setDrafts(new Map());

@@ -11,8 +11,11 @@ const BROKEN = /^(DOUBLE|FLOAT|REAL)/i;
 /** Where a row came from, which is its name for a replay. */
 const placeOf = (row) => Object.fromEntries(PLACE.map((name) => [name, row[`_${name}`]]));
 
-/** A mended row as `POST /quarantine/replay` takes it. */
-export const asRequest = ({ place, values }) => ({ ...place, values });
+/** A mended row as `POST /quarantine/replay` takes it; `wide` has the whole numbers beyond 2^53, as text. */
+export function asRequest({ place, values, wide = {} }) {
+  const exact = Object.entries(wide).map(([name, text]) => [name, JSON.rawJSON?.(text) ?? Number(text)]);
+  return { ...place, values: { ...values, ...Object.fromEntries(exact) } };
+}
 
 /** The value that somebody wrote, as JSON: `{value}`, or `{wrong}` with what the column takes. */
 function written(text, type) {
@@ -20,7 +23,7 @@ function written(text, type) {
   if (WHOLE.test(type)) {
     if (!/^[+-]?\d+$/.test(text.trim())) return { wrong: "a whole number" };
     const number = Number(text);
-    return { value: Number.isSafeInteger(number) ? number : (JSON.rawJSON?.(BigInt(text).toString()) ?? number) };
+    return Number.isSafeInteger(number) ? { value: number } : { value: number, wide: BigInt(text).toString() };
   }
   if (BROKEN.test(type)) return Number.isNaN(Number(text)) ? { wrong: "a number" } : { value: Number(text) };
   if (/^BOOL/i.test(type)) return /^(true|false)$/i.test(text) ? { value: text.toLowerCase() === "true" } : { wrong: "true or false" };
@@ -69,14 +72,15 @@ function Value({ column, value, name, draft, canMend, bad, onChange }) {
     setEditing(false);
     if (next === text) return;
     const rest = (from) => Object.fromEntries(Object.entries(from ?? {}).filter(([key]) => key !== column.name));
-    const [texts, values, wrong] = [rest(draft?.texts), rest(draft?.values), rest(draft?.wrong)];
+    const [texts, values, wide, wrong] = [rest(draft?.texts), rest(draft?.values), rest(draft?.wide), rest(draft?.wrong)];
     if (next !== old) {
       texts[column.name] = next;
       const read = written(next, column.type);
       if (read.wrong) wrong[column.name] = read.wrong;
       else values[column.name] = read.value;
+      if (read.wide) wide[column.name] = read.wide;
     }
-    onChange({ texts, values, wrong });
+    onChange({ texts, values, wide, wrong });
   };
   const shown = (it) => (it === "" ? html`<em class="quiet">null</em>` : it);
   const label = `${column.name === "_text" ? "line" : column.name} of row ${name}`;
