@@ -62,6 +62,7 @@ from service.api.routes import (
     audit as audit_log,
 )
 from service.api.services import Services
+from service.api.streams import Streams
 from service.api.version_cache import SchemaCache, VersionCache
 
 BASE = "/api/v1"
@@ -124,6 +125,7 @@ class _Bound:
     answers: AnswerCache
     readiness: Readiness
     documents: list[ApiDocument] = field(default_factory=list)
+    streams: Streams = field(default_factory=Streams)
 
 
 class Api(Litestar):
@@ -139,6 +141,7 @@ class Api(Litestar):
                 "pages": Provide(self._pages, sync_to_thread=False),
                 "readiness": Provide(self._readiness, sync_to_thread=False),
                 "answers": Provide(self._answers, sync_to_thread=False),
+                "streams": Provide(self._streams, sync_to_thread=False),
                 "openapi": Provide(self._openapi, sync_to_thread=False),
             },
             guards=[login.authorise, self._admit, audit.admit],
@@ -181,6 +184,9 @@ class Api(Litestar):
 
     def _readiness(self) -> Readiness:
         return self._bound.readiness
+
+    def _streams(self) -> Streams:
+        return self._bound.streams
 
     def _answers(self) -> AnswerCache:
         return self._bound.answers

@@ -23,6 +23,7 @@ from service.api.services import Services
 from service.catalog import api_keys
 from service.catalog.sessions import Refresh, Reused
 from service.kit import errors, issuer_tokens
+from service.kit.issuer_tokens import Header
 from service.kit.tokens import Claims
 from service.model.rights import Rights
 from service.model.user import Role, User
@@ -52,6 +53,8 @@ class Identity(msgspec.Struct, frozen=True):
     rights: Rights | None = None
     claims: Claims | None = None
     refusal: errors.PenstockError | None = None
+    until: float | None = None
+    """When the token of the request expires, in seconds since 1970. What was admitted before may be finished."""
     again: Callable[[], Awaitable[Identity]] | None = None
 
     async def confirm(self) -> None:
@@ -96,7 +99,7 @@ class Authenticator:
             if token.startswith(api_keys.START):
                 return await self._machine(token)
             if self._openid is not None and (header := issuer_tokens.header_of(token)) is not None:
-                return _identity(await self._openid.user(token, header))
+                return await self._issued(self._openid, token, header)
             return await self._login(self._services.tokens.read(token))
         except (errors.Unauthenticated, errors.Forbidden, errors.Unavailable) as refusal:
             return Identity(refusal=refusal)
@@ -124,10 +127,17 @@ class Authenticator:
         user = msgspec.structs.replace(account.user, role=rights.role)
         return Identity(user, rights, again=partial(self._machine, secret))
 
+    async def _issued(self, issuer: openid.OpenId, token: str, header: Header) -> Identity:
+        """The user of a token of the issuer, who has no account that could change."""
+        user, until = await issuer.user(token, header)
+        return msgspec.structs.replace(_identity(user), until=until)
+
     async def _login(self, claims: Claims) -> Identity:
         """The user of an access token, as long as that login lasts."""
         await self._follow()
-        return msgspec.structs.replace(_identity(self._user(claims), claims), again=partial(self._login, claims))
+        return msgspec.structs.replace(
+            _identity(self._user(claims), claims), until=claims.expires, again=partial(self._login, claims)
+        )
 
     def _user(self, claims: Claims) -> User:
         """The account behind a token, as it is now."""

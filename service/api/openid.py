@@ -35,8 +35,8 @@ class OpenId:
     def __init__(self, tokens: IssuerTokens, keys: Keys) -> None:
         self._tokens, self._keys = tokens, keys
 
-    async def user(self, token: str, header: Header) -> User:
-        """The caller that a token names.
+    async def user(self, token: str, header: Header) -> tuple[User, float]:
+        """The caller that a token names, and when it expires.
 
         Raises ``errors.Unauthenticated``, ``errors.Forbidden`` without a role, ``errors.Unavailable``.
         """
@@ -46,12 +46,12 @@ class OpenId:
             return _user(self._tokens.read(token, header, await self._keys.newer()))
 
 
-def _user(claims: IssuerClaims) -> User:
+def _user(claims: IssuerClaims) -> tuple[User, float]:
     role = next((role for role in sorted(RANK, key=RANK.__getitem__, reverse=True) if role in claims.roles), None)
     if role is None:
         raise errors.Forbidden("the token brings no role of Penstock; PENSTOCK_OIDC_ROLE_MAP says which values do")
     since = datetime.fromtimestamp(claims.issued or claims.not_before, UTC)
-    return User(username=ISSUED + claims.subject, role=role, created=since)
+    return User(username=ISSUED + claims.subject, role=role, created=since), claims.expires
 
 
 def configured(settings: Settings, clock: Clock) -> OpenId | None:

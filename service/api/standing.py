@@ -1,7 +1,8 @@
 """Whether a caller still may what the headers of a request were admitted for.
 
 A body may take half a minute to arrive, and a stream of events lasts as long as its run: meanwhile the caller may have
-been demoted, disabled or logged out, and the pipeline made private. Where nothing changed this costs no query.
+been demoted, disabled or logged out, and the pipeline made private. A stream also ends with its token. Where nothing
+changed this costs no query.
 """
 
 from __future__ import annotations
@@ -36,7 +37,12 @@ async def confirm(connection: Connection) -> None:
 
 
 async def lasts(connection: Connection) -> bool:
-    """Whether ``confirm`` finds nothing: an answer that has begun can only end."""
+    """Whether ``confirm`` finds nothing and the token lasts: an answer without an end can only end."""
+    identity: Identity = connection.scope["identity"]  # type: ignore[typeddict-item]
+    admitted: tuple[Services, int] | None = connection.scope.get(_ADMITTED)  # type: ignore[assignment]
+    now = admitted[0].clock.now().timestamp() if admitted is not None else 0.0
+    if identity.until is not None and identity.until <= now:
+        return False
     try:
         await confirm(connection)
     except errors.PenstockError:

@@ -12,6 +12,7 @@ import msgspec
 
 from service.catalog.statements import load_sql
 from service.catalog.store import Row, Store
+from service.model.rights import Visibility
 
 _SQL = load_sql("changes")
 TABLES = ("pipelines", "schedules", "runs", "versions")
@@ -22,6 +23,10 @@ _COLUMNS: Mapping[Part, tuple[str, ...]] = {
     "pipeline": ("id", "revision", "owner", "visibility"), "schedule": ("paused", "handled"),
     "runs": ("run_id", "status", "waiting_for"), "versions": ("newest", "total", "held"),
 }  # fmt: skip
+
+
+Audience = tuple[str | None, Visibility]
+"""The owner and the visibility of a pipeline: who sees it."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +67,12 @@ def between(old: State, new: State) -> list[Change]:
             found.append(Change(pipeline=name, changed=changed, run_id=row["run_id"], status=row["status"]))
     gone = old.pipelines.keys() - new.pipelines.keys()
     return found + [Change(pipeline=name, changed=["pipeline"], deleted=True) for name in sorted(gone)]
+
+
+def audiences(old: State, new: State, name: str) -> set[Audience]:
+    """Who saw a pipeline in one state or the other."""
+    rows = [row for state in (old, new) if (row := state.pipelines.get(name)) is not None]
+    return {(row["owner"], row["visibility"]) for row in rows}
 
 
 def _differs(part: Part, before: Row, after: Row) -> bool:

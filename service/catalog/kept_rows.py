@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -34,9 +35,10 @@ class KeptRows:
 
     def __init__(self) -> None:
         self._rows: OrderedDict[tuple[str, str], dict[str, Row | None]] = OrderedDict()
-        self.changes = 0
+        # Clients bring stamps back after a restart: those of two processes must not be alike.
+        self.changes = secrets.randbits(48)
         self._changed: dict[Touched, int] = {}
-        self._forgotten = 0  # the changes up to here are not in ``_changed`` any more
+        self._forgotten = self.changes  # the changes up to here are not in ``_changed`` any more
         self._lock = threading.Lock()
 
     def has(self, table: str, key: str, sql: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from service.catalog import changes
-from service.catalog.changes import Change, Part, State
+from service.catalog.changes import Audience, Change, Part, State
 from service.catalog.store import Store
 from service.kit import errors
 from service.telemetry import log_context
@@ -57,23 +57,32 @@ class Position(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Changes up to ``position``; ``missed`` is whether there may be earlier ones that nobody knows any more."""
+    """Changes up to ``position``; ``missed`` is whether there may be earlier ones that nobody knows any more.
+
+    ``audiences`` are those who saw each of these pipelines at some time since the batch before.
+    """
 
     position: Position
     changes: Sequence[Change]
     missed: bool = False
+    audiences: Mapping[str, Collection[Audience]] = {}
 
 
 class _Newest(NamedTuple):
-    """The newest change of a pipeline, and the number of the last change of each of its parts."""
+    """The newest change of a pipeline, and the number of the last change of each of its parts and to each audience."""
 
     parts: dict[Part, int]
     change: Change
+    audiences: dict[Audience, int]
 
     def after(self, number: int) -> Change | None:
         """What changed since that number."""
         changed = [part for part, since in self.parts.items() if since > number]
         return msgspec.structs.replace(self.change, changed=changed) if changed else None
+
+    def seen_by(self, number: int) -> list[Audience]:
+        """Who saw the pipeline since that number."""
+        return [audience for audience, since in self.audiences.items() if since > number]
 
 
 class ChangeFeed:
@@ -122,9 +131,8 @@ class ChangeFeed:
                     number = self._number
                     yield Batch(self._here, (), missed=True)
                 elif number < self._number:
-                    found = [change for one in self._newest.values() if (change := one.after(number)) is not None]
-                    number = self._number
-                    yield Batch(self._here, found)
+                    since, number = number, self._number
+                    yield self._since(since)
                 else:
                     try:
                         async with asyncio.timeout(quiet_seconds):
@@ -141,6 +149,11 @@ class ChangeFeed:
     def _here(self) -> Position:
         assert self._state is not None
         return Position(self._epoch, self._number, self._state.stamp)
+
+    def _since(self, number: int) -> Batch:
+        found = [change for one in self._newest.values() if (change := one.after(number)) is not None]
+        audiences = {change.pipeline: self._newest[change.pipeline].seen_by(number) for change in found}
+        return Batch(self._here, found, audiences=audiences)
 
     def _resumed(self, after: Position | None) -> tuple[int, bool]:
         """The number after which a follower goes on, and whether earlier changes are lost to it."""
@@ -184,13 +197,17 @@ class ChangeFeed:
     def _note(self, state: State) -> None:
         if self._state is None:
             self._epoch = secrets.token_hex(4)
-        found = changes.between(self._state, state) if self._state is not None else []
+        before = self._state or state
+        found = changes.between(before, state)
         self._state = state
         for change in found:
             self._number += 1
-            before = self._newest.get(change.pipeline)
-            parts = {**(before.parts if before is not None else {}), **dict.fromkeys(change.changed, self._number)}
-            self._newest[change.pipeline] = _Newest(parts, change)
+            parts, _, audiences = self._newest.get(change.pipeline, _Newest({}, change, {}))
+            seen_by = changes.audiences(before, state, change.pipeline)
+            self._newest[change.pipeline] = _Newest(
+                {**parts, **dict.fromkeys(change.changed, self._number)}, change,
+                {**audiences, **dict.fromkeys(seen_by, self._number)},
+            )  # fmt: skip
         if len(self._newest) > _MOST:
             self._newest, self._forgotten = {}, self._number
         if found:

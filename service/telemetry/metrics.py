@@ -25,7 +25,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _ENDS = ("completed", "held", "failed", "cancelled", "interrupted")
 _LIMITS = (
     ("requests", "429"), ("log-ins", "429"), ("queries", "503"), ("downloads", "503"), ("tasks", "503"),
-    ("runs", "503"),
+    ("runs", "503"), ("streams", "429"),
 )  # fmt: skip
 """Labels that are there from the beginning, so that a first increase is seen."""
 

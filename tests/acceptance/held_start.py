@@ -11,9 +11,9 @@ from service import bootstrap
 if __name__ == "__main__":
     real = bootstrap.serve
 
-    async def held(*given: Any) -> None:
+    async def held(*given: Any, **named: Any) -> None:
         await asyncio.to_thread(sys.stdin.read)
-        await real(*given)
+        await real(*given, **named)
 
     setattr(bootstrap, "serve", held)  # noqa: B010 - mypy knows a function
     from service.cli.commands import penstock

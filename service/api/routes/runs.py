@@ -16,6 +16,7 @@ from service.api.route_docs import JSON, ResponseDoc, route
 from service.api.route_handler import get, post
 from service.api.services import ServicesDependency, TypedRequest
 from service.api.streaming import Relay
+from service.api.streams import StreamsDependency
 from service.files.event_journal import Event
 from service.kit import errors
 from service.model.formats import FORMATS
@@ -107,12 +108,15 @@ async def cancel_run(request: TypedRequest, services: ServicesDependency, run_id
         headers={"Last-Event-ID": "The last event that the client received."},
     ),
 )
-async def follow(request: TypedRequest, services: ServicesDependency, run_id: FromPath[str]) -> Relay:
+async def follow(
+    request: TypedRequest, services: ServicesDependency, streams: StreamsDependency, run_id: FromPath[str]
+) -> Relay:
     query_string.read(request, query_string.NoParameters)
     after = _last_event(request.headers.get("last-event-id"))
     await services.supervisor.run(run_id)  # an unknown run is a 404, not an empty stream
     events = services.supervisor.events(run_id, after, _QUIET_SECONDS)
-    return Relay(_server_sent(request, events), media_type="text/event-stream", headers={"cache-control": "no-store"})
+    parts = streams.counted(request, _server_sent(request, events))
+    return Relay(parts, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
 def _last_event(text: str | None) -> int:
@@ -123,7 +127,9 @@ def _last_event(text: str | None) -> int:
     return int(text)
 
 
-async def _server_sent(request: TypedRequest, events: AsyncGenerator[Sequence[Event], None]) -> AsyncIterator[bytes]:
+async def _server_sent(
+    request: TypedRequest, events: AsyncGenerator[Sequence[Event], None]
+) -> AsyncGenerator[bytes, None]:
     """Events as server-sent events, with a comment for each quiet time, while the caller may read them."""
     async with contextlib.aclosing(events) as batches:
         async for batch in batches:

@@ -116,15 +116,16 @@ export function useApi(path, query) {
   useEffect(() => {
     if (key === null) return undefined;
     const stop = new AbortController();
-    setState((before) => ({ ...before, data: before.key === key ? before.data : null, error: null, loading: true }));
+    setState((before) => ({ key, data: before.key === key ? before.data : null, error: null, loading: true }));
     get(wanted.current.path, wanted.current.query, { signal: stop.signal }).then(
-      (data) => setState({ key, data, error: null, loading: false }),
-      (error) => stop.signal.aborted || setState((before) => ({ ...before, key, error, loading: false })),
+      (data) => stop.signal.aborted || setState({ key, data, error: null, loading: false }),
+      (error) => stop.signal.aborted || setState((before) => ({ ...before, error, loading: false })),
     );
     return () => stop.abort();
   }, [key, round]);
   const reload = useCallback(() => setRound((before) => before + 1), []);
   const patch = useCallback((change) => setState((before) => (before.data === null ? before : { ...before, data: change(before.data) })), []);
+  if (key !== null && state.key !== key) return { data: null, error: null, loading: true, key: state.key, reload, patch }; // never what another address answered
   return { data: state.data, error: state.error, loading: state.loading, key: state.key, reload, patch };
 }
 

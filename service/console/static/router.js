@@ -63,6 +63,9 @@ export function Link({ href, children, ...rest }) {
   return html`<a href=${href} onClick=${click} ...${rest}>${children}</a>`;
 }
 
+/** What would make another address of a route that a part of this one is put into. */
+const ASTRAY = /[/\\?#%]|^\.{1,2}$/;
+
 /** The parts of a path that match a pattern such as `/pipelines/:name/:tab?`, decoded, or null. */
 export function matched(pattern, path) {
   const wanted = pattern.split("/").filter(Boolean);
@@ -75,7 +78,9 @@ export function matched(pattern, path) {
       if (!part.endsWith("?")) return null;
     } else if (part.startsWith(":")) {
       try {
-        found[part.slice(1).replace(/\?$/, "")] = decodeURIComponent(value);
+        const decoded = decodeURIComponent(value);
+        if (ASTRAY.test(decoded)) return null;
+        found[part.slice(1).replace(/\?$/, "")] = decoded;
       } catch {
         return null;
       }

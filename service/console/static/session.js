@@ -7,14 +7,14 @@
 const PATH = "/api/v1/auth/session";
 const MARGIN_SECONDS = 60;
 const LOCK = "penstock-session";
+const OWNER = "penstock:owner"; // whose drafts this tab keeps: they outlast a session, since it may end while somebody writes
 const UNDER_WAY = "penstock-refresh-began";
 const PATIENCE = 1500;
-const WHO = "penstock-who";
 
 /** The tabs of one browser have one session: what one does to it holds in all. */
 const tabs = new BroadcastChannel("penstock-session");
 tabs.onmessage = ({ data }) => {
-  if (data === null) left();
+  if (data === null) leave();
   else if (user !== null && user.username !== data) location.reload();
 };
 
@@ -69,13 +69,7 @@ async function open(path, body) {
 export async function signOut() {
   await navigator.locks.request(LOCK, () => alone(() => fetch(PATH, { method: "DELETE" })));
   tabs.postMessage(null);
-  left();
-}
-
-/** Whoever comes next sees nothing of what was written here and not saved. */
-function left() {
-  sessionStorage.clear();
-  forget();
+  leave();
 }
 
 /** Takes up the session that the browser's cookie holds; returns whether there is one. Raises if nobody answers. */
@@ -122,11 +116,17 @@ async function alone(ask) {
   }
 }
 
+/** What somebody wrote and did not save is for nobody else who sits down here. */
+function leave() {
+  sessionStorage.clear();
+  forget();
+}
+
 function accept(answer) {
+  if (sessionStorage.getItem(OWNER) !== answer.user.username) sessionStorage.clear();
+  sessionStorage.setItem(OWNER, answer.user.username);
+  if (user !== null && user.username !== answer.user.username) return location.reload(); // what is shown is another's
   const changed = user?.username !== answer.user.username || user.role !== answer.user.role;
-  const before = sessionStorage.getItem(WHO);
-  if (before !== null && before !== answer.user.username) sessionStorage.clear(); // its session ended, and this is another person
-  sessionStorage.setItem(WHO, answer.user.username);
   token = answer.access_token;
   expires = Date.now() / 1000 + answer.expires_in;
   user = answer.user;

@@ -9,16 +9,19 @@ from contextlib import aclosing
 import pytest
 
 from service.catalog.history import History
+from service.catalog.ownership import Ownership
 from service.catalog.pipelines import Pipelines
 from service.catalog.store import Store
 from service.kit import errors
 from service.kit.clock import FixedClock
+from service.model.rights import Rights
 from service.model.run import Run
 from service.runs.change_feed import Batch, ChangeFeed, Position
 from tests import stores
 
 CLOCK = FixedClock()
 QUIET = 30.0
+ROOT = Rights(username="root", role="admin")
 
 
 def in_a_loop(test: Callable[[Store], Awaitable[None]]) -> Callable[[Store], None]:
@@ -151,6 +154,31 @@ async def test_a_deleted_pipeline_is_told(store: Store) -> None:
         await asyncio.to_thread(Pipelines(store, CLOCK).delete, "orders")
         (change,) = (await anext(batches)).changes
         assert (change.pipeline, change.deleted) == ("orders", True)
+
+
+@in_a_loop
+async def test_a_position_of_a_process_that_ended_is_no_position_of_the_next(store: Store) -> None:
+    """Both have written equally often, of different things."""
+    other = stores.new()
+    add(store, "orders")
+    add(other, "customers")
+    async with aclosing(ChangeFeed(other, []).follow(ChangeFeed(store, []).position(), QUIET)) as batches:
+        assert (await anext(batches)).missed
+
+
+@in_a_loop
+async def test_who_saw_a_pipeline_comes_with_its_change(store: Store) -> None:
+    pipelines, ownership = Pipelines(store, CLOCK), Ownership(store)
+    pipelines.create("orders", "orders", {}, "ann", owner="oidc:ann")
+    async with aclosing(ChangeFeed(store, []).follow(None, QUIET)) as batches:
+        before = (await anext(batches)).position
+        await asyncio.to_thread(ownership.change, "orders", ROOT, {"visibility": "private"})
+        batch = await anext(batches)
+        assert set(batch.audiences["orders"]) == {("oidc:ann", "shared"), ("oidc:ann", "private")}
+        await asyncio.to_thread(pipelines.delete, "orders")
+        batch = await anext(batches)
+        assert set(batch.audiences["orders"]) == {("oidc:ann", "private")}
+        assert before.epoch == batch.position.epoch
 
 
 @pytest.mark.parametrize("text", ["7", "x-1-1", "0123abcd-1", "0123abcd-1-" + "9" * 30])

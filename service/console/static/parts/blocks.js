@@ -6,7 +6,7 @@
 const SIZE = 200;
 const MOST_CELLS = 600_000;
 const LEAST_BLOCKS = 20;
-const PATIENCE = 60;
+const PATIENCE = 30;
 const SMALLER = 12;
 const AT_ONCE = 4;
 
@@ -48,8 +48,10 @@ export class Blocks {
     return places.every((place) => this._kept.has(this._name(0, Math.floor(place / this._span))));
   }
 
-  /** These cells are in sight. They are read after a moment, so that who scrolls past asks for nothing. */
-  wanted(first, last, places) {
+  /** These cells are in sight. They and some rows around are read after a moment, so that who scrolls past asks for nothing. */
+  wanted(from, to, places) {
+    const around = Math.floor(this._size / 5);
+    const [first, last] = to > from ? [Math.max(from - around, 0), Math.min(to + around, this._source.total)] : [from, to];
     const groups = [...new Set(places.map((place) => Math.floor(place / this._span)))];
     const numbers = [];
     for (let number = Math.floor(first / this._size); number * this._size < last; number += 1) numbers.push(number);

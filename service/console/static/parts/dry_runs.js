@@ -66,8 +66,8 @@ function flow(step) {
 /** The earlier name of a column, by the names that a step changes. */
 function renames(document, step) {
   const config = document.processors?.[step]?.config ?? {};
-  const back = Object.fromEntries(Object.entries(config.rename_columns ?? {}).map(([from, to]) => [to, from]));
-  return (name) => back[name] ?? name;
+  const back = new Map(Object.entries(config.rename_columns ?? {}).map(([from, to]) => [to, from]));
+  return (name) => back.get(name) ?? name;
 }
 
 /** What a run would do, from the settings and the schemas of the sources. */

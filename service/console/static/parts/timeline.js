@@ -74,5 +74,5 @@ function Evidence({ found }) {
   const all = Object.entries(found).filter(([, value]) => value !== null && value !== undefined);
   if (!all.length) return null;
   return html`<details class="evidence"><summary>${parts.join(", ") || "Evidence"}</summary><dl class="pairs left">${all.map(([name, value]) => html`<dt>${name.replaceAll("_", " ")}</dt>
-    <dd class="whole-text">${typeof value === "number" ? (name === "bytes" ? bytes(value) : count(value)) : typeof value === "object" ? JSON.stringify(value) : String(value).replaceAll("_", " ")}</dd>`)}</dl></details>`;
+    <dd class="whole-text">${typeof value === "number" ? (name === "bytes" ? bytes(value) : count(value)) : typeof value === "object" ? JSON.stringify(value) : name === "stop_reason" ? value.replaceAll("_", " ") : String(value)}</dd>`)}</dl></details>`;
 }

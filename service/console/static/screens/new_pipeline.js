@@ -15,7 +15,8 @@ import { Snippet } from "console/parts/snippet";
 import { go, Link, setQuery, to, useLocation } from "console/router";
 
 const BEGINNING = "name: my-pipeline\ncollectors:\n  - type: csv\n    file_path: orders.csv\nprocessors:\n  - type: analyzer\n";
-let given = null; // the login for the address that was pasted: it belongs in no address bar
+const ASKED = "penstock:asked"; // the address that was pasted in this tab: a link may bring another one
+let given = { url: null, auth: null }; // the login for it, which belongs in no address bar, and to nobody else's address
 
 export default function NewPipeline() {
   const { query } = useLocation();
@@ -31,8 +32,10 @@ function Choose() {
   const files = useApi("/files", { limit: 8 });
   const submit = (event) => {
     event.preventDefault();
-    given = auth;
-    setQuery({ url: new FormData(event.currentTarget).get("url").trim() }, { replace: false });
+    const url = new FormData(event.currentTarget).get("url").trim();
+    given = { url, auth };
+    sessionStorage.setItem(ASKED, url);
+    setQuery({ url }, { replace: false });
   };
   return html`<p class="quiet">Where are the data? Penstock looks at them and proposes the rest.</p>
   <div class="two">
@@ -47,13 +50,17 @@ function Choose() {
 
 /** Looks at a source; what it needs to be read is asked for where it is refused. */
 function Found({ file, url }) {
-  const [auth, setAuth] = useState(file ? null : given);
-  const [state, setState] = useState({ probe: null, error: null, busy: true });
+  const [auth, setAuth] = useState(url !== null && given.url === url ? given.auth : null);
+  const known = file !== null || sessionStorage.getItem(ASKED) === url;
+  const [state, setState] = useState({ probe: null, error: null, busy: known });
   const [reading, setReading] = useKept(`reading:${file ?? url}`, {}); // what somebody chose in place of what was found
   const body = { ...(file ? { file_path: file } : { url, ...(auth ? { auth } : {}) }), ...(Object.keys(reading).length ? { collector: reading } : {}) };
   const turn = useRef(0);
   const look = (changes = {}, base = reading) => {
-    given = auth;
+    if (url !== null) {
+      given = { url, auth };
+      sessionStorage.setItem(ASKED, url);
+    }
     const wanted = { ...base, ...changes };
     const mine = (turn.current += 1);
     const current = (then) => (answer) => turn.current === mine && then(answer);
@@ -66,9 +73,11 @@ function Found({ file, url }) {
       }),
     );
   };
-  useEffect(() => { look(); }, []);
+  useEffect(() => { if (known) look(); }, []);
   const refused = /\b40[13]\b/.test(state.error?.message ?? "");
   return html`<div class="row spread"><p class="source-line">${file ? "File" : "Address"} <code>${file ?? url}</code></p><${Snippet} request=${{ method: "POST", path: "/pipeline/probe", body: { ...body, auth: undefined } }} /></div>
+    ${!known && !state.busy && !state.probe && !state.error && html`<p>A link led here. The service asks this address when you say so.</p>
+      <section class="card"><${Login} value=${auth} onChange=${setAuth} /><div><button type="button" class="primary" onClick=${() => look()}>Look at it</button></div></section>`}
     ${state.busy && html`<p class="quiet" role="status" aria-busy="true">Looking at it …${url ? " A slow service may take half a minute." : ""}</p>`}
     ${state.error && html`<${Problem} error=${state.error} retry=${state.probe ? null : () => look()} />
       ${url && !state.probe && html`<section class="card"><${Login} value=${auth} onChange=${setAuth} open=${refused} />${auth && html`<div><button type="button" class="primary" onClick=${() => look()}>Look again</button></div>`}</section>`}`}

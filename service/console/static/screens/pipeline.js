@@ -95,7 +95,7 @@ function Schedule({ name, glance, refresh }) {
 
 function Tab({ name, tab, ...rest }) {
   const [module, setModule] = useState(null);
-  useEffect(() => { (TABS[tab] ?? TABS.runs)[1]().then(setModule, (error) => setModule({ error })); }, [tab]);
+  useEffect(() => { (Object.hasOwn(TABS, tab) ? TABS[tab] : TABS.runs)[1]().then(setModule, (error) => setModule({ error })); }, [tab]);
   if (module?.error) return html`<${Problem} error=${module.error} retry=${() => location.reload()} />`;
   return module && html`<${module.default} name=${name} ...${rest} />`;
 }

@@ -12,7 +12,7 @@ import { addressOf, body, parameters, PLANS, read, tooLong } from "console/parts
 import { completion } from "console/parts/sql/completion";
 import { begun, keep } from "console/parts/sql/draft";
 import { History } from "console/parts/sql/history";
-import { python } from "console/parts/sql/kinds";
+import { python, wrong } from "console/parts/sql/kinds";
 import { faultOf, ParameterFields } from "console/parts/sql/parameter_fields";
 import { hints } from "console/parts/sql/parameter_hints";
 import { placeOf, plain, SqlProblem } from "console/parts/sql/problem";
@@ -34,7 +34,8 @@ export default function Sql() {
   const [queries, reload] = useQueries();
   const definition = queries?.find((one) => one.name === asked?.saved) ?? null;
   const lacking = asked?.saved && asked.sql === null && (queries === null || lacks(definition, asked.values));
-  const answer = useAnswer(asked === null || lacking ? null : explained(asked, definition));
+  const waiting = asked?.sql && catalog.data === null && !catalog.error && Object.values(asked.values).some((one) => one.kind === null);
+  const answer = useAnswer(asked === null || lacking || waiting ? null : told(explained(asked, definition), tables));
   const editor = useRef(null);
   const known = useRef([]);
   known.current = tables;
@@ -125,6 +126,14 @@ function explained(asked, definition) {
     return [name, text === "" ? { kind: "null", text } : { kind: about.type, text }];
   });
   return { ...asked, sql: definition.sql, values: Object.fromEntries(values) };
+}
+
+/** An address that somebody wrote may have values without a kind: it is that of what stands beside the parameter. */
+function told(asked, tables) {
+  if (!asked?.sql || Object.values(asked.values).every((one) => one.kind !== null)) return asked;
+  const kinds = hints(asked.sql, parametersOf(asked.sql), tables);
+  const fitting = ([name, { kind, text }]) => [name, { kind: kind ?? (wrong(kinds[name], text) ? "string" : kinds[name] ?? "string"), text }];
+  return { ...asked, values: Object.fromEntries(Object.entries(asked.values).map(fitting)) };
 }
 
 /** The statement and its values as they are written; they follow the address when it changes. */

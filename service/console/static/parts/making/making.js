@@ -74,8 +74,8 @@ function Cleaning({ probe, choices, document, onChange }) {
   const now = asked.data ?? asked.last;
   const first = now?.after_steps[0];
   const before = useMemo(() => {
-    const back = Object.fromEntries(Object.keys(choices.columns).map((column) => [nameOf(choices, column), column]));
-    return (name) => back[name] ?? name;
+    const back = new Map(Object.keys(choices.columns).map((column) => [nameOf(choices, column), column]));
+    return (name) => back.get(name) ?? name;
   }, [choices]);
   const dropped = Object.keys(choices.columns).filter((column) => choices.columns[column].dropped);
   return html`<section class="card" aria-label="Clean and type"><h2>Clean and type</h2>

@@ -18,8 +18,8 @@ export function Download({ asked, text = "Download" }) {
     setSeen(0);
     stop.current = new AbortController();
     const [method, path, options] = request({ ...asked, view: "rows" }, { format, limit: format === "json" ? MOST_OF_JSON : null });
-    await save(await fetched(method, path, { ...options, signal: stop.current.signal }), `${asked.saved ?? "answer"}.${format === "ndjson" ? "jsonl" : format}`, setSeen);
-    dialog.current.close();
+    const size = await save(() => fetched(method, path, { ...options, signal: stop.current.signal }), `${asked.saved ?? "answer"}.${format === "ndjson" ? "jsonl" : format}`, setSeen);
+    if (size !== null) dialog.current.close();
   });
   return html`<button type="button" onClick=${() => { action.clear(); dialog.current.showModal(); }}>${text}</button>
     <dialog ref=${dialog} aria-label="Download the answer" onClose=${() => stop.current?.abort()}>

@@ -32,7 +32,7 @@ function Choices({ choice, several }) {
   const { all, numbers, along, up, split, kind, fits, each } = choice;
   const names = (columns) => columns.map((column) => column.name);
   const setUp = (columns) => setQuery({ up: columns.filter(Boolean).map(encodeURIComponent).join(",") });
-  return html`<div class="row choices">
+  return html`<div class="row">
     <div class="row choice" role="group" aria-label="Kind of chart">${fits.map((one) => html`<button type="button" aria-pressed=${kind === one} onClick=${() => setQuery({ kind: one })}>${KINDS[one]}</button>`)}</div>
     <${Choice} label="Along" value=${along.name} options=${names(all)} take=${(name) => setQuery({ along: name, kind: null })} />
     ${each !== "count" && html`<${Choice} label="Up" value=${up[0].name} options=${names(numbers)} take=${(name) => setUp([name, ...names(up.slice(1))])} />

@@ -13,6 +13,8 @@ import { Panel } from "console/screens/data/panel";
 
 const FIRST = 1000;
 const MOST = 200_000; // what a page draws without standing still
+const TALL = 12; // lines of a value that are not scrolled
+const WIDE = 500;
 const LINES = 400; // values that are drawn at once
 
 /** Reads a row whole; what was read stays until the next one is there. */
@@ -59,13 +61,14 @@ function Value({ column, value, row, named, add }) {
   useEffect(() => { if (named) place.current.scrollIntoView({ block: "nearest" }); }, [named]);
   const text = useMemo(() => (typeof value === "object" && value !== null ? JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? (JSON.rawJSON?.(inner) ?? String(inner)) : inner), 1) : cell(value)), [value]);
   const shown = all ? text.slice(0, MOST) : text.slice(0, FIRST);
+  const long = shown.length > WIDE || shown.split("\n", TALL + 1).length > TALL;
   const comparable = canCompare(column.type) && (value === null || typeof value !== "object") && text.length <= FIRST;
   const take = async () => {
     await copy(cell(value));
     setTold("Copied");
   };
   return html`<div class=${named ? "named" : ""} ref=${place}><dt>${column.name} <span class="quiet small">${column.type.toLowerCase().slice(0, 40)}</span></dt>
-    <dd>${value === null ? html`<em class="quiet">null</em>` : text === "" ? html`<em class="quiet">empty text</em>` : html`<div class="value" dir="auto" tabindex=${shown.length > FIRST ? 0 : null} role=${shown.length > FIRST ? "region" : null} aria-label=${shown.length > FIRST ? column.name : null}>${visibleLines(shown)}${shown.length < text.length ? "…" : ""}</div>`}
+    <dd>${value === null ? html`<em class="quiet">null</em>` : text === "" ? html`<em class="quiet">empty text</em>` : html`<div class=${`value ${long ? "long" : ""}`} dir="auto" tabindex=${long ? 0 : null} role=${long ? "group" : null} aria-label=${long ? column.name : null}>${visibleLines(shown)}${shown.length < text.length ? "…" : ""}</div>`}
       <div class="row small">${text.length > FIRST && !all && html`<button type="button" class="plain" onClick=${() => setAll(true)}>${text.length > MOST ? `Show ${count(MOST)} of ${count(text.length)} characters` : `Show all ${count(text.length)} characters`}</button>`}
         ${text.length > FIRST && html`<button type="button" class="plain" onClick=${() => saveText(cell(value), `${column.name.replace(/[^\w.-]+/g, "_")}-${row + 1}.txt`)} aria-label=${`Save ${column.name} as a file`}>Save as a file</button>`}
         ${comparable && html`<button type="button" class="plain" onClick=${() => add(only(column, value))} aria-label=${`Only rows with this ${column.name}`}>Only this</button><button type="button" class="plain" onClick=${() => add(not(column, value))} aria-label=${`Only rows with another ${column.name}`}>Not this</button>`}

@@ -11,7 +11,7 @@ const KINDS = ["added", "removed", "changed", "unchanged"];
 const MOST_COLUMNS = 40;
 
 export function Difference({ name, version, against, query }) {
-  const path = `/pipeline/${name}/versions/${version}/diff`;
+  const path = `/pipeline/${name}/versions/${encodeURIComponent(version)}/diff`;
   const key = query.get("key");
   const asked = { against, key, limit: 20 };
   const request = useApi(path, asked);
