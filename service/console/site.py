@@ -27,7 +27,10 @@ else:
 ROOT = "/console"
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
-_STYLES = ("styles/base.css", "styles/rows.css", "styles/making.css", "styles/pipeline.css", "vendor/uplot.css")
+_STYLES = (
+    *(f"styles/{name}.css" for name in ("base", "rows", "data", "making", "pipeline", "sql")),
+    "vendor/uplot.css",
+)
 _FIRST = ("console/app", "console/screens/pipelines")
 _IMPORT = re.compile(r'^import\b[^"]*"([^"]+)";?$', re.MULTILINE)
 _POLICY = (

@@ -52,6 +52,10 @@ SCREENS = {
     "tables": "/data",
     "data": "/data/wild",
     "sql": "/sql?sql=SELECT%20*%20FROM%20wild",
+    "sql, chart": "/sql?sql=SELECT%20*%20FROM%20wild&view=chart",
+    "sql, lines": "/sql?sql=SELECT%20range%2C%20range%20%25%207%20AS%20rest%20FROM%20range(50)&view=chart",
+    "sql, plan": "/sql?sql=FROM%20wild%20WHERE%20length(address)%20%3E%20%24least&view=timed&p.least=integer:1",
+    "sql, saved query": "/sql?query=wild",
     "new pipeline": "/new",
     "new pipeline from a file": "/new?file=wild.csv",
     "files": "/files",
@@ -96,6 +100,10 @@ def made(served: Served) -> dict[str, str]:
     served.json("POST", "/pipeline/create", status=201, json=broken)
     failed = served.http.post("/pipeline/broken/execute?wait=60").json()
     served.json("POST", "/keys", status=201, json={"name": HOSTILE, "role": "viewer"})
+    parameters = {"least": {"type": "number", "default": 0, "description": HOSTILE}}
+    served.json("PUT", "/queries/wild", status=201, json={
+        "sql": "SELECT * FROM wild WHERE length(address) >= $least", "description": HOSTILE, "parameters": parameters,
+    })  # fmt: skip
     listed = {"failed": served.json("GET", "/pipeline/broken/runs")["items"][0]["run_id"], "run": run["run_id"]}
     assert run["status"] == "completed", run
     assert "error" in failed, failed

@@ -5,6 +5,7 @@ import { answered, silent } from "console/connection";
 import { accessToken, tokenRefused } from "console/session";
 
 const BASE = "/api/v1";
+const TELLS = JSON.parse("1", (_, value, context) => context?.source === "1");
 const OUTSIDE = /^\/(health|metrics)\b/;
 export const UNREACHABLE = { code: "UNREACHABLE", message: "The service does not answer. This page goes on when it is back." };
 
@@ -86,9 +87,13 @@ export async function call(method, path, options) {
   return answer.status === 204 ? null : exact(await answer.text());
 }
 
-/** JSON whose whole numbers beyond 2^53 are BigInt: a number of this language would be another one. */
-function exact(text) {
+/**
+ * JSON whose whole numbers beyond 2^53 are BigInt: a number of this language would be another one. Browsers that do not
+ * tell what they parse get them as texts.
+ */
+export function exact(text) {
   if (!/[:,[]\s*-?\d{16}/.test(text)) return JSON.parse(text); // ids have as many digits, within quotes
+  if (!TELLS) return JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g, (part) => (part[0] === '"' ? part : `"${part}"`)));
   return JSON.parse(text, (_, value, context) => {
     const lost = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "");
     return lost ? BigInt(context.source) : value;
@@ -99,8 +104,8 @@ export const get = (path, query, options) => call("GET", path, { query, ...optio
 export const post = (path, body, options) => call("POST", path, { body, ...options });
 
 /**
- * Reads one address: `{data, error, loading, reload, patch}`. What was read stays while it is read again, so that
- * nothing jumps; `patch` changes it in place; a `path` of null reads nothing.
+ * Reads one address: `{data, error, loading, key, reload, patch}`. What was read stays while it is read again, so that
+ * nothing jumps; `key` is the address that it was read from; `patch` changes it in place; a `path` of null reads nothing.
  */
 export function useApi(path, query) {
   const key = path === null ? null : address(path, query);
@@ -120,8 +125,8 @@ export function useApi(path, query) {
   }, [key, round]);
   const reload = useCallback(() => setRound((before) => before + 1), []);
   const patch = useCallback((change) => setState((before) => (before.data === null ? before : { ...before, data: change(before.data) })), []);
-  if (key !== null && state.key !== key) return { data: null, error: null, loading: true, reload, patch }; // never what another address answered
-  return { data: state.data, error: state.error, loading: state.loading, reload, patch };
+  if (key !== null && state.key !== key) return { data: null, error: null, loading: true, key: state.key, reload, patch }; // never what another address answered
+  return { data: state.data, error: state.error, loading: state.loading, key: state.key, reload, patch };
 }
 
 /** Whatever changes something: `{run, busy, error, clear}`; `run` resolves to its result, or undefined after an error. */

@@ -14,7 +14,7 @@ KB = 1000
 
 
 def screens() -> list[str]:
-    return [one for one in re.findall(r'"(console/screens/[^"]+)"', page()) if "/pipeline/" not in one]
+    return [one for one in re.findall(r'"(console/screens/[^"]+)"', page()) if one.count("/") == 2]
 
 
 def page() -> str:

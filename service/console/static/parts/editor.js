@@ -5,6 +5,7 @@
 
 import { html, useEffect, useRef } from "preact";
 import * as cm from "codemirror";
+import { KEYWORDS, TYPES } from "console/parts/sql/words";
 
 const THEME = cm.EditorView.theme({
   "&": { backgroundColor: "var(--paper)", color: "var(--ink)", fontSize: "13px", border: "1px solid var(--line)", borderRadius: "6px", height: "100%" },
@@ -30,18 +31,44 @@ const COLOURS = cm.HighlightStyle.define([
   { tag: [tags.propertyName, tags.definition(tags.propertyName)], color: "var(--accent)" },
 ]);
 
-function language(name, schema) {
+/** DuckDB's words; those of PostgreSQL would mark columns such as "day". Its class is not among what the vendored file names. */
+const DUCKDB = cm.PostgreSQL.constructor.define({
+  keywords: KEYWORDS.join(" ").toLowerCase(), types: TYPES.join(" ").toLowerCase(), doubleDollarQuotedStrings: true, specialVar: "$", slashComments: false,
+});
+
+function language(name) {
   if (name === "yaml") return cm.yaml();
-  if (name === "json") return cm.json();
-  return cm.sql({ dialect: cm.PostgreSQL, schema, upperCaseKeywords: true });
+  return name === "json" ? cm.json() : cm.sql({ dialect: DUCKDB });
 }
 
 /**
- * `value` is the text at first and whenever it is another than the editor gave last; `onChange` gets each new text,
- * `onSubmit` is Ctrl+Enter. `schema` maps tables to columns, `complete` is a completion source, and `problems` are
- * `{from, to, message}` marks. `at` is the character that is in sight at first.
+ * Writes over a selection. Chromium would keep the look of the words that go, by a style that the policy of the page
+ * refuses; the editor is asked as the browser would ask it.
  */
-export function Editor({ value, onChange, onSubmit, kind, label, schema, complete, problems = [], readOnly = false, at = null, height = "12rem" }) {
+const OVERWRITE = cm.EditorView.domEventHandlers({
+  beforeinput: (event, view) => {
+    const { from, to, empty } = view.state.selection.main;
+    if (event.inputType !== "insertText" || !event.data || empty || view.composing || view.state.readOnly || view.state.selection.ranges.length > 1) return false;
+    event.preventDefault();
+    const insert = () => view.state.update({ ...view.state.replaceSelection(event.data), userEvent: "input.type", scrollIntoView: true });
+    if (!view.state.facet(cm.EditorView.inputHandler).some((handle) => handle(view, from, to, event.data, insert))) view.dispatch(insert());
+    return true;
+  },
+});
+
+const controls = (view) => ({
+  selected: () => view.state.sliceDoc(view.state.selection.main.from, view.state.selection.main.to),
+  insert: (text) => { view.dispatch(view.state.replaceSelection(text)); view.focus(); },
+  show: (from, to) => { view.dispatch({ selection: { anchor: from, head: to }, scrollIntoView: true }); view.focus(); },
+});
+
+/**
+ * `value` is the text at first and whenever it is another than the editor gave last; `onChange` gets each new text,
+ * `onSubmit` is Ctrl+Enter. `complete` is a completion source, and `problems` are
+ * `{from, to, message}` marks. `at` is the character that is in sight at first. `control` is a ref that gets
+ * `{selected, insert, show}`: the selected text, a text at the cursor, the cursor at a place.
+ */
+export function Editor({ value, onChange, onSubmit, kind, label, complete, problems = [], readOnly = false, at = null, control = null, height = "12rem" }) {
   const host = useRef(null);
   const view = useRef(null);
   const last = useRef(value);
@@ -57,10 +84,10 @@ export function Editor({ value, onChange, onSubmit, kind, label, schema, complet
       doc: value,
       extensions: [
         cm.lineNumbers(), cm.foldGutter(), cm.history(), cm.drawSelection(), cm.highlightActiveLine(), cm.indentOnInput(), cm.bracketMatching(), cm.closeBrackets(),
-        cm.highlightSelectionMatches(), cm.lintGutter(), cm.syntaxHighlighting(COLOURS), THEME, cm.indentUnit.of("  "), cm.EditorView.lineWrapping,
+        cm.highlightSelectionMatches(), cm.lintGutter(), cm.syntaxHighlighting(COLOURS), THEME, cm.indentUnit.of("  "), cm.EditorView.lineWrapping, OVERWRITE,
         cm.autocompletion(complete ? { override: [complete] } : {}),
         cm.keymap.of([submit, ...cm.closeBracketsKeymap, ...cm.defaultKeymap, ...cm.searchKeymap, ...cm.historyKeymap, ...cm.foldKeymap, ...cm.completionKeymap, ...cm.lintKeymap]),
-        cm.EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }), speech.of(language(kind, schema)),
+        cm.EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }), speech.of(language(kind)),
         cm.EditorState.readOnly.of(readOnly),
         cm.EditorView.updateListener.of((update) => {
           if (!update.docChanged) return;
@@ -72,6 +99,7 @@ export function Editor({ value, onChange, onSubmit, kind, label, schema, complet
       ],
     });
     view.current = new cm.EditorView({ state, parent: root, root });
+    if (control) control.current = controls(view.current);
     return () => view.current.destroy();
   }, [readOnly, complete]);
   useEffect(() => {
@@ -82,7 +110,7 @@ export function Editor({ value, onChange, onSubmit, kind, label, schema, complet
     view.current.dispatch({ changes: { from: 0, to: view.current.state.doc.length, insert: value } });
     given.current = false;
   }, [value]);
-  useEffect(() => view.current.dispatch({ effects: speech.reconfigure(language(kind, schema)) }), [kind, schema]);
+  useEffect(() => view.current.dispatch({ effects: speech.reconfigure(language(kind)) }), [kind]);
   useEffect(() => {
     const most = view.current.state.doc.length;
     const marks = problems.map(({ from, to, message }) => ({ from: Math.min(from, most), to: Math.min(Math.max(to, from + 1), most), message, severity: "error" }));

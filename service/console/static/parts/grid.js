@@ -1,151 +1,129 @@
 /**
  * A grid over any number of rows: only the cells in sight are in the page, and only the blocks in sight are read.
  *
- * `source` is `{key, total, columns, read(offset, limit, signal)}`; `read` resolves to rows as arrays of values. Another
- * `key` begins anew. Browsers bound the height of an element, so that beyond `TALLEST` pixels the scroll bar stands for
- * a share of the rows, and the wheel moves by rows.
+ * `source` is `{key, total, columns, read(offset, limit, signal, places)}`; `read` resolves to rows as arrays of values.
+ * Another `key` reads anew, other `rows` (the key, unless given) begin at the first one. With `span` at most so many columns are read at once, which `places` names; `whole(offset,
+ * limit, places)` reads values that are cut otherwise; `sample` is rows by which columns are measured.
+ *
+ * `onCell(row, column, values)` is Enter or a double click, on the header with row −1; `onChoice(choice, tools)` tells
+ * what is chosen, with `tools` that copy it and go to a cell; `onMenu(event, choice)` asks for a menu there.
  */
 
-import { html, useEffect, useMemo, useRef, useState } from "preact";
-import { cell } from "console/format";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact";
 import { Blocks } from "console/parts/blocks";
+import { copy } from "console/parts/clipboard";
+import { MOST_CELLS, textOf } from "console/parts/grid/copied";
+import { Head } from "console/parts/grid/head";
+import { Lines } from "console/parts/grid/lines";
+import { useDrag } from "console/parts/grid/pointer";
+import { at, cells, drawn, moved, rectangle } from "console/parts/grid/selection";
+import { ROW } from "console/parts/grid/scale";
+import { useSight } from "console/parts/grid/sight";
+import { widths } from "console/parts/grid/sizes";
+import { count } from "console/format";
 
-const ROW = 28;
 const HEAD = 52;
-const TALLEST = 8_000_000;
-const LONGEST_TEXT = 300;
-const NUMBER = /INT|DOUBLE|FLOAT|DECIMAL|HUGEINT/;
+const NARROW = 480; // a telephone has no room for the numbers of rows
+const ASIDE = 8; // rows that are drawn beyond the edges
 
-const isNumber = (column) => NUMBER.test(column.type.toUpperCase()) && !column.type.includes("[");
-
-/** Widths in pixels by the names and the first rows, so that most cells show whole. */
-function widths(columns, rows) {
-  return columns.map((column, place) => {
-    const longest = rows.slice(0, 60).reduce((most, row) => Math.max(most, Math.min(cell(row[place]).length, 40)), 0);
-    return Math.round(Math.min(Math.max(column.name.length * 8.6 + 48, longest * 7.6 + 24, 72), 340));
-  });
-}
-
-export function Grid({ source, label, sort, onSort, frozen = 0, onCell, header, empty = "No rows." }) {
+export function Grid({ source, label, sort, sorts = sort ? [sort] : [], onSort, frozen = 0, onCell, onChoice, onMenu, header, head = HEAD, numbers = false, start = null, empty = "No rows." }) {
   const box = useRef(null);
-  const [view, setView] = useState({ top: 0, left: 0, height: 480, width: 1000 });
-  const [active, setActive] = useState({ row: 0, column: 0 });
-  const [, drawn] = useState(0);
-  const blocks = useMemo(() => new Blocks(source, () => drawn((before) => before + 1)), [source.key]);
+  const { columns, total } = source;
+  const [choice, setChoice] = useState(() => at(start?.row ?? 0, start?.column ?? 0));
+  const [told, setTold] = useState(null);
+  const [, draw] = useState(0);
+  const blocks = useMemo(() => new Blocks(source, () => draw((before) => before + 1)), [source.key]);
   useEffect(() => () => blocks.close(), [blocks]);
-  const first = blocks.rows(0, 1) ? blocks.block(0) : [];
-  const sizes = useMemo(() => widths(source.columns, first), [source.key, first.length > 0]);
-  const starts = useMemo(() => sizes.reduce((all, size) => [...all, all.at(-1) + size], [0]), [sizes]);
-  const total = source.total;
-  const tall = Math.min(total * ROW, TALLEST);
-  const room = Math.max(view.height - HEAD, ROW);
-  const scale = total * ROW > TALLEST ? Math.max(total - room / ROW, 1) / (TALLEST - room) : 1 / ROW;
-  const from = Math.max(0, Math.floor(view.top * scale));
-  const shown = Math.ceil(room / ROW) + 1;
-  const last = Math.min(total, from + shown);
-  blocks.wanted(from, last);
+  const { view, scale, room, look, show, top, scrollBy } = useSight(box, total, head, source.rows ?? source.key, start?.row ?? 0);
 
-  const look = () => {
-    const element = box.current;
-    if (element === null) return; // a last call of the observer
-    setView({ top: element.scrollTop, left: element.scrollLeft, height: element.clientHeight, width: element.clientWidth });
+  const gutter = numbers && view.width > NARROW ? 20 + String(total).length * 8 : 0;
+  const begun = total > 0 && blocks.begun([0]);
+  const sizes = useMemo(() => widths(columns, (row, place) => blocks.value(row, place) ?? source.sample?.[row]?.[place], ...(header ? [60, 136] : [36, 72])), [source.key, begun]);
+  const starts = useMemo(() => sizes.reduce((all, size) => [...all, all.at(-1) + size], [gutter]), [sizes, gutter]);
+  const fixed = starts[frozen] < view.width * 0.7 ? frozen : 0; // on a telephone frozen columns would leave no room
+  const places = useMemo(() => columns.map((_, place) => place)
+    .filter((place) => place < fixed || (starts[place + 1] > view.left + starts[fixed] - 200 && starts[place] < view.left + view.width + 200)), [source.key, view.left, view.width, starts, fixed]);
+  const from = Math.max(0, Math.floor(view.first) - ASIDE);
+  const last = Math.min(total, Math.ceil(view.first + room / ROW) + ASIDE);
+  blocks.wanted(from, last, places);
+
+  const choose = (next, visibly = true) => {
+    setChoice(next);
+    setTold(null);
+    if (visibly) bring(next.row, next.column);
   };
-  useEffect(() => {
-    const observer = new ResizeObserver(look);
-    observer.observe(box.current);
-    return () => observer.disconnect();
-  }, []);
-  useEffect(() => {
+  const bring = (row, column) => {
+    if (row >= 0) show(row);
+    if (column < fixed) return;
     const element = box.current;
-    element.scrollTop = 0;
-    if (scale === 1 / ROW) return undefined;
-    const wheel = (event) => {
-      if (event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
-      event.preventDefault();
-      element.scrollTop += (event.deltaMode === 1 ? event.deltaY : event.deltaY / ROW) / scale;
-    };
-    element.addEventListener("wheel", wheel, { passive: false });
-    return () => element.removeEventListener("wheel", wheel);
-  }, [source.key, scale]);
-
-  const columnsInSight = useMemo(() => {
-    const right = view.left + view.width;
-    return source.columns.map((_, place) => place).filter((place) => place < frozen || (starts[place + 1] > view.left - 200 && starts[place] < right + 200));
-  }, [source.key, view.left, view.width, starts, frozen]);
-
-  const show = (row, column) => {
-    const element = box.current;
-    if (row < from) element.scrollTop = row / scale;
-    else if (row >= from + Math.floor(room / ROW)) element.scrollTop = (row - Math.floor(room / ROW) + 1) / scale;
-    if (column >= frozen) {
-      if (starts[column] - starts[frozen] < element.scrollLeft) element.scrollLeft = starts[column] - starts[frozen];
-      else if (starts[column + 1] > element.scrollLeft + view.width) element.scrollLeft = starts[column + 1] - view.width;
+    if (starts[column] < element.scrollLeft + starts[fixed]) element.scrollLeft = starts[column] - starts[fixed];
+    else if (starts[column + 1] > element.scrollLeft + view.width) element.scrollLeft = starts[column + 1] - view.width;
+  };
+  const copyChoice = async (named = false, area = rectangle(choice)) => {
+    const many = (area.bottom - area.top + 1) * (area.right - area.left + 1);
+    if (area.top < 0) return;
+    if (many > MOST_CELLS) return setTold(`A copy holds ${count(MOST_CELLS)} cells, these are ${count(many)}. Choose fewer, or download the rows.`);
+    try {
+      await copy(textOf(source, blocks, area, named));
+      setTold(many === 1 ? "Copied." : `${count(many)} cells copied.`);
+    } catch (error) {
+      setTold(error.message);
     }
   };
+  const line = ({ row }) => ({ top: row, bottom: row, left: 0, right: columns.length - 1 });
+  const tools = { copy: copyChoice, copyRow: (named) => copyChoice(named, line(choice)), go: (row, column) => { choose(at(row, column)); box.current.focus({ preventScroll: true }); }, focus: () => box.current?.focus({ preventScroll: true }) };
+  const value = choice.row < 0 ? undefined : blocks.value(choice.row, choice.column);
+  useEffect(() => { if (columns[choice.column]) onChoice?.(choice, tools, value); }, [choice, source.key, value]);
+  const was = useRef({ rows: source.rows ?? source.key, name: null });
+  useLayoutEffect(() => { // the same column of other rows; the same row of other columns
+    const rows = source.rows ?? source.key;
+    const same = columns.findIndex((column) => column.name === was.current.name);
+    const column = same < 0 ? Math.max(Math.min(choice.column, columns.length - 1), 0) : same;
+    const row = rows === was.current.rows ? Math.max(Math.min(choice.row, total - 1), -1) : Math.min(choice.row, 0);
+    was.current.rows = rows;
+    if (row !== choice.row || column !== choice.column || cells(choice) > 1) setChoice(at(row, column));
+  }, [source.key]);
+  useLayoutEffect(() => { was.current.name = columns[choice.column]?.name; }, [choice.column]);
+
+  const open = (row, column) => onCell?.(row, column, blocks.row(row));
   const key = (event) => {
-    const page = Math.max(Math.floor(room / ROW) - 1, 1);
-    const end = event.ctrlKey || event.metaKey;
-    const moves = {
-      ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], PageUp: [-page, 0], PageDown: [page, 0],
-      Home: [end ? -total : 0, -source.columns.length], End: [end ? total : 0, source.columns.length],
+    if (event.target !== box.current) return;
+    const held = event.ctrlKey || event.metaKey;
+    const next = moved(event, choice, { total, columns: columns.length, page: Math.max(Math.floor(room / ROW) - 1, 1), header: onSort !== undefined });
+    const acts = {
+      Enter: () => open(choice.row, choice.column),
+      Escape: () => setChoice(at(choice.row, choice.column)),
+      ContextMenu: () => onMenu?.(placed(event), choice),
+      F10: () => event.shiftKey && onMenu?.(placed(event), choice),
+      a: () => held && total > 0 && choose({ row: total - 1, column: columns.length - 1, fromRow: 0, fromColumn: 0 }, false),
+      c: () => held && copyChoice(),
+      " ": () => (choice.row < 0 ? onSort(columns[choice.column].name, event.shiftKey) : event.shiftKey ? choose({ ...choice, fromRow: choice.row, column: columns.length - 1, fromColumn: 0 }, false) : held && choose({ row: total - 1, fromRow: 0, column: choice.column, fromColumn: choice.column }, false)),
     };
-    if (end && event.key === "c") {
-      navigator.clipboard?.writeText(cell(blocks.row(active.row)?.[active.column]));
-    } else if (event.key === "Enter") {
-      onCell?.(active.row, active.column, blocks.row(active.row));
-    } else if (moves[event.key]) {
-      event.preventDefault();
-      const [down, right] = moves[event.key];
-      const next = {
-        row: Math.min(Math.max(active.row + down, 0), Math.max(total - 1, 0)),
-        column: Math.min(Math.max(active.column + right, 0), source.columns.length - 1),
-      };
-      setActive(next);
-      show(next.row, next.column);
-    }
+    if (next) choose(event.shiftKey && next.row >= 0 && choice.row >= 0 ? drawn(choice, next.row, next.column) : at(next.row, next.column));
+    else if (!acts[event.key] || ((event.key === "a" || event.key === "c") && !held) || (event.key === "F10" && !event.shiftKey) || (event.key === "Escape" && cells(choice) === 1)) return;
+    else acts[event.key]();
+    event.preventDefault();
   };
+  /** Where a menu belongs that was asked for by key: at the cell. */
+  const placed = () => {
+    const cell = box.current.querySelector(".active")?.getBoundingClientRect() ?? box.current.getBoundingClientRect();
+    return { x: cell.left + 8, y: Math.min(cell.bottom, innerHeight - 80) };
+  };
+  const pointer = useDrag({ box, head, starts, fixed, gutter, total, first: view.first, room, columns: columns.length, choice, choose, open, scrollBy, onMenu });
 
-  const style = (place) => (place < frozen
+  const name = useMemo(() => `cell-${Math.random().toString(36).slice(2)}`, []);
+  const inSight = choice.row < 0 || (choice.row >= from && choice.row < last);
+  const style = (place) => (place < fixed
     ? { width: `${sizes[place]}px`, position: "sticky", left: `${starts[place]}px` }
     : { width: `${sizes[place]}px`, position: "absolute", left: `${starts[place]}px` });
-  return html`<div class="grid" ref=${box} onScroll=${look} onKeyDown=${key} tabindex="0" role="grid" aria-label=${label}
-      aria-rowcount=${total + 1} aria-colcount=${source.columns.length} aria-activedescendant=${`${source.key}-cell`.replace(/\W+/g, "-")}>
-    <div class="grid-head" role="row" aria-rowindex="1" style=${{ width: `${starts.at(-1)}px`, height: `${HEAD}px` }}>
-      ${columnsInSight.map((place) => html`<${Head} key=${place} column=${source.columns[place]} style=${style(place)} frozen=${place < frozen}
-        place=${place} sort=${sort} onSort=${onSort} header=${header} />`)}
-    </div>
+  const shared = { columns, places, fixed, style, choice, name, gutter };
+  return html`<div class="grid-box"><div class="grid" ref=${box} onScroll=${look} onKeyDown=${key} ...${pointer} tabindex="0" role="grid" aria-label=${label} aria-multiselectable="true"
+      aria-rowcount=${total + 1} aria-colcount=${columns.length} aria-activedescendant=${inSight && places.includes(choice.column) ? name : null}>
+    <${Head} ...${shared} width=${starts.at(-1)} height=${head} sorts=${sorts} onSort=${onSort} header=${header} onOpen=${onCell && header ? (place) => open(-1, place) : null} />
     ${total === 0 && html`<p class="quiet grid-empty">${empty}</p>`}
-    <div class="grid-rows" role="presentation" style=${{ width: `${starts.at(-1)}px`, height: `${tall}px` }}>
-      <div role="presentation" class="grid-sight" style=${{ top: `${Math.min(scale === 1 / ROW ? from * ROW : view.top, Math.max(tall - (last - from) * ROW, 0))}px` }}>
-        ${Array.from({ length: Math.max(last - from, 0) }, (_, line) => {
-          const row = from + line;
-          const values = blocks.row(row);
-          return html`<div class="grid-row" role="row" aria-rowindex=${row + 2} key=${row} style=${{ height: `${ROW}px` }}>
-            ${columnsInSight.map((place) => html`<${Cell} key=${place} value=${values?.[place]} loading=${values === undefined} number=${isNumber(source.columns[place])}
-              id=${active.row === row && active.column === place ? `${source.key}-cell`.replace(/\W+/g, "-") : null} place=${place} style=${style(place)} frozen=${place < frozen}
-              onClick=${() => { setActive({ row, column: place }); }} onOpen=${() => onCell?.(row, place, values)} />`)}
-          </div>`;
-        })}
-      </div>
+    <div class="grid-rows" role="presentation" style=${{ width: `${starts.at(-1)}px`, height: `${scale.tall}px` }}>
+      <${Lines} ...${shared} blocks=${blocks} from=${from} last=${last} top=${scale.whole ? from * ROW : Math.min(top + (from - view.first) * ROW, scale.tall - (last - from) * ROW)} />
     </div>
     ${blocks.error && html`<p class="grid-error" role="alert">${blocks.error.message} <button type="button" onClick=${() => blocks.again()}>Try again</button></p>`}
-  </div>`;
-}
-
-function Head({ column, style, frozen, place, sort, onSort, header }) {
-  const direction = sort?.column === column.name ? (sort.down ? "descending" : "ascending") : null;
-  const mark = direction === "ascending" ? "▲" : direction === "descending" ? "▼" : "";
-  return html`<div class=${`grid-title ${frozen ? "frozen" : ""}`} role="columnheader" aria-colindex=${place + 1} aria-sort=${direction ?? "none"} style=${style}>
-    ${onSort
-      ? html`<button type="button" class="plain" tabindex="-1" onClick=${() => onSort(column.name)} title=${`${column.name} (${column.type}): sort`}>${column.name} ${mark}</button>`
-      : html`<span title=${column.type}>${column.name}</span>`}
-    ${header ? header(column) : html`<span class="quiet type">${column.type}</span>`}
-  </div>`;
-}
-
-function Cell({ value, loading, number, id, place, style, frozen, onClick, onOpen }) {
-  const kind = value === null ? "null" : number ? "number" : "";
-  const text = cell(value);
-  return html`<div class=${`grid-cell ${kind} ${id ? "active" : ""} ${frozen ? "frozen" : ""}`} role="gridcell" id=${id} aria-colindex=${place + 1}
-    style=${style} onClick=${onClick} onDblClick=${onOpen}>${loading ? html`<span class="quiet">…</span>` : value === null ? "null" : text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}…` : text}</div>`;
+  </div><p class="grid-told" role="status">${told}</p></div>`;
 }

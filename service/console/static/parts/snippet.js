@@ -5,9 +5,9 @@ import { address } from "console/api";
 
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-function curl({ method, path, query, body }) {
+function curl({ method, path, query, body, json = JSON.stringify(body) }) {
   const lines = [`curl ${method === "GET" ? "" : `-X ${method} `}${quoted(location.origin + address(path, query))}`, `  -H "Authorization: Bearer $PENSTOCK_TOKEN"`];
-  if (body !== undefined) lines.push(`  -H 'Content-Type: application/json'`, `  -d ${quoted(JSON.stringify(body))}`);
+  if (json !== undefined) lines.push(`  -H 'Content-Type: application/json'`, `  -d ${quoted(json)}`);
   return lines.join(" \\\n");
 }
 
@@ -19,8 +19,11 @@ function python({ method, path, query, body, python: given }) {
   return `import os\n\nimport httpx\n\nanswer = httpx.request(\n    ${parts.join(",\n    ")},\n    headers={"Authorization": f"Bearer {os.environ['PENSTOCK_TOKEN']}"},\n)\nanswer.raise_for_status()\nprint(answer.json())`;
 }
 
-/** A button that opens the same request as a command and as a program. `request` is `{method, path, query, body, python}`. */
-export function Snippet({ request }) {
+/**
+ * A button that opens the same request as a command and as a program. `request` is `{method, path, query, body, python}`;
+ * `json` in place of `body` is its text, where numbers shall stay as they are.
+ */
+export function Snippet({ request, name = "As curl / Python" }) {
   const dialog = useRef(null);
   const [copied, setCopied] = useState(null);
   const asked = { method: "GET", ...request };
@@ -29,7 +32,7 @@ export function Snippet({ request }) {
     await navigator.clipboard.writeText(text);
     setCopied(name);
   };
-  return html`<button type="button" onClick=${() => { setCopied(null); dialog.current.showModal(); }}>As curl / Python</button>
+  return html`<button type="button" onClick=${() => { setCopied(null); dialog.current.showModal(); }}>${name}</button>
     <dialog ref=${dialog} aria-label="As curl or Python">
       ${texts.map(([name, text]) => html`<section>
         <header class="row"><h2>${name}</h2>

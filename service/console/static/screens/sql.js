@@ -1,126 +1,186 @@
 /** SQL over all tables: write, run, look, draw, explain, save as a query with parameters. */
 
-import { html, useEffect, useMemo, useRef, useState } from "preact";
-import { address, call, post, useAction, useApi } from "console/api";
-import { count, duration } from "console/format";
-import { Problem, Title } from "console/parts/basics";
-import { ofRows } from "console/parts/blocks";
+import { html, useCallback, useEffect, useMemo, useRef, useState } from "preact";
+import { useApi } from "console/api";
+import { count } from "console/format";
+import { Title } from "console/parts/basics";
 import { Editor } from "console/parts/editor";
-import { Grid } from "console/parts/grid";
-import { QuickChart } from "console/parts/quick_chart";
 import { Snippet } from "console/parts/snippet";
-import { go, Link, setQuery, to, useLocation } from "console/router";
+import { Answer, summary } from "console/parts/sql/answer";
+import { useAnswer } from "console/parts/sql/answers";
+import { addressOf, body, parameters, PLANS, read, tooLong } from "console/parts/sql/asked";
+import { completion } from "console/parts/sql/completion";
+import { begun, keep } from "console/parts/sql/draft";
+import { History } from "console/parts/sql/history";
+import { python } from "console/parts/sql/kinds";
+import { faultOf, ParameterFields } from "console/parts/sql/parameter_fields";
+import { hints } from "console/parts/sql/parameter_hints";
+import { placeOf, plain, SqlProblem } from "console/parts/sql/problem";
+import { SavedQuery } from "console/parts/sql/saved_query";
+import { allQueries, SaveQuery } from "console/parts/sql/save_query";
+import { Tables } from "console/parts/sql/shelf";
+import { parametersOf } from "console/parts/sql/statement";
+import { go, Link, useLocation } from "console/router";
 import { may } from "console/session";
 
-const MOST = 10_000;
-const KEPT = 50;
-const HISTORY = "penstock-sql";
-
-/** Statements that ran in this tab: they may hold values that nobody else shall see, so that they end with it. */
-const past = () => JSON.parse(sessionStorage.getItem(HISTORY) ?? "[]");
-function remember(sql) {
-  sessionStorage.setItem(HISTORY, JSON.stringify([sql, ...past().filter((one) => one !== sql)].slice(0, KEPT)));
-}
-
-/** The names of `$name` parameters of a statement, outside of texts and comments. */
-const parametersOf = (sql) => [...new Set([...sql.replace(/'(?:[^']|'')*'|--[^\n]*|\/\*[\s\S]*?\*\//g, "").matchAll(/\$([A-Za-z_]\w*)/g)].map((found) => found[1]))];
-
-/** A parameter as it was typed: a number or a truth value if it reads as one, else text. */
-function typed(text) {
-  if (text === "") return null;
-  if (/^-?\d{1,15}(\.\d+)?$/.test(text)) return Number(text);
-  return text === "true" || text === "false" ? text === "true" : text;
-}
+const CHART = ["along", "up", "split", "kind", "each"];
 
 export default function Sql() {
   const { query } = useLocation();
-  const tables = useApi("/tables", { limit: 1000 });
-  const saved = useApi("/queries", { limit: 1000 });
-  const [text, setText] = useState(query.get("sql") ?? "");
-  const [answer, setAnswer] = useState(null);
-  const [values, setValues] = useState({});
-  const [view, setView] = useState("rows");
-  const names = parametersOf(text);
-  const body = { sql: text, limit: MOST, ...(names.length ? { parameters: Object.fromEntries(names.map((name) => [name, typed(values[name] ?? "")])) } : {}) };
-  const running = useRef(null);
-  const run = useAction(async (explain = false) => {
-    running.current?.abort();
-    running.current = new AbortController();
-    setQuery({ sql: text });
-    const found = await post("/query", explain ? { ...body, sql: `EXPLAIN ${text}` } : body, { signal: running.current.signal });
-    if (!explain) remember(text);
-    setView(explain ? "plan" : view === "plan" ? "rows" : view);
-    setAnswer({ ...found, key: `${Date.now()}` });
-  });
-  useEffect(() => { if (query.get("sql") && query.get("run") !== "no") run.run(); }, []);
-  const schema = useMemo(() => Object.fromEntries((tables.data?.items ?? []).map((one) => [one.name, one.columns.map((column) => column.name)])), [tables.data]);
-  return html`<main id="main" class="wide" aria-busy=${tables.data === null && !tables.error}>
+  const [long, setLong] = useState(null); // what was asked, where no address is long enough for it
+  const asked = useMemo(() => (long ? { ...long, view: query.get("view") ?? "rows" } : read(query)), [query.toString(), long]);
+  const catalog = useApi("/tables", { limit: 1000 });
+  const tables = useMemo(() => catalog.data?.items ?? [], [catalog.data]);
+  const [queries, reload] = useQueries();
+  const definition = queries?.find((one) => one.name === asked?.saved) ?? null;
+  const lacking = asked?.saved && asked.sql === null && (queries === null || lacks(definition, asked.values));
+  const answer = useAnswer(asked === null || lacking ? null : explained(asked, definition));
+  const editor = useRef(null);
+  const known = useRef([]);
+  known.current = tables;
+  const complete = useCallback((context) => completion(context, known.current), []);
+  const { text, values, write, fields } = useStatement(asked, definition, tables);
+  const [strict, setStrict] = useState(false);
+  const [fresh, setFresh] = useState(null); // the query that was saved just now: its addresses are in sight
+  const changed = definition !== null && text !== definition.sql;
+
+  /** Asks by the address; the same address again asks anew. */
+  const open = (next) => {
+    const kept = Object.fromEntries(CHART.map((name) => [name, query.get(name)]));
+    const url = addressOf(next, kept);
+    const isLong = tooLong(url);
+    setLong(isLong ? next : null);
+    if (isLong ? long !== null && addressOf(next) === addressOf(long) : url === location.pathname + location.search) answer.again();
+    else go(isLong ? addressOf({ ...next, sql: null, saved: null, values: {} }, kept) : url);
+  };
+  const run = (view) => {
+    const selected = editor.current?.selected() ?? "";
+    const sql = selected.trim() ? selected : text;
+    if (!sql.trim()) return;
+    const used = fieldsOf(sql, fields);
+    setStrict(true);
+    if (used.some(faultOf)) { document.querySelector(".parameters [aria-invalid], .parameters input, .parameters select")?.focus(); return; }
+    const given = Object.fromEntries(used.map((one) => [one.name, { kind: one.kind, text: one.text }]));
+    const plan = Object.hasOwn(PLANS, view);
+    const next = { sql: definition !== null && sql === definition.sql && !plan ? null : sql, saved: definition?.name ?? null, values: given, view };
+    keep(next, text, values);
+    open(next);
+  };
+  const runAsSeen = () => run(asked?.view === "chart" ? "chart" : "rows");
+  const submit = useRef(null);
+  submit.current = runAsSeen;
+  const onKey = (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.defaultPrevented) return;
+    event.preventDefault();
+    runAsSeen();
+  };
+  const problems = useMemo(() => {
+    const place = answer.error && placeOf(answer.error, asked);
+    const start = place ? text.indexOf(asked.sql) : -1;
+    return start < 0 ? [] : [{ from: start + place.from, to: start + place.to, message: plain(answer.error) }];
+  }, [answer.error]);
+  const shown = { sql: text, values: Object.fromEntries(fields.map((one) => [one.name, faultOf(one) ? { kind: "null", text: "" } : one])), view: "rows" };
+  const saved = (name, sql) => {
+    const next = { sql: null, saved: name, values: shown.values, view: "rows" };
+    setFresh(name);
+    keep(next, sql, values);
+    go(addressOf(next));
+  };
+  const look = (sql) => { keep({ sql }, sql, values); open({ sql, saved: null, values: {}, view: "rows" }); };
+  const again = (past) => { keep(past, past.sql ?? "", past.values); open(past); };
+  return html`<main id="main" class="wide" aria-busy=${(catalog.data === null && !catalog.error) || queries === null}>
     <${Title} text="SQL"><div class="row">
-      <${Snippet} request=${{ method: "POST", path: "/query", body, python: `frame = client.query(${JSON.stringify(text)})\nprint(frame)\n` }} />
-      ${may("operator") && html`<${Save} sql=${text} names=${names} reload=${saved.reload} />`}
+      ${text.trim() && html`<${Snippet} request=${{ method: "POST", path: "/query", json: body(shown), python: pythonOf(shown) }} />`}
+      ${may("operator") && html`<${SaveQuery} text="Save as query" sql=${text} kinds=${Object.fromEntries(fields.map((one) => [one.name, one.kind]))} reload=${reload} saved=${saved} />`}
     </div><//>
     <div class="beside">
-      <aside aria-label="Tables and queries"><${Shelf} tables=${tables.data?.items ?? []} saved=${saved.data?.items ?? []} take=${setText} /></aside>
-      <div class="stack">
-        <${Editor} value=${text} onChange=${setText} onSubmit=${() => run.run()} kind="sql" label="SQL" schema=${schema} height="11rem" />
-        ${names.length > 0 && html`<div class="row">${names.map((name) => html`<label class="inline"><code>$${name}</code>
-          <input value=${values[name] ?? ""} placeholder="null" onInput=${(event) => setValues({ ...values, [name]: event.currentTarget.value })} /></label>`)}</div>`}
-        <div class="row"><button type="button" class="primary" disabled=${run.busy || !text.trim()} onClick=${() => run.run()}>Run</button>
-          ${run.busy && html`<button type="button" onClick=${() => running.current?.abort()}>Stop</button>`}
-          <button type="button" disabled=${run.busy || !text.trim()} onClick=${() => run.run(true)}>Explain</button>
-          <span class="quiet" role="status">${run.busy ? "Running …" : answer ? `${count(answer.row_count)} rows in ${duration(answer.elapsed_ms / 1000)}${answer.truncated ? `, the first ${count(MOST)} of them` : ""}` : "Ctrl+Enter runs it."}</span>
-          ${answer && view !== "plan" && html`<div class="row choice" role="group" aria-label="Show as">
-            ${[["rows", "Rows"], ["chart", "Chart"]].map(([name, word]) => html`<button type="button" aria-pressed=${view === name} onClick=${() => setView(name)}>${word}</button>`)}</div>`}</div>
-        ${run.error?.name !== "AbortError" && html`<${Problem} error=${run.error} />`}
-        ${answer && !run.error && html`<${Answer} answer=${answer} view=${view} />`}
+      <aside aria-label="Tables, queries, history">
+        <details open><summary>Tables <span class="quiet">${count(tables.length)}</span></summary><${Tables} tables=${tables} insert=${(name) => editor.current.insert(name)} look=${look} /></details>
+        <details open><summary>Saved queries <span class="quiet">${count(queries?.length ?? 0)}</span></summary><${Queries} queries=${queries ?? []} current=${asked?.saved} /></details>
+        <details><summary>History of this tab</summary><${History} open=${again} /></details>
+      </aside>
+      <div class="stack" onKeyDown=${onKey}>
+        <${Editor} value=${text} onChange=${(next) => write(next, values)} onSubmit=${() => submit.current()} kind="sql" label="SQL" complete=${complete} problems=${problems} control=${editor} height="11rem" />
+        ${fields.length > 0 && html`<${ParameterFields} fields=${fields} strict=${strict} change=${(name, value) => write(text, { ...values, [name]: value })} />`}
+        <div class="row"><button type="button" class="primary" disabled=${answer.busy || !text.trim()} onClick=${runAsSeen}>Run</button>
+          ${answer.busy ? html`<button type="button" onClick=${answer.stop}>Stop</button>` : html`<button type="button" disabled=${!text.trim()} onClick=${() => run("plan")}>Explain</button>`}
+          <span class="quiet" role="status">${lacking ? (queries === null ? "" : "Fill in what the query needs, and run it.") : status(answer, asked, text, long)}</span></div>
+        ${answer.error && html`<${SqlProblem} error=${answer.error} asked=${asked} show=${(place) => { const start = Math.max(text.indexOf(asked.sql), 0); editor.current.show(start + place.from, start + place.to); }} />`}
+        ${definition && html`<${SavedQuery} definition=${definition} values=${shown.values} changed=${changed} open=${changed || fresh === definition.name} back=${() => write(definition.sql, values)} reload=${reload} saved=${saved} gone=${() => go(addressOf({ sql: text, saved: null, values: shown.values, view: "rows" }), { replace: true })} />`}
+        ${answer.answer && !answer.error && !answer.stopped && html`<div class=${answer.busy ? "old" : ""}><${Answer} answer=${answer.answer} view=${asked?.view ?? "rows"} /></div>`}
       </div>
     </div>
   </main>`;
 }
 
-function Answer({ answer, view }) {
-  const names = answer.columns.map((column) => column.name);
-  const rows = useMemo(() => answer.data.map((row) => (Array.isArray(row) ? row : names.map((name) => row[name]))), [answer.key]);
-  if (view === "plan") return html`<pre tabindex="0">${rows.map((row) => row.at(-1)).join("\n")}</pre>`;
-  if (view === "chart") return html`<${QuickChart} columns=${answer.columns} rows=${rows} />`;
-  return html`<div class="answer"><${Grid} source=${ofRows(answer.key, answer.columns, rows)} label="Answer" empty="The answer has no rows." /></div>`;
-}
+/** Whether a saved query waits for a value that every request needs; one that is not in the list says so itself. */
+const lacks = (definition, values) => Object.entries(definition?.parameters ?? {}).some(([name, about]) => about.required && !values[name]?.text);
 
-function Shelf({ tables, saved, take }) {
-  return html`
-    <details open><summary>Tables <span class="quiet">${tables.length}</span></summary>
-      ${tables.map((one) => html`<details class="table"><summary>${one.name} <span class="quiet">${count(one.row_count)}</span></summary>
-        <button type="button" class="plain" onClick=${() => take(`SELECT *\nFROM "${one.name}"\nLIMIT 100`)}>Select from it</button>
-        <ul>${one.columns.map((column) => html`<li><code>${column.name}</code> <span class="quiet">${column.type}</span></li>`)}</ul></details>`)}</details>
-    <details open=${saved.length > 0}><summary>Saved queries <span class="quiet">${saved.length}</span></summary>
-      <ul>${saved.map((one) => html`<li><button type="button" class="plain" title=${one.description ?? ""} onClick=${() => take(one.sql)}>${one.name}</button>
-        <a href=${address(`/q/${one.name}`, { format: "json" })} title="Its address, for programs">${one.public ? "public" : ""}</a></li>`)}</ul></details>
-    <details><summary>History of this tab</summary><ul>${past().map((sql) => html`<li><button type="button" class="plain clip" onClick=${() => take(sql)}>${sql.replace(/\s+/g, " ")}</button></li>`)}</ul></details>`;
-}
-
-const TYPES = ["string", "int64", "float64", "boolean", "date", "datetime"];
-
-/** Saves the statement under a name, with the type of each parameter. */
-function Save({ sql, names, reload }) {
-  const dialog = useRef(null);
-  const [made, setMade] = useState(null);
-  const save = useAction(async (form) => {
-    const parameters = Object.fromEntries(names.map((name) => [name, { type: form.get(`type-${name}`), required: true }]));
-    const name = form.get("name");
-    await call("PUT", `/queries/${name}`, { body: { sql, description: form.get("description") || null, parameters } });
-    setMade(name);
-    reload();
+/** A plan is that of a statement, also where the address names a saved query; null until its definition is here. */
+function explained(asked, definition) {
+  if (asked.sql !== null || !Object.hasOwn(PLANS, asked.view)) return asked;
+  if (definition === null) return null;
+  const values = Object.entries(definition.parameters).map(([name, about]) => {
+    const text = asked.values[name]?.text ?? (about.default === null ? "" : String(about.default));
+    return [name, text === "" ? { kind: "null", text } : { kind: about.type, text }];
   });
-  return html`<button type="button" disabled=${!sql.trim()} onClick=${() => { setMade(null); dialog.current.showModal(); }}>Save as query</button>
-    <dialog ref=${dialog} aria-label="Save as query">
-      <h2>Save as query</h2>
-      ${made === null ? html`<form class="stack" onSubmit=${(event) => { event.preventDefault(); save.run(new FormData(event.currentTarget)); }}>
-        <label>Name <input name="name" required pattern="[a-z][a-z0-9_-]*" title="Small letters, digits, - and _" /></label>
-        <label>What it answers <input name="description" /></label>
-        ${names.map((name) => html`<label>Type of $${name} <select name=${`type-${name}`}>${TYPES.map((type) => html`<option>${type}</option>`)}</select></label>`)}
-        <${Problem} error=${save.error} />
-        <div class="row"><button class="primary" disabled=${save.busy}>Save</button><button type="button" onClick=${() => dialog.current.close()}>Cancel</button></div></form>`
-      : html`<p>Programs ask for it at</p><pre tabindex="0">${location.origin + address(`/q/${made}`, Object.fromEntries(names.map((name) => [name, "…"])))}</pre>
-        <div class="row"><${Snippet} request=${{ path: `/q/${made}` }} /><button type="button" onClick=${() => dialog.current.close()}>Close</button></div>`}
-    </dialog>`;
+  return { ...asked, sql: definition.sql, values: Object.fromEntries(values) };
+}
+
+/** The statement and its values as they are written; they follow the address when it changes. */
+function useStatement(asked, definition, tables) {
+  const key = JSON.stringify([asked?.sql, asked?.saved, asked?.values, asked?.sql ? null : definition?.sql]);
+  const first = useMemo(() => begun(asked, definition), [key]);
+  const [written, setWritten] = useState({ key, ...first });
+  const { text, values } = written.key === key ? written : first;
+  useEffect(() => setWritten((before) => (before.key === key ? before : { key, ...first })), [key]);
+  const write = (nextText, nextValues) => {
+    setWritten({ key, text: nextText, values: nextValues });
+    keep(asked, nextText, nextValues);
+  };
+  const fields = useMemo(() => {
+    const found = parametersOf(text);
+    const guessed = hints(text, found, tables);
+    return found.map(({ name }) => {
+      const about = text === definition?.sql ? definition.parameters[name.toLowerCase()] ?? null : null;
+      const given = values[name] ?? { kind: null, text: "" };
+      return { name, about, kind: about?.type ?? given.kind ?? guessed[name], text: given.text };
+    });
+  }, [text, values, definition, tables]);
+  return { text, values, write, fields };
+}
+
+/** The fields of the parameters that a part of the text names. */
+const fieldsOf = (sql, fields) => parametersOf(sql).map(({ name }) => fields.find((one) => one.name.toLowerCase() === name.toLowerCase()) ?? { name, kind: "null", text: "", about: null });
+
+function pythonOf(asked) {
+  const values = parameters(asked.sql, asked.values, python);
+  return `frame = client.query(${[JSON.stringify(asked.sql), values].filter(Boolean).join(", ")})\nprint(frame)\n`;
+}
+
+function status(answer, asked, text, long) {
+  if (asked === null) return "Ctrl+Enter runs it, or the part that is selected.";
+  if (answer.busy) return "Running …";
+  if (answer.stopped) return "Stopped.";
+  if (answer.error) return "";
+  const after = asked.sql !== null && !text.includes(asked.sql) ? " The statement was changed since." : long ? " The statement is too long for an address: a link would not hold it." : "";
+  return answer.answer ? `${summary(answer.answer)}.${after}` : "";
+}
+
+/** The saved queries, null while they are read, and what reads them again. */
+function useQueries() {
+  const [queries, setQueries] = useState(null);
+  const reload = useCallback(async (signal) => setQueries(await allQueries(signal)), []);
+  useEffect(() => {
+    const stop = new AbortController();
+    reload(stop.signal).catch(() => stop.signal.aborted || setQueries([]));
+    return () => stop.abort();
+  }, []);
+  return [queries, reload];
+}
+
+function Queries({ queries, current }) {
+  if (queries.length === 0) return html`<p class="quiet">None yet. A saved query is a statement with an address of its own.</p>`;
+  return html`<ul>${queries.map((one) => html`<li key=${one.name}><${Link} href=${addressOf({ sql: null, saved: one.name, values: {}, view: "rows" })} aria-current=${one.name === current ? "page" : null}>${one.name}<//>
+    ${one.public && html` <span class="quiet small">public</span>`}${one.description && html`<div class="quiet small">${one.description}</div>`}</li>`)}</ul>`;
 }
