@@ -51,7 +51,7 @@ SCREENS = {
     "runs": "/runs",
     "tables": "/data",
     "data": "/data/wild",
-    "data, a column": "/data/wild?filter=id%20%3E%200&filter=%22amount%22%20%3E%3D%200&panel=column&column=amount",
+    "data, a column": "/data/wild?filter=id%20%3E%200&filter=%22amount%22%20IS%20NOT%20NULL&panel=column&column=amount",
     "data, a row": "/data/wild?panel=row&row=2&cell=address",
     "data, columns": "/data/wild?panel=columns&columns=amount,id",
     "sql": "/sql?sql=SELECT%20*%20FROM%20wild",

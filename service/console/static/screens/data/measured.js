@@ -9,6 +9,7 @@ const PATIENCE = 25;
 const BARS = 20;
 const FACETS = 50;
 const LONGEST = 200;
+const AT_ONCE = 40; // columns of a query
 
 const where = (filters, more) => {
   const { text } = combined([...filters, ...(more ? [more] : [])]);
@@ -18,6 +19,18 @@ const where = (filters, more) => {
 async function ask(sql, signal) {
   const answer = await post("/query", { sql, limit: FACETS + 1, timeout_seconds: PATIENCE }, { signal });
   return answer.data.map((row) => (Array.isArray(row) ? row : answer.columns.map((column) => row[column.name])));
+}
+
+/** What is missing and distinct in each column, some columns at a time; `told` gets a map of those that are counted. */
+export async function overview(table, columns, signal, told) {
+  const found = new Map();
+  for (let from = 0; from < columns.length; from += AT_ONCE) {
+    const some = columns.slice(from, from + AT_ONCE);
+    const asked = some.map(({ name, type }, place) => `count(*) - count(${quoted(name)}) AS m${place}, ${sort(type) === "other" ? "NULL" : `approx_count_distinct(${quoted(name)})`} AS d${place}`);
+    const [row] = await ask(`SELECT ${asked.join(",\n  ")}\nFROM ${quoted(table)}`, signal);
+    some.forEach(({ name }, place) => found.set(name, { missing: row[2 * place], distinct: row[2 * place + 1], about: true, profile: null }));
+    told(new Map(found));
+  }
 }
 
 /** As the profile says it: `{count, missing, distinct, min, max, mean, std, quantiles, histogram}` as far as it goes. */

@@ -26,7 +26,7 @@ export function Rows({ name, table, path, asked, filters, wanted, page, pageKey,
   }, [page, wanted.columns?.join("\n")]);
   const query = useMemo(() => JSON.parse(pageKey)[1], [pageKey]); // that of the page, which may be behind the address
   const source = useMemo(() => sourceOf(pageKey, path, query, shown, page), [pageKey, shown, page]);
-  const figures = useFigures(name, info);
+  const figures = useFigures(name, table, info, page.columns);
   const [told, setChosen] = useState(null); // {choice, tools, value}
   const chosen = told && shown[told.choice.column] && told.choice.row < page.total_rows ? told : null; // of these rows and columns
   const [menu, setMenu] = useState(null);
