@@ -127,6 +127,17 @@ def test_a_preview_shows_rows_after_each_step_if_asked(served: Served) -> None:
     assert found["after_steps"][2]["data"] == found["data"]
 
 
+def test_a_preview_of_large_rows_shows_some_after_each_step(served: Served) -> None:
+    served.http.put("/files/large.csv", content="id,text\n" + f"1,{'x' * 50_000}\n" * 300).raise_for_status()
+    trims = [{"type": "cleaner", "config": {"strip_strings": ["text"]}}] * 40
+    large = document({"type": "csv", "file_path": "large.csv"}, processors=trims, name="large")
+    found = served.json("POST", "/pipeline/preview?rows=1000&each_step=true", json=large)
+    counts = {(step["total_rows"], step["row_count"] == len(step["data"])) for step in found["after_steps"]}
+    assert counts == {(300, True)}
+    assert 0 < max(step["row_count"] for step in found["after_steps"]) < 20
+    assert len(json.dumps(found["after_steps"])) < 24 << 20
+
+
 def test_a_step_that_fails_in_a_preview_names_itself(served: Served) -> None:
     wrong = {"type": "transformer", "config": {"derive": {"total": "prize * 2"}}}
     failed = served.json("POST", "/pipeline/preview", status=400, json=document(CSV, processors=[CLEAN, wrong]))[

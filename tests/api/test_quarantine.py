@@ -8,6 +8,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from service.api.routes import quarantine
 from tests.api.conftest import a_pipeline
 from tests.api.doubles import Engine, Supervisor
 
@@ -59,6 +60,17 @@ def test_a_replay_is_a_run(orders: Client, supervisor: Supervisor) -> None:
     going = orders.post(f"{replay}?wait=0")
     assert (going.status_code, going.json()["status"]) == (202, "running")
     assert code(orders.post(replay)) == (409, "PIPELINE_RUNNING")
+
+
+def test_the_rows_of_a_replay_stay_with_its_run_and_so_are_not_large(
+    orders: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "_MOST_BYTES", 2000)
+    orders.post(f"{P}/execute")
+    rows = [{"step": "processors[0]", "row": number, "values": {"a": "x" * 100}} for number in range(20)]
+    refused = orders.post(f"{P}/quarantine/replay", json={"rows": rows})
+    assert (refused.status_code, refused.json()["error"]["details"]["field"]) == (400, "rows")
+    assert orders.post(f"{P}/quarantine/replay", json={"rows": rows[:5]}).status_code == 200
 
 
 @pytest.mark.parametrize(

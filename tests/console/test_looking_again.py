@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.acceptance.served import PASSWORD, Served, serving
 from tests.console.conftest import MANY
@@ -55,8 +55,14 @@ def opened(visits: Visits, served: Served, name: str, content: bytes) -> Page:
     return visits.open(f"/new?file={name}")
 
 
+def looked(visits: Visits, address: str) -> Page:
+    page = visits.open(f"/new?url={address}")
+    page.get_by_role("button", name="Look at it").click()
+    return page
+
+
 def test_another_table_of_a_page_gets_proposals_of_its_own(visits: Visits, site: Site, served: Served) -> None:
-    page = visits.open(f"/new?url={site.address}/shop")
+    page = looked(visits, f"{site.address}/shop")
     sample(page, "since")
     page.get_by_label("When it runs").select_option("Every day")
     page.get_by_role("radio", name=re.compile("Table of 12 rows")).check()
@@ -69,15 +75,37 @@ def test_another_table_of_a_page_gets_proposals_of_its_own(visits: Visits, site:
     page.get_by_role("button", name="Create and run").click()
     page.wait_for_url("**/pipelines/shop/profile")
     assert served.json("GET", "/pipeline/shop/data?limit=1")["data"] == [{"month": "2026-01", "sum": 1000.5}]
+    visits.faults[:] = [
+        fault for fault in visits.faults if "status of 503" not in fault
+    ]  # a busy machine is asked again
+
+
+def test_a_preview_that_finds_the_service_busy_is_asked_again(visits: Visits, served: Served) -> None:
+    served.json("PUT", "/files/busy.csv", status=201, content=b"a,b\n1,2\n3,4\n")
+    page = visits.open("/new")
+    answers = iter([503])
+
+    def busy_once(route: Route) -> None:
+        if next(answers, None) is None:
+            route.continue_()
+        else:
+            route.fulfill(status=503, json={"error": {"code": "OVERLOADED", "message": "too many at once"}})
+
+    page.route("**/api/v1/pipeline/preview*", busy_once)
+    page.get_by_role("link", name="busy.csv").click()
+    sample(page, "a")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert next(answers, None) is None
+    visits.faults[:] = [fault for fault in visits.faults if "status of 503" not in fault]
 
 
 def test_a_page_without_a_table_says_so(visits: Visits, site: Site) -> None:
-    page = visits.open(f"/new?url={site.address}/bare")
+    page = looked(visits, f"{site.address}/bare")
     expect(page.get_by_text("Nothing repeats in this page: no table and no list was found")).to_be_visible()
 
 
 def test_a_source_without_records_says_so(visits: Visits, site: Site) -> None:
-    page = visits.open(f"/new?url={site.address}/empty")
+    page = looked(visits, f"{site.address}/empty")
     expect(page.get_by_role("alert")).to_contain_text("there are no columns, because no source brought a record")
     visits.faults[:] = [fault for fault in visits.faults if "status of 400" not in fault]
 

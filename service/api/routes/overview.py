@@ -74,7 +74,8 @@ async def see_all(
 
     position = await asyncio.to_thread(services.changes.position)
     key = "overview", position, seen, frozenset(filtered)
-    if not going and (known := answers.get(key)) is not None:
+    kept = not going and wanted is None  # a key with names that somebody made up would be kept, too
+    if kept and (known := answers.get(key)) is not None:
         return Response(known[0].content, media_type="application/json")
 
     def read() -> bytes:
@@ -82,7 +83,7 @@ async def see_all(
         return msgspec.json.encode(Overview(items=items, total=len(items), last_event_id=str(position)))
 
     content = await asyncio.to_thread(read)
-    if not going:
+    if kept:
         answers.put(key, content, None, _KEPT_SECONDS)
     return Response(content, media_type="application/json")
 

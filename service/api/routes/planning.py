@@ -63,8 +63,8 @@ async def read_pipeline(request: TypedRequest, services: Services) -> model.Pipe
         "their schema and profile, warnings, the number of rows into and out of each step, and the optimised Polars "
         "plan. Nothing is stored: no version, no run, no state. Checks of the whole data (`row_count`, `freshness`, a "
         "source's declared total) are not applied to a sample, and a run may find wider types than the first rows of "
-        "a file suggest. With `each_step` the rows after each step are in `after_steps`. A step that fails is a 400 "
-        "with `details.step` and `details.field`.",
+        "a file suggest. With `each_step` the rows after each step are in `after_steps`, fewer where they are "
+        "large. A step that fails is a 400 with `details.step` and `details.field`.",
         ResponseDoc(text="The processed rows.", kind=Sample, example=examples.SAMPLE),
         errors=_LIMITS,
         query=PreviewQuery,

@@ -28,6 +28,7 @@ from service.api.route_docs import RequestBody, ResponseDoc, route
 from service.api.route_handler import get, post
 from service.api.routes.pipelines import Waiting, respond_to_run
 from service.api.services import EngineAnswer, Services, ServicesDependency, TypedRequest
+from service.kit import errors
 from service.model.answers import QuarantinePage
 from service.model.formats import MEDIA_TYPES
 from service.model.run import ChosenRow, Run
@@ -37,6 +38,8 @@ from service.sandbox.quoting import literal
 from service.values.version_name import VersionName
 
 _MOST_ROWS = 500
+_MOST_BYTES = 256 * 1024
+"""What the rows of a replay take as JSON: its run keeps them, and lists of runs have them."""
 _REPLAY = {
     "version": 3, "rows": [{"step": "processors[1]", "source": "csv_0", "row": 17, "values": {"price": 9.5}}]
 }  # fmt: skip
@@ -142,8 +145,8 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
         "stores a new version: the rows of the newest version and, after them, those that pass now. Rows that are "
         "refused again stay in the new version's quarantine. A replay is a run like any other, with status, events, "
         "log and the same answer as execute; its `replay_of` names the version.\n\n"
-        "`rows` (500 at most) replays only some, and mends them: `values` has, by column as the quarantine names it, "
-        "what takes the place of the value that came, or `_text` of a malformed row. The run keeps them as "
+        "`rows` (500 and 256 KiB at most) replays only some, and mends them: `values` has, by column as the quarantine "
+        "names it, what takes the place of the value that came, or `_text` of a malformed row. The run keeps them as "
         "`replayed_rows`; the other rows stay in quarantine.\n\n"
         "Rows of a validator continue with the step that refused them, at its present place. Cleaners and validators "
         "before it that were changed or added since are applied, too (such a cleaner ignores columns that do not "
@@ -186,6 +189,7 @@ class ReplayQuery(Waiting, frozen=True, kw_only=True):
 async def replay(request: TypedRequest, services: ServicesDependency, name: FromPath[str]) -> Response[dict[str, Any]]:
     query = query_string.read(request, ReplayQuery)
     body = await request_body.optional(request, ReplayRequest, services.settings.max_body_bytes) or ReplayRequest()
+    _refuse_large(body.rows)
     named = chosen_version(query.version) if query.version is not None else None
     version = query_string.one_version(named, body.version)
     replay = functools.partial(
@@ -193,6 +197,13 @@ async def replay(request: TypedRequest, services: ServicesDependency, name: From
     )
     run = await idempotency.claimed_run(request, services, lambda alongside: replay(alongside=alongside))
     return await respond_to_run(request, services, run, query.wait)
+
+
+def _refuse_large(rows: list[ChosenRow]) -> None:
+    size = len(msgspec.json.encode(rows))
+    if size > _MOST_BYTES:
+        message = f"rows: they take {size} bytes, at most {_MOST_BYTES} may be replayed at once; send them in parts"
+        raise errors.Invalid(message, field="rows")
 
 
 HANDLERS = [read_quarantine, replay]

@@ -30,6 +30,8 @@ from service.steps.report import ProcessReport
 from service.values.profile import Profile
 
 _ROWS = Metric("", "rows")
+_MOST_SHOWN_BYTES = 16 << 20
+"""What the rows after all steps take together, about: a person looks at some, and large ones are shown in part."""
 
 
 def preview(task: Preview, job: Job) -> bytes:
@@ -40,11 +42,12 @@ def preview(task: Preview, job: Job) -> bytes:
     plan = _plan(pipeline, collection.collected, job)
     counts = [_count(collection.frame)]
     lost_values.warn(collection.frame, job)
-    shown = [_shown("collectors", collection.frame, task, counts[-1])]
+    most = _MOST_SHOWN_BYTES // (len(pipeline.processors) + 1)
+    shown = [_shown("collectors", collection.frame, task, counts[-1], most)]
 
     def observe(index: int, frame: Frame, _: ProcessReport) -> None:
         counts.append(_count(frame))
-        shown.append(_shown(f"processors[{index}]", frame, task, counts[-1]))
+        shown.append(_shown(f"processors[{index}]", frame, task, counts[-1], most))
 
     start = Processed(collection.frame, collection.rows, collection.rejected)
     processed, _ = process.process(pipeline, start, job, observe)
@@ -70,13 +73,16 @@ def preview(task: Preview, job: Job) -> bytes:
         return job.masked(inline.document(rows, {**msgspec.to_builtins(after), "after_steps": after_steps}))
 
 
-def _shown(step: str, frame: Frame, task: Preview, total: int) -> bytes | None:
+def _shown(step: str, frame: Frame, task: Preview, total: int, most_bytes: int) -> bytes | None:
     """A ``StepRows`` as JSON, if it is asked for and the engine can show rows."""
     if not (task.each_step and isinstance(frame, PolarsFrame)):
         return None
     if not frame.schema:
         raise combine.without_columns("show")
     rows = frame.lazy.select(originals.visible(frame.schema)).head(task.rows).collect()
+    size = rows.estimated_size()
+    if size > most_bytes:
+        rows = rows.head(int(len(rows) * most_bytes / size))
     return inline.document(rows, {"step": step, "total_rows": total})
 
 

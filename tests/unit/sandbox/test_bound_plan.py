@@ -26,6 +26,7 @@ HIDDEN = [
     "FROM sqlite_master",
     "FROM memory.main.hidden",
     "FROM hidden",
+    "SELECT 1e400, -1e400 FROM hidden",
     "FROM reached",
     "SELECT (SELECT max(v) FROM hidden)",
     "SELECT * FROM orders WHERE id IN (SELECT v FROM hidden)",
@@ -46,6 +47,7 @@ HIDDEN = [
 ]
 SHOWN = [
     "FROM orders",
+    "SELECT 1e400, -1e400, id FROM orders",
     "FROM ORDERS o JOIN orders USING (id)",
     "SELECT count(*), max(name) FROM orders WHERE id > 1 GROUP BY id % 2 HAVING count(*) > 1 ORDER BY ALL LIMIT 3",
     "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5) FROM t",

@@ -9,6 +9,7 @@ import { SampleTable } from "console/parts/making/sample_table";
 import { typeWord } from "console/parts/making/types";
 
 const ROWS = 200;
+const [BUSY, TRIES] = [1000, 10]; // milliseconds between questions to a service that is busy, and how many more
 
 /**
  * What a route answers of a configuration, a text or a document, again when it is another: `{data, last, error, busy}`;
@@ -20,10 +21,16 @@ export function useAsked(path, configuration, wait = 0) {
   useEffect(() => {
     const stop = new AbortController();
     setState((before) => ({ data: null, last: before.data ?? before.last, error: before.error, busy: true }));
-    const timer = setTimeout(() => call("POST", path, { body: new Blob([text]), headers: { "content-type": mediaType(text) }, signal: stop.signal }).then(
+    let timer = null;
+    const ask = (left) => call("POST", path, { body: new Blob([text]), headers: { "content-type": mediaType(text) }, signal: stop.signal }).then(
       (data) => setState({ data, last: null, error: null, busy: false }),
-      (error) => stop.signal.aborted || setState((before) => ({ ...before, error, busy: false })),
-    ), wait);
+      (error) => {
+        if (stop.signal.aborted) return;
+        if (error.status === 503 && left > 0) timer = setTimeout(ask, BUSY, left - 1); // those that were asked before still run
+        else setState((before) => ({ ...before, error, busy: false }));
+      },
+    );
+    timer = setTimeout(ask, wait, TRIES);
     return () => { clearTimeout(timer); stop.abort(); };
   }, [path, text]);
   return state;

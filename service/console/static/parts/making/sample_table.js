@@ -20,7 +20,7 @@ export function SampleTable({ label, rows, earlier, before = (name) => name, pro
     <thead><tr>${rows.columns.map((column) => html`<th scope="col" key=${column.name} class=${opened === column.name ? "opened" : ""}>
       <${Head} column=${column} profile=${profile.find((one) => one.name === column.name)} rows=${rows.total_rows} opened=${opened === column.name} onOpen=${onOpen} /></th>`)}</tr></thead>
     <tbody>${shown.map((row, number) => html`<tr key=${number}>${names.map((name) => html`<${Cell} key=${name} value=${row[name]} earlier=${pairs[number]} name=${before(name)} />`)}</tr>`)}</tbody>
-  </table>${shown.length === 0 && html`<p class="quiet">No row is left.</p>`}</div>`;
+  </table>${shown.length === 0 && html`<p class="quiet">${rows.total_rows > 0 ? "The rows are too large to be shown here." : "No row is left."}</p>`}</div>`;
 }
 
 function Head({ column, profile, rows, opened, onOpen }) {
