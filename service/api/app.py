@@ -64,6 +64,7 @@ from service.api.routes import (
 from service.api.services import Services
 from service.api.streams import Streams
 from service.api.version_cache import SchemaCache, VersionCache
+from service.kit import struct_types
 
 BASE = "/api/v1"
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -161,6 +162,7 @@ class Api(Litestar):
 
     def bind(self, services: Services) -> None:
         """Let the handlers work with ``services`` from now on, with empty caches."""
+        struct_types.prepare()
         authenticator, schemas = Authenticator(services), SchemaCache(services)
         pages, answers = VersionCache(profiles.MOST_PAGES), AnswerCache(services.clock)
         self._bound = _Bound(services, authenticator, schemas, pages, answers, Readiness(services))

@@ -19,7 +19,7 @@ from service.catalog.store import Store
 from service.files import object_store, permissions
 from service.files.layout import Layout
 from service.files.reserve import Reserve
-from service.kit import errors, ids
+from service.kit import errors, ids, struct_types
 from service.kit.clock import Clock, SystemClock
 from service.kit.settings import Settings
 
@@ -37,6 +37,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Layout, Store]]:
     Raises ``errors.Conflict`` (DATA_DIR_IN_USE, CONFLICT), ``errors.Unavailable`` (CATALOG_UNAVAILABLE),
     ``errors.Invalid``.
     """
+    struct_types.prepare()
     layout = Layout(settings.root, permissions.group_id(settings.data_group))
     with permissions.private_umask():
         layout.open()

@@ -10,6 +10,7 @@ import httpx
 
 from service.client.answers import JsonObject
 from service.client.errors import NoService, ServiceError, error_of
+from service.kit import struct_types
 
 if TYPE_CHECKING:
     from service.client.calls import Call  # which needs Polars
@@ -26,6 +27,7 @@ class Session:
             raise ValueError("give a username and a password, or a token")
         if token is not None and username is not None:
             raise ValueError("give a token, or a username and a password, not both")
+        struct_types.prepare()  # clients are used in several threads
         self.credentials = (username, password) if username is not None and password is not None else None
         self._token = token if token is not None or self.credentials else os.environ.get(VARIABLE)
         self.refresh_token: str | None = None

@@ -8,7 +8,7 @@ import pyarrow.compute  # noqa: F401 - 35 ms at the first exchange between Polar
 
 from service.jobs import apply_worker, plugins, run_worker
 from service.jobs.tasks import worker
-from service.kit import decoding, lazy, startup
+from service.kit import decoding, lazy, startup, struct_types
 
 ENTRIES = (run_worker.work, worker.work, apply_worker.work)
 
@@ -18,5 +18,6 @@ for _shelf in (plugins.registry().collectors, plugins.registry().processors, plu
     for _tag, _kind in _shelf.kinds.items():
         _example = _kind.EXAMPLE
         decoding.decode(_kind, {**_example.get("config", _example), "type": _tag})
+struct_types.prepare()
 
 startup.end()

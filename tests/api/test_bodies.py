@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.api import request_body
-from service.kit import documents, errors
+from service.kit import documents, errors, struct_types
 from service.kit.settings import Settings
 from service.model.pipeline import decode
 from service.model.registry import Registry
@@ -90,3 +90,9 @@ def test_the_values_of_yaml_are_counted() -> None:
     for text in (b"- b\n" * 20_000, b"[" + b"1," * 20_000 + b"1]", b"".join(b"k%d: 1\n" % i for i in range(10_001))):
         with pytest.raises(errors.Invalid, match="at most 20000 values and keys; send JSON"):
             documents.from_yaml(text)
+
+
+def test_threads_may_decode_the_types_of_every_route_at_once(client: Client) -> None:
+    routes = [kind for kind in msgspec.Struct.__subclasses__() if kind.__module__.startswith("service.api.routes.")]
+    assert len(routes) > 20
+    assert [kind for kind in routes if not struct_types.ready(kind)] == []

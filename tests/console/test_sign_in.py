@@ -27,7 +27,7 @@ def forgive(visits: Visits, *parts: str) -> None:
 def test_a_wrong_password_says_so_and_the_right_one_leads_on(visits: Visits) -> None:
     page = visits.open("/runs?status=failed", user=None)
     sign_in(page, password="not this one")
-    expect(page.get_by_role("alert")).to_contain_text("the username or the password is wrong")
+    expect(page.get_by_role("alert")).to_contain_text("The username or the password is wrong")
     expect(page.get_by_label("Password")).to_be_focused()
     sign_in(page)
     expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
@@ -43,7 +43,7 @@ def test_too_many_attempts_wait(visits: Visits) -> None:
     ))  # fmt: skip
     sign_in(page)
     expect(page.get_by_role("button", name=re.compile(r"Wait \d s"))).to_be_disabled()
-    expect(page.get_by_role("alert")).to_contain_text("too many attempts")
+    expect(page.get_by_role("alert")).to_contain_text("Too many attempts")
     expect(page.get_by_role("button", name="Sign in")).to_be_enabled()
     forgive(visits, "status of 429")
 
