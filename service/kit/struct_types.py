@@ -25,7 +25,7 @@ def prepare() -> None:
     with _lock:
         for kind in _loaded(msgspec.Struct):
             if kind not in _ready:
-                with contextlib.suppress(TypeError, NameError):  # whoever decodes it is told
+                with contextlib.suppress(TypeError, NameError):  # decoding it is an error later
                     msgspec.json.Decoder(kind)
                 _ready.add(kind)
 

@@ -27,6 +27,8 @@ const NAVIGATION = [
   ["System", ["system"], "viewer"],
 ];
 
+const CHANGING = ["files", "new"]; // screens that show a viewer nothing
+
 /** The screen that an address leads to: `[pattern, load, parameters]`, or undefined. */
 const screenOf = (path) => SCREENS.map(([pattern, load]) => [pattern, load, matched(pattern, path)]).find(([, , given]) => given !== null);
 
@@ -126,6 +128,9 @@ function Screen({ path }) {
   if (!found) return html`<main id="main"><${Title} text="There is no such page" />
     <p><code>${path}</code> does not lead to a screen of the console: the address may be mistyped, or of another release.</p>
     <div class="row"><${Link} class="button primary" href=${to([])}>See all pipelines<//><${Link} class="button" href=${to(["runs"])}>See all runs<//></div></main>`;
+  if (CHANGING.includes(path.split("/")[1]) && !may("operator")) return html`<main id="main"><${Title} text="This screen is for operators" />
+    <p>It uploads files and makes pipelines; your account reads. An admin can change its role.</p>
+    <div class="row"><${Link} class="button primary" href=${to([])}>See all pipelines<//></div></main>`;
   if (loaded?.pattern !== pattern) return html`<${Waiting} />`;
   if (loaded.module.error) return html`<main id="main"><${Problem} error=${loaded.module.error} retry=${() => location.reload()} /></main>`;
   return html`<${loaded.module.default} ...${found[2]} />`;
