@@ -36,6 +36,11 @@ def module(name: str) -> ModuleType:
     return _modules.setdefault(name, _LazyModule(name))
 
 
+def is_lazy(value: object) -> bool:
+    """Whether a name stands for a module of these, imported or not."""
+    return isinstance(value, _LazyModule)
+
+
 def load() -> None:
     """Import every module that was named up to now, and those that these name."""
     loaded = 0
