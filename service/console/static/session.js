@@ -9,7 +9,7 @@ const MARGIN_SECONDS = 60;
 const LOCK = "penstock-session";
 const OWNER = "penstock:owner"; // whose drafts this tab keeps: they outlast a session, since it may end while somebody writes
 const UNDER_WAY = "penstock-refresh-began";
-const PATIENCE = 1500;
+const PATIENCE = 5000; // milliseconds that an answer may take on a busy machine
 
 /** The tabs of one browser have one session: what one does to it holds in all. */
 const tabs = new BroadcastChannel("penstock-session");
