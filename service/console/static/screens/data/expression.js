@@ -32,9 +32,11 @@ export function Expression({ field, value, onChange, columns, onEscape }) {
   const take = (option) => {
     const text = `${value.slice(0, offer.from)}${option.write}${value.slice(offer.to)}`;
     const at = offer.from + option.write.length;
+    field.current.value = text; // at once: the next key may come before the next drawing
+    field.current.focus();
+    field.current.setSelectionRange(at, at);
     onChange(text);
     setOffer(null);
-    requestAnimationFrame(() => { field.current.focus(); field.current.setSelectionRange(at, at); });
   };
   const key = (event) => {
     if (event.key === "Escape") {
