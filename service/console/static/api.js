@@ -1,6 +1,6 @@
 /** Requests to the public API, with the token of the session, and a hook that reads one address. */
 
-import { useCallback, useEffect, useRef, useState } from "preact";
+import { useCallback, useLayoutEffect, useRef, useState } from "preact";
 import { answered, silent } from "console/connection";
 import { accessToken, tokenRefused } from "console/session";
 
@@ -113,7 +113,7 @@ export function useApi(path, query) {
   const [round, setRound] = useState(0);
   const wanted = useRef(null);
   wanted.current = { path, query };
-  useEffect(() => {
+  useLayoutEffect(() => { // asks before the next drawing
     if (key === null) return undefined;
     const stop = new AbortController();
     setState((before) => ({ key, data: before.key === key ? before.data : null, error: null, loading: true }));

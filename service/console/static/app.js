@@ -1,6 +1,6 @@
 /** The console: one page, whose screens are chosen by the address. */
 
-import { html, render, useEffect, useErrorBoundary, useRef, useState } from "preact";
+import { html, render, useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "preact";
 import { connection, onConnection, onReturn, silent } from "console/connection";
 import { Problem, Title } from "console/parts/basics";
 import { Link, matched, to, useLocation } from "console/router";
@@ -36,7 +36,7 @@ function App() {
   const { path } = useLocation();
   const [state, setState] = useState("resuming");
   const [refused, setRefused] = useState(null);
-  useEffect(() => {
+  useLayoutEffect(() => { // nothing waits for a drawing
     screenOf(path)?.[1]().catch(() => {}); // meanwhile
     const begin = () => arrive(setRefused).then((known) => setState(known ? "in" : "out"), () => silent());
     begin();
@@ -116,7 +116,7 @@ function Screen({ path }) {
   const [broken, forget] = useErrorBoundary();
   const found = screenOf(path);
   const pattern = found?.[0];
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!found) return;
     found[1]().then((module) => setLoaded({ pattern, module }), (error) => {
       if (!(error instanceof TypeError)) return setLoaded({ pattern, module: { error } });
